@@ -1,0 +1,1 @@
+"""fastText models as arrays, the scoring kernel, training, evaluation and explanation."""

@@ -1,0 +1,70 @@
+"""The few machine operations that Numba has no name for, as LLVM: wide loads, a mask of separators, a high product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_BYTES = 64
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load64(_context: Any, data: Any, index: Any) -> Any:
+    """The 8 bytes at ``data[index:]``, little-endian, not aligned; the caller keeps within the buffer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.gep(array.data, [arguments[1]])
+        return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(data, index), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def separator_mask(_context: Any, data: Any, index: Any) -> Any:
+    """64 bits, one for each of the bytes ``data[index:index + 64]``: set where fastText cuts words.
+
+    Its separators are space, newline, return, tab, vertical tab, form feed (9 to 13 and 32) and NUL.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), _BYTES)
+
+        def splat(value: int) -> Any:
+            return ir.Constant(vector, [value] * _BYTES)
+
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        text = builder.load(pointer, align=1)
+        blank = builder.or_(
+            builder.icmp_unsigned("==", text, splat(32)), builder.icmp_unsigned("==", text, splat(0))
+        )
+        control = builder.icmp_unsigned("<", builder.sub(text, splat(9)), splat(5))
+        return builder.bitcast(builder.or_(blank, control), ir.IntType(64))
+
+    return types.uint64(data, index), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def high_product(_context: Any, a: Any, b: Any) -> Any:
+    """The upper 64 bits of the 128-bit product of two uint64."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(arguments[0], wide), builder.zext(arguments[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(_context: Any, value: Any) -> Any:
+    """Number of zero bits below the lowest set bit of a uint64 that is not zero."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate

@@ -1,0 +1,84 @@
+"""Third stage: the row of each word, by a perfect hash without collisions, so that a look-up never branches.
+
+The table is built once for a model: words are spread over small buckets, and for each bucket a "pilot" is
+sought that sends its words to free slots (Pibiri and Trani, "PTHash", SIGIR 2021, section 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import int64, njit, uint64
+
+C1, C2, C3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
+MAX_PILOT = 65536
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _spread(key: Any) -> Any:
+    mixed = key * uint64(C1)
+    return mixed ^ (mixed >> uint64(29))
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _slot(mixed: Any, pilot: Any, n_slots: Any) -> Any:
+    spread = ((mixed ^ (uint64(pilot) * uint64(C3))) * uint64(C1)) >> uint64(32)
+    return (spread * n_slots) >> uint64(32)
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def look_up(n: Any, keys: Any, pilots: Any, shift: Any, n_slots: Any, records: Any, stride: Any, slots: Any) -> Any:
+    """Slot of each word in ``records`` (whose first column is the key); unknown words get slot ``n_slots``."""
+    unknown = 0
+    for t in range(n):
+        mixed = _spread(keys[t])
+        slots[t] = _slot(mixed, pilots[(mixed * uint64(C2)) >> shift], n_slots)
+    for t in range(n):
+        known = records[slots[t] * stride] == keys[t]
+        slots[t] = slots[t] if known else n_slots
+        unknown += not known
+    return unknown
+
+
+def find_pilots(keys: Any, n_slots: Any, bits: Any) -> Any:
+    """Pilots (uint16, 2**bits) that give each key its own slot, and the slots; None, slots if one has no pilot."""
+    n_buckets = 1 << bits
+    shift = uint64(64 - bits)
+    bucket = np.empty(keys.size, np.int64)
+    begin = np.zeros(n_buckets + 1, np.int64)
+    for i in range(keys.size):
+        bucket[i] = int64((_spread(keys[i]) * uint64(C2)) >> shift)
+        begin[bucket[i] + 1] += 1
+    sizes = begin[1:].copy()
+    begin = np.cumsum(begin)
+    members = np.argsort(bucket, kind="mergesort")
+    used = np.zeros(int64(n_slots), np.bool_)
+    pilots, slots = np.zeros(n_buckets, np.uint16), np.empty(keys.size, np.int64)
+    for b in np.argsort(-sizes, kind="mergesort"):
+        if sizes[b] == 0:
+            break
+        pilot = _pilot_of(keys, members[begin[b] : begin[b + 1]], n_slots, used, slots)
+        if pilot < 0:
+            return False, pilots, slots
+        pilots[b] = pilot
+    return True, pilots, slots
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _pilot_of(keys: Any, members: Any, n_slots: Any, used: Any, slots: Any) -> Any:
+    """The first pilot under which all members of a bucket fall on free slots, which it takes; -1 for none."""
+    for pilot in range(MAX_PILOT):
+        placed = 0
+        for i in members:
+            slot = int64(_slot(_spread(keys[i]), pilot, n_slots))
+            if used[slot]:
+                break
+            used[slot] = True
+            slots[i] = slot
+            placed += 1
+        if placed == members.size:
+            return pilot
+        for i in members[:placed]:
+            used[slots[i]] = False
+    return -1

@@ -1,0 +1,134 @@
+"""Fifth stage: add the rows of words and n-grams, in 64-bit floats and strictly in the order of the text.
+
+The order makes a document's sum independent of where blocks and batches are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import float64, int8, int32, int64, njit, uint32, uint64
+
+from classifiers.kernel.hashing import EOS_PREFIX, FNV_PRIME, FNV_START
+from classifiers.kernel.ngrams import remainder
+from classifiers.kernel.tables import Tables
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def add_words(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> None:
+    """Add tokens ``a`` to ``b``; two columns at a time, which keeps both sums in registers."""
+    stride, width = tables.stride * uint64(2), tables.width
+    values, buckets = tables.values, tables.buckets
+    for column in range(uint64(0), width, uint64(2)):
+        first, second = sums[column], sums[column + uint64(1)]
+        for t in range(a, b):
+            x = slots[t] * stride + column + uint64(2)
+            first += float64(values[x])
+            second += float64(values[x + uint64(1)])
+            for order in range(tables.orders):
+                y = rows[order, t] * width + column
+                first += float64(buckets[y])
+                second += float64(buckets[y + uint64(1)])
+        sums[column], sums[column + uint64(1)] = first, second
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> None:
+    """`add_words` for models with bigrams, the usual kind: one loop less."""
+    stride, width = tables.stride * uint64(2), tables.width
+    values, buckets = tables.values, tables.buckets
+    for column in range(uint64(0), width, uint64(2)):
+        first, second = sums[column], sums[column + uint64(1)]
+        for t in range(a, b):
+            x, y = slots[t] * stride + column + uint64(2), rows[0, t] * width + column
+            first = (first + float64(values[x])) + float64(buckets[y])
+            second = (second + float64(values[x + uint64(1)])) + float64(buckets[y + uint64(1)])
+        sums[column], sums[column + uint64(1)] = first, second
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def count_features(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any:
+    """How many rows `add_words` adds that are not the zero row."""
+    count = 0
+    for t in range(a, b):
+        count += slots[t] != tables.n_slots
+    for order in range(tables.orders):
+        for t in range(a, b):
+            count += rows[order, t] != tables.none
+    return count
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def add_with_subwords(
+    tables: Tables, data: Any, edges: Any, prefix: Any, slots: Any, rows: Any, a: Any, b: Any, sums: Any
+) -> Any:
+    """Add tokens ``a`` to ``b`` of a model with subwords; returns the number of rows added."""
+    count = 0
+    for t in range(a, b):
+        if slots[t] != tables.n_slots:
+            base = slots[t] * tables.stride * uint64(2) + uint64(2)
+            for column in range(tables.width):
+                sums[column] += float64(tables.values[base + column])
+            count += tables.features[slots[t]]
+        elif not (prefix[t] == uint64(EOS_PREFIX) and edges[2 * t + 1] - edges[2 * t] == 4):
+            count += _add_subwords(tables, data, edges[2 * t], edges[2 * t + 1], sums)
+        for order in range(tables.orders):
+            count += _add_bucket(tables, rows[order, t], sums)
+    return count
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _add_bucket(tables: Tables, row: Any, sums: Any) -> Any:
+    if row == tables.none:
+        return 0
+    for column in range(tables.width):
+        sums[column] += float64(tables.buckets[row * tables.width + column])
+    return 1
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _add_subwords(tables: Tables, data: Any, start: Any, stop: Any, sums: Any) -> Any:
+    """Character n-grams of ``<word>`` (`Dictionary::computeSubwords`); counts code points, not bytes."""
+    size, count = stop - start + 2, 0
+    for i in range(size):
+        if _is_inside_code_point(data, start, size, i):
+            continue
+        h, j, n = uint32(FNV_START), i, 1
+        while j < size and n <= tables.maxn:
+            h = _hash_step(h, _byte(data, start, size, j))
+            j += 1
+            while j < size and _is_inside_code_point(data, start, size, j):
+                h = _hash_step(h, _byte(data, start, size, j))
+                j += 1
+            if n >= tables.minn and not (n == 1 and (i == 0 or j == size)):
+                count += _add_bucket(tables, stored_row(tables, uint64(h)), sums)
+            n += 1
+    return count
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _byte(data: Any, start: Any, size: Any, i: Any) -> Any:
+    """Byte ``i`` of the word between angle brackets."""
+    if i == 0:
+        return int32(60)
+    return int32(62) if i == size - 1 else int32(int8(data[start + i - 1]))
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _is_inside_code_point(data: Any, start: Any, size: Any, i: Any) -> Any:
+    return (_byte(data, start, size, i) & 0xC0) == 0x80
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _hash_step(h: Any, byte: Any) -> Any:
+    return uint32((h ^ uint32(byte)) * uint32(FNV_PRIME))
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def stored_row(tables: Tables, hashed: Any) -> Any:
+    """Row of a bucket; in a pruned model, row ``none`` for buckets that were left out."""
+    bucket = remainder(hashed, tables.bucket, tables.reciprocal)
+    if tables.bucket_rows.size == 0:
+        return bucket
+    row = int64(tables.bucket_rows[bucket])
+    return uint64(row) if row >= 0 else tables.none

@@ -1,0 +1,186 @@
+"""Last stage: probabilities, the strongest window of each label, and the windows over a threshold, merged.
+
+A window's sum is the difference of two running sums, so every window of a document costs one subtraction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import float32, float64, int64, njit
+from numpy.typing import NDArray
+
+SOFTMAX, SIGMOID, TREE = 0, 1, 2
+LOG_FLOOR = 1e-5
+"""fastText takes ``log(p + 1e-5)`` and returns its exponential, so its probabilities can pass 1 by as much."""
+SIGMOID_STEPS, SIGMOID_LIMIT = 512, 8
+
+
+class Head(NamedTuple):
+    """From sums of rows to probabilities.
+
+    ``projection`` float64 (outputs, width) where rows are embeddings, of size 0 where they are already logits.
+    ``sigmoid`` float32 (513,) is fastText's table. ``nodes`` and ``turns`` int32 (labels, depth) are each label's
+    path in the Huffman tree of hierarchical softmax, with ``depths`` int32 (labels,).
+    """
+
+    kind: int
+    n_labels: int
+    projection: NDArray[np.float64]
+    sigmoid: NDArray[np.float32]
+    nodes: NDArray[np.int32]
+    turns: NDArray[np.int32]
+    depths: NDArray[np.int32]
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> None:
+    """fastText's probabilities of all labels for one sum of rows; ``logits`` is work space (labels,)."""
+    for k in range(head.n_labels):
+        logits[k] = total[k] / count if head.projection.size == 0 else _project(head.projection[k], total) / count
+    if head.kind == SOFTMAX:
+        _softmax(logits, out)
+    elif head.kind == SIGMOID:
+        for k in range(head.n_labels):
+            out[k] = _table_sigmoid(head.sigmoid, float32(logits[k])) + LOG_FLOOR
+    else:
+        _tree(head, logits, out)
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _project(weights: Any, total: Any) -> Any:
+    value = 0.0
+    for j in range(weights.size):
+        value += weights[j] * total[j]
+    return value
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _softmax(logits: Any, out: Any) -> None:
+    highest = logits.max()
+    norm = 0.0
+    for k in range(logits.size):
+        out[k] = np.exp(logits[k] - highest)
+        norm += out[k]
+    for k in range(logits.size):
+        out[k] = out[k] / norm + LOG_FLOOR
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _table_sigmoid(table: Any, x: Any) -> Any:
+    """fastText's sigmoid is a table of 512 steps between -8 and 8 (`BinaryLogisticLoss`, `Loss::sigmoid`)."""
+    if x < -SIGMOID_LIMIT:
+        return float64(0.0)
+    if x > SIGMOID_LIMIT:
+        return float64(1.0)
+    step = (x + float32(SIGMOID_LIMIT)) * float32(SIGMOID_STEPS) / float32(SIGMOID_LIMIT) / float32(2)
+    return float64(table[int64(step)])
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _tree(head: Head, logits: Any, out: Any) -> None:
+    """Product along each label's path (`HierarchicalSoftmaxLoss::dfs`); the sigmoid is exact here."""
+    for k in range(head.n_labels):
+        log_probability = 0.0
+        for depth in range(head.depths[k]):
+            right = 1.0 / (1.0 + np.exp(-logits[head.nodes[k, depth]]))
+            step = right if head.turns[k, depth] == 1 else 1.0 - right
+            log_probability += np.log(step + LOG_FLOOR)
+        out[k] = np.exp(log_probability)
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def strongest_window(
+    head: Head, sums: Any, doc: Any, per_window: Any, logits: Any, now: Any, best: Any, marks: Any
+) -> None:
+    """Best probability of each label over the windows of ``doc``; ``marks`` (windows, labels) gets them all.
+
+    A window is ``per_window`` chunks and begins at every chunk until one reaches the document's end.
+    """
+    a, b = sums.first_chunk[doc], sums.first_chunk[doc + 1]
+    total = np.empty(sums.totals.shape[1])
+    best[:] = -1.0
+    for i in range(max(1, b - a - per_window + 1)):
+        stop = min(a + i + per_window, b) - 1
+        total[:] = sums.chunk_totals[stop]
+        count = sums.chunk_counts[stop]
+        if i > 0:
+            total -= sums.chunk_totals[a + i - 1]
+            count -= sums.chunk_counts[a + i - 1]
+        now[:] = -1.0
+        if count > 0:
+            probabilities(head, total, count, logits, now)
+        for k in range(head.n_labels):
+            marks[i, k] = now[k]
+            best[k] = max(best[k], now[k])
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def merge_windows(sums: Any, doc: Any, per_window: Any, marks: Any, label: Any, threshold: Any, found: Any) -> Any:
+    """Windows of ``doc`` at or over ``threshold``, merged where they overlap or touch.
+
+    Fills ``found`` (windows, 3) with first byte, last byte and highest probability; returns how many.
+    """
+    a, b = sums.first_chunk[doc], sums.first_chunk[doc + 1]
+    n, reach = 0, -1
+    for i in range(max(1, b - a - per_window + 1)):
+        if marks[i, label] < threshold:
+            continue
+        stop = min(a + i + per_window, b) - 1
+        if n > 0 and i <= reach + 1:
+            found[n - 1, 2] = max(found[n - 1, 2], marks[i, label])
+        else:
+            found[n, 0], found[n, 2] = sums.chunk_bytes[a + i, 0], marks[i, label]
+            n += 1
+        found[n - 1, 1] = max(sums.chunk_bytes[stop, 1], found[n - 1, 0])
+        reach = stop - a
+    return n
+
+
+def score_batch(
+    head: Head, sums: Any, n: Any, data: Any, offsets: Any, first: Any, per_window: Any, threshold: Any,
+    span_labels: Any, scores: Any, windows: Any, spans: Any,
+) -> Any:  # fmt: skip
+    """Scores of ``n`` documents from their sums; returns the number of spans.
+
+    ``scores`` and ``windows`` float32 (documents, labels), NaN where the model knows no word of the document;
+    ``spans`` float64 (room, 5): document, label, first and last code point, probability. When there
+    are more spans than room, the returned number is larger than the room: call again with more.
+    """
+    logits, now = np.empty(head.n_labels), np.empty(head.n_labels)
+    best = np.empty(head.n_labels)
+    longest = 1
+    for doc in range(n):
+        longest = max(longest, sums.first_chunk[doc + 1] - sums.first_chunk[doc])
+    marks, found = np.empty((longest, head.n_labels)), np.empty((longest, 3))
+    n_spans = 0
+    for doc in range(n):
+        if sums.counts[doc] == 0:
+            scores[doc], windows[doc] = np.nan, np.nan
+            continue
+        probabilities(head, sums.totals[doc], sums.counts[doc], logits, now)
+        scores[doc] = now
+        strongest_window(head, sums, doc, per_window, logits, now, best, marks)
+        windows[doc] = best
+        for label in span_labels:
+            if best[label] < threshold[label]:
+                continue
+            for s in range(merge_windows(sums, doc, per_window, marks, label, threshold[label], found)):
+                if n_spans < spans.shape[0]:
+                    start = int64(offsets[first + doc])
+                    spans[n_spans, 0], spans[n_spans, 1] = doc, label
+                    spans[n_spans, 2] = code_points(data, start, int64(found[s, 0]))
+                    spans[n_spans, 3] = spans[n_spans, 2] + code_points(data, int64(found[s, 0]), int64(found[s, 1]))
+                    spans[n_spans, 4] = found[s, 2]
+                n_spans += 1
+    return n_spans
+
+
+@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def code_points(data: Any, start: Any, stop: Any) -> Any:
+    """Unicode code points that begin in a stretch of UTF-8 bytes."""
+    count = 0
+    for i in range(start, stop):
+        count += (data[i] & 0xC0) != 0x80
+    return count

@@ -1,0 +1,89 @@
+"""The Arrow schemas that every stage agrees on: DOCUMENTS in, TAGS out.
+
+Knows neither files, nor engines, nor how a score is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("lang", pa.string()),
+        pa.field("row", pa.int64(), nullable=False),
+    ]
+)
+"""One document a row. ``row`` is the record's position in its shard, rejected records included, so
+that a later pass can join tags to the shard whatever was rejected on the way."""
+
+SPAN = pa.struct(
+    [
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
+"""Evidence: a stretch of the text, in Unicode code points from its start, end exclusive."""
+
+TAG_BASE = (
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("row", pa.int64(), nullable=False),
+    pa.field("chars", pa.int64(), nullable=False),
+    pa.field("bytes", pa.int64(), nullable=False),
+    pa.field("words", pa.int64(), nullable=False),
+    pa.field("url", pa.string()),
+    pa.field("host", pa.string()),
+    pa.field("date", pa.string()),
+    pa.field("lang", pa.string()),
+    pa.field("source", pa.string()),
+)
+TAG_EVIDENCE = (
+    pa.field("spans", pa.list_(SPAN), nullable=False),
+    pa.field("status", pa.string(), nullable=False),
+)
+OK = "ok"
+NO_WORDS = "no_words"
+"""``status`` of a document of which the model knows no word: it has no score."""
+
+Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
+``<label>_window`` (float32, null where there is no score), ``spans`` and ``status``."""
+
+
+def label_columns(labels: Sequence[str]) -> list[str]:
+    """Column names of the whole-document scores; a label that is a column of TAGS gets a prefix."""
+    taken = {f.name for f in (*TAG_BASE, *TAG_EVIDENCE)}
+    return [f"label_{name}" if name in taken else name for name in labels]
+
+
+def window_column(column: str) -> str:
+    """Name of the column with the strongest window of the score in ``column``."""
+    return f"{column}_window"
+
+
+def score_fields(labels: Sequence[str]) -> list[pa.Field]:
+    """Two float32 fields for each label: the document's score and its strongest window's."""
+    columns = label_columns(labels)
+    names = [name for c in columns for name in (c, window_column(c))]
+    if len(set(names)) != len(names):
+        raise ValueError(f"labels {sorted(labels)} make two columns of one name; rename a label of the model")
+    return [pa.field(name, pa.float32()) for name in names]
+
+
+def scores_schema(labels: Sequence[str]) -> pa.Schema:
+    """What a `Scorer` returns for a model with these labels."""
+    words = next(f for f in TAG_BASE if f.name == "words")
+    return pa.schema([words, *score_fields(labels), *TAG_EVIDENCE])
+
+
+def tags_schema(labels: Sequence[str], metadata: dict[str, str] | None = None) -> pa.Schema:
+    """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer."""
+    return pa.schema([*TAG_BASE, *score_fields(labels), *TAG_EVIDENCE], metadata=metadata)
