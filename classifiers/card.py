@@ -1,0 +1,117 @@
+"""The model card: what a model is, what it was trained on, how good it is, and at which threshold it flags.
+
+Stands beside the model as JSON (``model.json`` for ``model.bin``) and, for people, as Markdown.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_THRESHOLD = 0.5
+
+
+class ModelCardError(ValueError):
+    """The card beside a model cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence.
+
+    ``digest`` is the SHA-256 of the model file. ``data``, ``hyperparameters`` and ``metrics`` are for people.
+    """
+
+    name: str
+    digest: str
+    labels: tuple[str, ...]
+    target: str
+    threshold: float
+    span_thresholds: dict[str, float]
+    codebook_version: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """What goes into the metadata of tags."""
+        keys = ("name", "digest", "labels", "target", "threshold", "span_thresholds", "codebook_version")
+        return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if key in keys}
+
+
+def default_model() -> Path:
+    """The model that ships with tropescan."""
+    return Path(__file__).parent / "models" / "tropescan-v0.bin"
+
+
+def card_path(model: str | Path) -> Path:
+    """Where the card of a model file stands."""
+    return Path(model).with_suffix(".json")
+
+
+def card_of(model: str | Path, digest: str, labels: tuple[str, ...], target: str | None = None) -> ModelCard:
+    """The card beside the model, or a plain one for a model without: first label (or ``adverse``) at 0.5.
+
+    Raises `ModelCardError` for a card of another model, or a ``target`` that is no label of this one.
+    """
+    path = card_path(model)
+    card = read_card(path) if path.exists() else None
+    if card is not None and (card.digest != digest or card.labels != labels):
+        raise ModelCardError(f"{path}: the card of another model than {model}; move it away or train again")
+    if card is None:
+        first = "adverse" if "adverse" in labels else labels[0]
+        spans = dict.fromkeys(labels, DEFAULT_THRESHOLD)
+        card = ModelCard(Path(model).name, digest, labels, first, DEFAULT_THRESHOLD, spans)
+    if target is not None and target not in labels:
+        raise ModelCardError(f"{model} has no label {target!r}; it has {', '.join(labels)}")
+    if target is not None and target != card.target:
+        return ModelCard(**{**asdict(card), "labels": labels, "target": target, "threshold": DEFAULT_THRESHOLD})
+    return card
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card; raises `ModelCardError` naming the file if it is none."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        content["labels"], content["limits"] = tuple(content["labels"]), tuple(content.get("limits", ()))
+        return ModelCard(**content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelCardError(f"{path}: not a model card ({error}); move it away or train again") from error
+
+
+def write_card(card: ModelCard, model: str | Path) -> None:
+    """Write the card as JSON and as Markdown beside the model."""
+    card_path(model).write_text(json.dumps(asdict(card), indent=1) + "\n", "utf-8")
+    Path(model).with_suffix(".md").write_text(to_markdown(card), "utf-8")
+
+
+def to_markdown(card: ModelCard) -> str:
+    """The card for people."""
+    lines = [
+        f"# {card.name}",
+        "",
+        f"SHA-256 `{card.digest}`, codebook {card.codebook_version or 'not given'}.",
+        f"Labels: {', '.join(f'`{label}`' for label in card.labels)}. It flags `{card.target}` from {card.threshold:.4g}.",
+    ]
+    for title, part in (("Data", card.data), ("Hyperparameters", card.hyperparameters), ("Metrics", card.metrics)):
+        if part:
+            lines += ["", f"## {title}", "", *_table(part)]
+    if card.limits:
+        lines += ["", "## What is weak", "", *(f"- {limit}" for limit in card.limits)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(part: dict[str, Any]) -> list[str]:
+    rows = [f"| {key} | {_cell(value)} |" for key, value in part.items()]
+    return ["| what | value |", "| --- | --- |", *rows]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+        return f"{value['value']:.3f} (95 %: {value['low']:.3f} to {value['high']:.3f})"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,150 @@
+"""``tropescan scan``: composes model, plan and engine; holds no arithmetic of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from classifiers.card import ModelCard, card_of, default_model
+from classifiers.score import FastTextScorer
+from jobs.local import available_cores, run_tasks
+from jobs.main import installed_version
+from jobs.progress import ScanProgress
+from pipeline import storage
+from pipeline.accounting import ShardReport
+from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
+from pipeline.tag import Progress, ScanJob, tag_shard
+from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
+
+
+def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
+    return tag_shard(job, task, progress)
+
+
+def run_scan(job: ScanJob, tasks: list[ShardTask], workers: int, command: str, quiet: bool = False) -> ShardReport:
+    """Tag all shards that are not done, in ``workers`` processes; returns the sum over all shards.
+
+    Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
+    """
+    todo, done = split_done(job, tasks)
+    if done and not quiet:
+        click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
+    failures: list[Failure] = []
+    with ScanProgress(len(todo), sum(task.size for task in todo), quiet=quiet) as shown:
+        for event in run_tasks(partial(_work, job), todo, workers):
+            if not event.finished:
+                shown.update(event.task.url, event.progress)
+                continue
+            shown.finish(event.task.url)
+            if event.error is not None:
+                failures.append(Failure(event.task, event.error))
+                click.echo(f"failed: {event.task.url}: {event.error}", err=True)
+    return write_scan_report(job, tasks, failures, command)
+
+
+def make_job(
+    out: str, model: str | None, *, window: int, stride: int, label: str | None, threshold: float | None,
+    span_threshold: float | None, options: ReadOptions,
+) -> ScanJob:  # fmt: skip
+    """The job of a scan with a model file (the shipped one if None) and its card."""
+    path = Path(model) if model else default_model()
+    probe = FastTextScorer.open(path)
+    card: ModelCard = card_of(path, probe.digest, probe.labels, label)
+    spans = card.span_thresholds
+    if span_threshold is not None:
+        spans = dict.fromkeys(spans, span_threshold)
+    scorer = FastTextScorer(
+        str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
+    )
+    described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
+    flag = card.threshold if threshold is None else threshold
+    return ScanJob(out, scorer, described, installed_version(), card.target, flag, options)
+
+
+def _print_plan(tasks: list[ShardTask]) -> None:
+    for task in tasks:
+        click.echo(json.dumps(asdict(task)))
+
+
+def _print_summary(job: ScanJob, total: ShardReport) -> None:
+    share = total.flagged / total.tagged if total.tagged else 0.0
+    click.echo(
+        f"{total.shards} shards, {total.read:,} documents read = {total.tagged:,} tagged + "
+        f"{sum(total.rejected.values()):,} rejected\n"
+        f"flagged {job.label} >= {job.threshold:.4g}: {total.flagged:,} ({share:.3%} of documents; "
+        "a flag rate, not a prevalence)"
+    )
+    for reason, count in total.rejected.items():
+        click.echo(f"  rejected {reason}: {count:,}")
+    if total.incomplete_shards or total.failed_shards:
+        click.echo(f"  shards cut short: {total.incomplete_shards}, failed: {total.failed_shards}")
+    click.echo(f"tags in {storage.join(job.out, 'tags')}, figures in {storage.join(job.out, 'scan.json')}")
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
+@click.option("--model", metavar="PATH", help="A fastText classifier, .bin or .ftz. [default: the shipped model]")
+@click.option("--workers", type=click.IntRange(1), help="Processes. [default: one a core]")
+@click.option("--label", help="The label whose score is counted as flagged. [default: the model card's]")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which it counts. [default: the card's]")
+@click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
+@click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")
+@click.option("--span-threshold", type=click.FloatRange(0, 1), help="Window score kept as evidence. [default: card's]")
+@click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
+@click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
+@click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
+@click.option("--date-column", metavar="NAME", help="Column of the date. [default: guessed]")
+@click.option("--source-column", metavar="NAME", help="Column of the source. [default: guessed]")
+@click.option("--lang-column", metavar="NAME", help="Column of the language. [default: guessed]")
+@click.option("--extractor", type=click.Choice(EXTRACTORS), default=EXTRACTORS[0], show_default=True,
+              help="How HTML in WARC files becomes text.")  # fmt: skip
+@click.option("--main-content/--whole-page", default=True, show_default=True,
+              help="Keep the main content of HTML pages, or all visible text.")  # fmt: skip
+@click.option("--max-document-bytes", default=1_000_000_000, show_default=True, type=click.IntRange(1),
+              help="Larger records are rejected as too_large.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit with status 2 if any record was rejected or shard failed.")
+@click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    inputs: tuple[str, ...], out: str, model: str | None, workers: int | None, label: str | None,
+    threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
+    quiet: bool, **reading: Any,
+) -> None:  # fmt: skip
+    """Tag every document of the shards in INPUT with scores and evidence.
+
+    INPUT: files, folders, globs and URLs (s3://, gs://, hf://, https://, memory://) of WARC, ARC, WET, JSONL
+    or Parquet, compressed or not, recognised by content.
+
+    \b
+    DIR/tags/SHARD.parquet     one row a document, in the shard's order
+    DIR/reports/SHARD.json     read = tagged + rejected by reason
+    DIR/scan.json              the sum, the command, the model
+
+    Finished shards are skipped when the same scan runs again, whatever stopped it.
+
+    Exit status: 0 clean; 1 some records or shards rejected, cut short or failed (all counted); 2 wrong usage
+    or nothing could run.
+    """
+    tasks = plan_scan(inputs)
+    if dry_run:
+        return _print_plan(tasks)
+    options = ReadOptions(**reading)
+    job = make_job(
+        out, model, window=window, stride=stride, label=label, threshold=threshold,
+        span_threshold=span_threshold, options=options,
+    )  # fmt: skip
+    storage.remove_unfinished(out)
+    spoken = shlex.join(["tropescan", *sys.argv[1:]])
+    total = run_scan(job, tasks, workers or available_cores(), spoken, quiet)
+    _print_summary(job, total)
+    if not total.clean:
+        sys.exit(2 if strict or not total.shards else 1)

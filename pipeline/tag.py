@@ -1,0 +1,210 @@
+"""Tags one shard: documents in, one row of TAGS each, a report last. Every engine calls `tag_shard` and nothing else.
+
+Knows neither engines nor how a score is made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.accounting import ShardReport, Tally
+from pipeline.readers import read_documents
+from pipeline.schema import OK, Scorer, label_columns, tags_schema
+from pipeline.tasks import ReadOptions, ShardTask, digest
+
+ROWS_PER_GROUP = 65_536
+_HOST = r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]*)"
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """All that decides the content of a scan's tags, and where they go.
+
+    ``model`` describes the model (digest, labels, codebook version …) and goes into each file's metadata;
+    ``label`` and ``threshold`` only count flagged documents in reports: tags hold no decision.
+    """
+
+    out: str
+    scorer: Scorer
+    model: dict[str, Any]
+    version: str
+    label: str
+    threshold: float
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    @property
+    def labels(self) -> list[str]:
+        """The model's labels, in order."""
+        return list(self.model["labels"])
+
+    def settings(self) -> dict[str, Any]:
+        """What must be equal for two scans to give equal output, as plain types."""
+        return {
+            "version": self.version,
+            "model": self.model,
+            "label": self.label,
+            "threshold": self.threshold,
+            "options": asdict(self.options),
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings."""
+        return digest(self.settings())
+
+    def fingerprint(self, task: ShardTask) -> str:
+        """What a shard's report must hold for the shard to count as done."""
+        return digest([self.digest, task.url, task.identity])
+
+    def tags_url(self, task: ShardTask) -> str:
+        """Where a shard's tags go."""
+        return storage.join(self.out, "tags", f"{task.name}.parquet")
+
+    def report_url(self, task: ShardTask) -> str:
+        """Where a shard's report goes."""
+        return storage.join(self.out, "reports", f"{task.name}.json")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a shard is: counts since it began; ``input_bytes`` as stored, ``text_bytes`` as UTF-8."""
+
+    documents: int = 0
+    flagged: int = 0
+    input_bytes: int = 0
+    text_bytes: int = 0
+
+
+def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None] | None = None) -> ShardReport:
+    """Read, score and tag a shard; write its tags, then its report; return the report's figures.
+
+    Records that cannot be read are counted by reason and the rest goes on; an error that is not the shard's
+    (full disk, lost network) is raised, and leaves no file.
+    """
+    begin = time.monotonic()
+    tally, counter = Tally(), _Counter(job)
+    with storage.whole_file(job.tags_url(task)) as file:
+        schema = tags_schema(job.labels, _metadata(job, task))
+        with pq.ParquetWriter(file, schema, compression="zstd", store_schema=True) as writer:
+            for table in _grouped(_tagged(job, task, tally, counter, progress), schema):
+                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+    report = counter.report(tally, time.monotonic() - begin)
+    _write_report(job, task, tally, report)
+    return report
+
+
+def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
+    return {
+        "tropescan.version": job.version,
+        "tropescan.model": json.dumps(job.model, sort_keys=True),
+        "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
+        "tropescan.shard": task.url,
+    }
+
+
+def _tagged(
+    job: ScanJob, task: ShardTask, tally: Tally, counter: _Counter, progress: Callable[[Progress], None] | None
+) -> Iterator[pa.RecordBatch]:
+    schema = tags_schema(job.labels)
+    for documents in read_documents(task, job.options, tally):
+        tags = tag_batch(documents, job.scorer(documents), schema)
+        counter.add(tags)
+        if progress:
+            progress(Progress(counter.tagged, counter.flagged, tally.input_bytes, counter.bytes))
+        yield tags
+
+
+def tag_batch(documents: pa.RecordBatch, scores: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """TAGS of a batch: the documents' own columns, their sizes and host, and what the scorer returned."""
+    text = documents.column("text")
+    columns = {name: documents.column(name) for name in ("id", "row", "url", "date", "lang", "source")}
+    columns["chars"] = pc.utf8_length(text).cast(pa.int64())
+    columns["bytes"] = pc.binary_length(text).cast(pa.int64())
+    columns["host"] = host_of(documents.column("url"))
+    columns |= {name: scores.column(name) for name in scores.schema.names}
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def host_of(urls: pa.Array) -> pa.Array:
+    """The host of each URL, in lower case and without port; null where there is none."""
+    if urls.null_count == len(urls):
+        return pa.nulls(len(urls), pa.string())
+    hosts = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
+    hosts = pc.utf8_rtrim(pc.utf8_lower(hosts), ".")
+    return pc.if_else(pc.equal(hosts, ""), None, hosts)
+
+
+def _grouped(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Tables of at least a row group's rows, but for the last: row groups do not depend on the batches' size."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        while rows >= ROWS_PER_GROUP:
+            table = pa.Table.from_batches(held, held[0].schema).replace_schema_metadata(schema.metadata)
+            yield table.slice(0, ROWS_PER_GROUP)
+            held = table.slice(ROWS_PER_GROUP).to_batches()
+            rows -= ROWS_PER_GROUP
+    if rows:
+        yield pa.Table.from_batches(held, held[0].schema).replace_schema_metadata(schema.metadata)
+
+
+class _Counter:
+    """Adds up what the tags of one shard say."""
+
+    def __init__(self, job: ScanJob) -> None:
+        self.column = label_columns(job.labels)[job.labels.index(job.label)]
+        self.threshold = job.threshold
+        self.tagged = self.no_score = self.flagged = self.flagged_words = 0
+        self.chars = self.bytes = self.words = 0
+
+    def add(self, tags: pa.RecordBatch) -> None:
+        flagged = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
+        self.tagged += tags.num_rows
+        self.no_score += pc.sum(pc.not_equal(tags.column("status"), OK)).as_py() or 0
+        self.flagged += pc.sum(flagged).as_py() or 0
+        self.flagged_words += pc.sum(tags.column("words").filter(flagged)).as_py() or 0
+        self.chars += pc.sum(tags.column("chars")).as_py() or 0
+        self.bytes += pc.sum(tags.column("bytes")).as_py() or 0
+        self.words += pc.sum(tags.column("words")).as_py() or 0
+
+    def report(self, tally: Tally, seconds: float) -> ShardReport:
+        return ShardReport(
+            shards=1,
+            incomplete_shards=int(not tally.complete),
+            read=tally.read,
+            tagged=self.tagged,
+            no_score=self.no_score,
+            flagged=self.flagged,
+            flagged_words=self.flagged_words,
+            other_records=tally.other_records,
+            input_bytes=tally.input_bytes,
+            chars=self.chars,
+            bytes=self.bytes,
+            words=self.words,
+            seconds=seconds,
+            rejected=dict(sorted(tally.rejected.items())),
+        )
+
+
+def _write_report(job: ScanJob, task: ShardTask, tally: Tally, report: ShardReport) -> None:
+    content = {
+        "shard": asdict(task),
+        "fingerprint": job.fingerprint(task),
+        "job": job.digest,
+        "complete": tally.complete,
+        "figures": report.to_dict(),
+        "rejection_examples": [asdict(example) for example in tally.examples],
+    }
+    with storage.whole_file(job.report_url(task)) as file:
+        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
