@@ -94,7 +94,8 @@ def to_markdown(card: ModelCard) -> str:
         f"# {card.name}",
         "",
         f"SHA-256 `{card.digest}`, codebook {card.codebook_version or 'not given'}.",
-        f"Labels: {', '.join(f'`{label}`' for label in card.labels)}. It flags `{card.target}` from {card.threshold:.4g}.",
+        f"Labels: {', '.join(f'`{label}`' for label in card.labels)}.",
+        f"It flags `{card.target}` from {card.threshold:.4g}.",
     ]
     for title, part in (("Data", card.data), ("Hyperparameters", card.hyperparameters), ("Metrics", card.metrics)):
         if part:

@@ -21,9 +21,20 @@ LOSSES = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
 SUPERVISED = 3
 EOS = b"</s>"
 LABEL_PREFIX = "__label__"
-_ARGUMENTS = (
-    "dim ws epoch min_count neg word_ngrams loss model bucket minn maxn lr_update_rate".split()
-)
+_ARGUMENTS = [
+    "dim",
+    "ws",
+    "epoch",
+    "min_count",
+    "neg",
+    "word_ngrams",
+    "loss",
+    "model",
+    "bucket",
+    "minn",
+    "maxn",
+    "lr_update_rate",
+]
 
 
 class ModelFileError(ValueError):
@@ -254,7 +265,7 @@ def write_model(model: FastTextModel, path: str | Path) -> None:
 
 def _write_head(model: FastTextModel, file: IO[bytes]) -> None:
     losses = {name: number for number, name in LOSSES.items()}
-    values = {name: 0 for name in _ARGUMENTS} | model.arguments
+    values = dict.fromkeys(_ARGUMENTS, 0) | model.arguments
     values |= {
         "dim": model.dim,
         "word_ngrams": model.word_ngrams,

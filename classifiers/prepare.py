@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from classifiers.cache import cache_folder, compiled, kernel_folder, locked
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
 from classifiers.kernel.hashing import word_keys
 from classifiers.kernel.lookup import find_pilots
+from classifiers.kernel.stage import stage
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
@@ -174,7 +174,7 @@ def _bucket_rows(model: FastTextModel) -> NDArray[np.int32]:
     return rows
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@stage
 def _sum_subwords(tables: Tables, data: Any, edges: Any, word: Any, sums: Any) -> Any:
     slots = np.full(edges.size // 2, tables.n_slots, np.uint64)
     rows = np.full((max(1, tables.orders), edges.size // 2), tables.none, np.uint64)

@@ -9,6 +9,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -82,10 +83,8 @@ class _Worker:
 
     def start(self, task: Any) -> None:
         self.task = task
-        try:
+        with suppress(OSError):  # it died while idle; `receive` says so
             self.pipe.send(task)
-        except OSError:  # it died while idle; `receive` says so
-            pass
 
     def receive(self) -> Event[Any]:
         try:

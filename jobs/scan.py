@@ -52,7 +52,7 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], workers: int, command: str, q
 
 def make_job(
     out: str, model: str | None, *, window: int, stride: int, label: str | None, threshold: float | None,
-    span_threshold: float | None, options: ReadOptions,
+    span_threshold: float | None, strict: bool, options: ReadOptions,
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card."""
     path = Path(model) if model else default_model()
@@ -66,7 +66,7 @@ def make_job(
     )
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
     flag = card.threshold if threshold is None else threshold
-    return ScanJob(out, scorer, described, installed_version(), card.target, flag, options)
+    return ScanJob(out, scorer, described, installed_version(), card.target, flag, options, strict)
 
 
 def _print_plan(tasks: list[ShardTask]) -> None:
@@ -111,7 +111,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               help="Keep the main content of HTML pages, or all visible text.")  # fmt: skip
 @click.option("--max-document-bytes", default=1_000_000_000, show_default=True, type=click.IntRange(1),
               help="Larger records are rejected as too_large.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="Exit with status 2 if any record was rejected or shard failed.")
+@click.option("--strict", is_flag=True, help="A shard with a rejected record fails and leaves no tags.")
 @click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
@@ -140,11 +140,11 @@ def command(
     options = ReadOptions(**reading)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
-        span_threshold=span_threshold, options=options,
+        span_threshold=span_threshold, strict=strict, options=options,
     )  # fmt: skip
     storage.remove_unfinished(out)
     spoken = shlex.join(["tropescan", *sys.argv[1:]])
     total = run_scan(job, tasks, workers or available_cores(), spoken, quiet)
     _print_summary(job, total)
     if not total.clean:
-        sys.exit(2 if strict or not total.shards else 1)
+        sys.exit(1 if total.shards else 2)

@@ -115,7 +115,9 @@ def read_report(url: str) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and {"job", "fingerprint", "figures"} <= content.keys() else None
 
 
-def write_scan_report(job: ScanJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str) -> ShardReport:
+def write_scan_report(
+    job: ScanJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str
+) -> ShardReport:
     """Add up the reports of all shards into ``scan.json``; returns the sum."""
     total = ShardReport(failed_shards=len(failures))
     troubled = []

@@ -31,6 +31,7 @@ class ScanJob:
 
     ``model`` describes the model (digest, labels, codebook version …) and goes into each file's metadata;
     ``label`` and ``threshold`` only count flagged documents in reports: tags hold no decision.
+    ``strict`` makes a shard with a rejected record fail.
     """
 
     out: str
@@ -40,6 +41,7 @@ class ScanJob:
     label: str
     threshold: float
     options: ReadOptions = field(default_factory=ReadOptions)
+    strict: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -74,6 +76,10 @@ class ScanJob:
         return storage.join(self.out, "reports", f"{task.name}.json")
 
 
+class RejectedRecordError(ValueError):
+    """A strict scan met a record that cannot be read."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a shard is: counts since it began; ``input_bytes`` as stored, ``text_bytes`` as UTF-8."""
@@ -88,7 +94,7 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     """Read, score and tag a shard; write its tags, then its report; return the report's figures.
 
     Records that cannot be read are counted by reason and the rest goes on; an error that is not the shard's
-    (full disk, lost network) is raised, and leaves no file.
+    (full disk, lost network) is raised, and leaves no file. Raises `RejectedRecordError` in a strict job.
     """
     begin = time.monotonic()
     tally, counter = Tally(), _Counter(job)
@@ -97,9 +103,17 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
         with pq.ParquetWriter(file, schema, compression="zstd", store_schema=True) as writer:
             for table in _grouped(_tagged(job, task, tally, counter, progress), schema):
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        if job.strict and tally.rejected:
+            raise RejectedRecordError(_first_rejection(task, tally))
     report = counter.report(tally, time.monotonic() - begin)
     _write_report(job, task, tally, report)
     return report
+
+
+def _first_rejection(task: ShardTask, tally: Tally) -> str:
+    first, total = tally.examples[0], sum(tally.rejected.values())
+    where = f"record {first.row}" + ("" if first.offset is None else f", byte {first.offset}")
+    return f"{task.url}: {total} rejected; the first is {where}: {first.reason} {first.detail}; scan without --strict"
 
 
 def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:

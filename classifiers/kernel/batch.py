@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
+from classifiers.kernel.stage import stage
 from classifiers.kernel.sums import add_with_subwords, add_words, add_words_and_bigrams, count_features
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.tokenise import CAPACITY, DOCUMENT, STATE_SIZE, keep_cut_word, tokenise
@@ -69,7 +70,7 @@ def new_block(orders: int) -> Block:
     )
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any, stopped: Any) -> Any:
     """Stages two and three, and the rare words that are left out; returns (tokens, stopped)."""
     n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
@@ -87,7 +88,7 @@ def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_end
     return n, stopped
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _find_ngrams(tables: Tables, block: Any, n: Any, n_ends: Any, before: Any) -> None:
     """Stage four for each order."""
     start_chain(n, block.hashes, block.chain)
@@ -101,7 +102,7 @@ def _find_ngrams(tables: Tables, block: Any, n: Any, n_ends: Any, before: Any) -
         clear_document_starts(n, block.ends, n_ends, before, order, tables.none, rows)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _add(tables: Tables, data: Any, block: Any, a: Any, b: Any, total: Any) -> Any:
     """Stage five for tokens ``a`` to ``b``; returns the number of rows added."""
     if tables.maxn > 0:
@@ -115,7 +116,7 @@ def _add(tables: Tables, data: Any, block: Any, a: Any, b: Any, total: Any) -> A
     return count_features(tables, block.slots, block.rows, a, b)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _note_chunk(out: Any, chunk: Any, edges: Any, a: Any, b: Any, in_chunk: Any) -> None:
     """Widen the chunk's bytes by tokens ``a`` to ``b``; the end of a document has no bytes."""
     if in_chunk == 0 and edges[2 * a] >= 0:

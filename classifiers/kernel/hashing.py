@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int8, int32, njit, uint32, uint64
+from numba import int8, int32, uint32, uint64
 
 from classifiers.kernel.loads import load64
+from classifiers.kernel.stage import stage
 
 FNV_START = 2166136261
 FNV_PRIME = 16777619
@@ -17,7 +18,7 @@ EOS_PREFIX = int.from_bytes(b"</s>", "little")
 LABEL_PREFIX = int.from_bytes(b"__label_", "little")
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def load_prefixes(data: Any, limit: Any, edges: Any, n: Any, prefix: Any, length: Any, long_words: Any) -> Any:
     """The first 8 bytes of each word, zeros behind; returns (words over 8 bytes, whether any is special)."""
     n_long, special = 0, 0
@@ -40,7 +41,7 @@ def load_prefixes(data: Any, limit: Any, edges: Any, n: Any, prefix: Any, length
     return n_long, special
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def hash_prefixes(n: Any, prefix: Any, length: Any, hashes: Any) -> None:
     """FNV-1a of up to 8 bytes, without a branch, so that the compiler hashes many words at once.
 
@@ -55,7 +56,7 @@ def hash_prefixes(n: Any, prefix: Any, length: Any, hashes: Any) -> None:
         hashes[t] = h
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def hash_rest(data: Any, edges: Any, n_long: Any, long_words: Any, hashes: Any, keys: Any) -> None:
     """Finish the hash of words over 8 bytes, and mix all their bytes into a 64-bit key."""
     for j in range(n_long):
@@ -69,7 +70,7 @@ def hash_rest(data: Any, edges: Any, n_long: Any, long_words: Any, hashes: Any, 
         keys[t] = finish_key(key, edges[2 * t + 1] - edges[2 * t])
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def finish_key(key: Any, size: Any) -> Any:
     """Spread the last bytes over the whole key."""
     key ^= uint64(size) << uint64(32)
@@ -77,7 +78,7 @@ def finish_key(key: Any, size: Any) -> Any:
     return key * uint64(0xBF58476D1CE4E5B9)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def hash_bytes(data: Any, start: Any, stop: Any) -> Any:
     """fastText's hash of a stretch of bytes (for subwords and for building tables)."""
     h = uint32(FNV_START)

@@ -6,12 +6,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+from classifiers.kernel.stage import machine_operation
 
 _BYTES = 64
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine_operation
 def load64(_context: Any, data: Any, index: Any) -> Any:
     """The 8 bytes at ``data[index:]``, little-endian, not aligned; the caller keeps within the buffer."""
 
@@ -23,7 +24,7 @@ def load64(_context: Any, data: Any, index: Any) -> Any:
     return types.uint64(data, index), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine_operation
 def separator_mask(_context: Any, data: Any, index: Any) -> Any:
     """64 bits, one for each of the bytes ``data[index:index + 64]``: set where fastText cuts words.
 
@@ -39,16 +40,14 @@ def separator_mask(_context: Any, data: Any, index: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
         text = builder.load(pointer, align=1)
-        blank = builder.or_(
-            builder.icmp_unsigned("==", text, splat(32)), builder.icmp_unsigned("==", text, splat(0))
-        )
+        blank = builder.or_(builder.icmp_unsigned("==", text, splat(32)), builder.icmp_unsigned("==", text, splat(0)))
         control = builder.icmp_unsigned("<", builder.sub(text, splat(9)), splat(5))
         return builder.bitcast(builder.or_(blank, control), ir.IntType(64))
 
     return types.uint64(data, index), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine_operation
 def high_product(_context: Any, a: Any, b: Any) -> Any:
     """The upper 64 bits of the 128-bit product of two uint64."""
 
@@ -60,7 +59,7 @@ def high_product(_context: Any, a: Any, b: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine_operation
 def trailing_zeros(_context: Any, value: Any) -> Any:
     """Number of zero bits below the lowest set bit of a uint64 that is not zero."""
 

@@ -9,25 +9,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
+
+from classifiers.kernel.stage import stage
 
 C1, C2, C3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 MAX_PILOT = 65536
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _spread(key: Any) -> Any:
     mixed = key * uint64(C1)
     return mixed ^ (mixed >> uint64(29))
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _slot(mixed: Any, pilot: Any, n_slots: Any) -> Any:
     spread = ((mixed ^ (uint64(pilot) * uint64(C3))) * uint64(C1)) >> uint64(32)
     return (spread * n_slots) >> uint64(32)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def look_up(n: Any, keys: Any, pilots: Any, shift: Any, n_slots: Any, records: Any, stride: Any, slots: Any) -> Any:
     """Slot of each word in ``records`` (whose first column is the key); unknown words get slot ``n_slots``."""
     unknown = 0
@@ -65,7 +67,7 @@ def find_pilots(keys: Any, n_slots: Any, bits: Any) -> Any:
     return True, pilots, slots
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@stage
 def _pilot_of(keys: Any, members: Any, n_slots: Any, used: Any, slots: Any) -> Any:
     """The first pilot under which all members of a bucket fall on free slots, which it takes; -1 for none."""
     for pilot in range(MAX_PILOT):

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, njit, uint64
+from numba import int32, int64, uint64
 
 from classifiers.kernel.hashing import EOS_PREFIX, LABEL_PREFIX
 from classifiers.kernel.loads import high_product
+from classifiers.kernel.stage import stage
 
 MULTIPLIER = 116049371
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def remainder(value: Any, divisor: Any, reciprocal: Any) -> Any:
     """``value % divisor`` by the precomputed ``2**64 // divisor``: the quotient is at most one too small."""
     rest = value - high_product(value, reciprocal) * divisor
     return rest - divisor if rest >= divisor else rest
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def ngram_rows(n: Any, hashes: Any, chain: Any, tail: Any, order: Any, bucket: Any, reciprocal: Any, rows: Any) -> None:
     """Buckets of the n-grams of ``order`` + 2 words that end at each word.
 
@@ -40,14 +41,14 @@ def ngram_rows(n: Any, hashes: Any, chain: Any, tail: Any, order: Any, bucket: A
         tail[order] = before
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def start_chain(n: Any, hashes: Any, chain: Any) -> None:
     """Hashes of single words, as fastText extends their sign."""
     for t in range(n):
         chain[t] = uint64(int64(int32(hashes[t])))
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def clear_document_starts(n: Any, ends: Any, n_ends: Any, before: Any, order: Any, none: Any, rows: Any) -> None:
     """N-grams that would reach into the document before do not exist: row ``none``.
 
@@ -60,7 +61,7 @@ def clear_document_starts(n: Any, ends: Any, n_ends: Any, before: Any, order: An
             rows[t] = none
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def drop_special(
     n: Any, edges: Any, prefix: Any, keys: Any, data: Any, hashes: Any, slots: Any, n_slots: Any, odd_labels: Any,
     ends: Any, n_ends: Any, stopped: Any,

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import float64, int8, int32, int64, njit, uint32, uint64
+from numba import float64, int8, int32, int64, uint32, uint64
 
 from classifiers.kernel.hashing import EOS_PREFIX, FNV_PRIME, FNV_START
 from classifiers.kernel.ngrams import remainder
+from classifiers.kernel.stage import stage
 from classifiers.kernel.tables import Tables
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def add_words(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> None:
     """Add tokens ``a`` to ``b``; two columns at a time, which keeps both sums in registers."""
     stride, width = tables.stride * uint64(2), tables.width
@@ -32,7 +33,7 @@ def add_words(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) 
         sums[column], sums[column + uint64(1)] = first, second
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> None:
     """`add_words` for models with bigrams, the usual kind: one loop less."""
     stride, width = tables.stride * uint64(2), tables.width
@@ -46,7 +47,7 @@ def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any,
         sums[column], sums[column + uint64(1)] = first, second
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def count_features(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any:
     """How many rows `add_words` adds that are not the zero row."""
     count = 0
@@ -58,7 +59,7 @@ def count_features(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any
     return count
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def add_with_subwords(
     tables: Tables, data: Any, edges: Any, prefix: Any, slots: Any, rows: Any, a: Any, b: Any, sums: Any
 ) -> Any:
@@ -77,7 +78,7 @@ def add_with_subwords(
     return count
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _add_bucket(tables: Tables, row: Any, sums: Any) -> Any:
     if row == tables.none:
         return 0
@@ -86,7 +87,7 @@ def _add_bucket(tables: Tables, row: Any, sums: Any) -> Any:
     return 1
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _add_subwords(tables: Tables, data: Any, start: Any, stop: Any, sums: Any) -> Any:
     """Character n-grams of ``<word>`` (`Dictionary::computeSubwords`); counts code points, not bytes."""
     size, count = stop - start + 2, 0
@@ -106,7 +107,7 @@ def _add_subwords(tables: Tables, data: Any, start: Any, stop: Any, sums: Any) -
     return count
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _byte(data: Any, start: Any, size: Any, i: Any) -> Any:
     """Byte ``i`` of the word between angle brackets."""
     if i == 0:
@@ -114,17 +115,17 @@ def _byte(data: Any, start: Any, size: Any, i: Any) -> Any:
     return int32(62) if i == size - 1 else int32(int8(data[start + i - 1]))
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _is_inside_code_point(data: Any, start: Any, size: Any, i: Any) -> Any:
     return (_byte(data, start, size, i) & 0xC0) == 0x80
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _hash_step(h: Any, byte: Any) -> Any:
     return uint32((h ^ uint32(byte)) * uint32(FNV_PRIME))
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def stored_row(tables: Tables, hashed: Any) -> Any:
     """Row of a bucket; in a pruned model, row ``none`` for buckets that were left out."""
     bucket = remainder(hashed, tables.bucket, tables.reciprocal)

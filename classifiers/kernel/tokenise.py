@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint8, uint64
+from numba import uint8, uint64
 
 from classifiers.kernel.loads import separator_mask, trailing_zeros
+from classifiers.kernel.stage import stage
 
 BLOCK = 2048
 """Tokens that go through the stages together."""
@@ -21,7 +22,7 @@ DOCUMENT, BYTE, IN_WORD, EDGES, WORDS_BEFORE = 0, 1, 2, 3, 4
 STATE_SIZE = 5
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _mask_at_end(data: Any, limit: Any, position: Any, scratch: Any) -> Any:
     """`separator_mask` where 64 bytes would pass the end of the buffer."""
     for k in range(64):
@@ -29,7 +30,7 @@ def _mask_at_end(data: Any, limit: Any, position: Any, scratch: Any) -> Any:
     return separator_mask(scratch, 0)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def tokenise(
     data: Any, limit: Any, offsets: Any, last: Any, state: Any, edges: Any, ends: Any, words: Any, scratch: Any
 ) -> Any:
@@ -77,7 +78,7 @@ def tokenise(
     return n, n_ends
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def keep_cut_word(state: Any, edges: Any) -> None:
     """Before the next block: a word that the block cut goes to the front."""
     if state[EDGES] & 1:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import float32, float64, int64, njit
+from numba import float32, float64, int64
 from numpy.typing import NDArray
+
+from classifiers.kernel.stage import stage
 
 SOFTMAX, SIGMOID, TREE = 0, 1, 2
 LOG_FLOOR = 1e-5
@@ -34,7 +36,7 @@ class Head(NamedTuple):
     depths: NDArray[np.int32]
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> None:
     """fastText's probabilities of all labels for one sum of rows; ``logits`` is work space (labels,)."""
     for k in range(head.n_labels):
@@ -48,7 +50,7 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
         _tree(head, logits, out)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _project(weights: Any, total: Any) -> Any:
     value = 0.0
     for j in range(weights.size):
@@ -56,7 +58,7 @@ def _project(weights: Any, total: Any) -> Any:
     return value
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _softmax(logits: Any, out: Any) -> None:
     highest = logits.max()
     norm = 0.0
@@ -67,7 +69,7 @@ def _softmax(logits: Any, out: Any) -> None:
         out[k] = out[k] / norm + LOG_FLOOR
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _table_sigmoid(table: Any, x: Any) -> Any:
     """fastText's sigmoid is a table of 512 steps between -8 and 8 (`BinaryLogisticLoss`, `Loss::sigmoid`)."""
     if x < -SIGMOID_LIMIT:
@@ -78,7 +80,7 @@ def _table_sigmoid(table: Any, x: Any) -> Any:
     return float64(table[int64(step)])
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def _tree(head: Head, logits: Any, out: Any) -> None:
     """Product along each label's path (`HierarchicalSoftmaxLoss::dfs`); the sigmoid is exact here."""
     for k in range(head.n_labels):
@@ -90,7 +92,7 @@ def _tree(head: Head, logits: Any, out: Any) -> None:
         out[k] = np.exp(log_probability)
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def strongest_window(
     head: Head, sums: Any, doc: Any, per_window: Any, logits: Any, now: Any, best: Any, marks: Any
 ) -> None:
@@ -116,7 +118,7 @@ def strongest_window(
             best[k] = max(best[k], now[k])
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def merge_windows(sums: Any, doc: Any, per_window: Any, marks: Any, label: Any, threshold: Any, found: Any) -> Any:
     """Windows of ``doc`` at or over ``threshold``, merged where they overlap or touch.
 
@@ -177,7 +179,7 @@ def score_batch(
     return n_spans
 
 
-@njit(nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@stage
 def code_points(data: Any, start: Any, stop: Any) -> Any:
     """Unicode code points that begin in a stretch of UTF-8 bytes."""
     count = 0

@@ -1,0 +1,120 @@
+"""Label records: who said what about which document, under which codebook; with the text, or a pointer to it.
+
+Knows the JSON Lines form of records; knows no store, no model and no annotator's page.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labels import codebook
+
+
+class LabelRecordError(ValueError):
+    """A record that cannot be read or is against the codebook; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """One annotator's judgement of one document.
+
+    ``sha256`` is of the UTF-8 text; ``text`` is None where the record is only a pointer. ``kind`` says what the
+    annotator is (human, llm, rule, adjudicated); ``synthetic`` that the text was written for this project.
+    ``pair`` names the two members of a minimal pair; ``rule`` the borderline rule that a text exercises.
+    """
+
+    sha256: str
+    id: str
+    source: str
+    ai: bool
+    adverse: bool
+    hostile: bool
+    self_preserving: bool
+    admirable: bool
+    mode: str
+    annotator: str
+    kind: str
+    codebook: str = codebook.VERSION
+    at: str = ""
+    sure: bool = True
+    synthetic: bool = False
+    setting: str = ""
+    rule: int | None = None
+    pair: str | None = None
+    note: str = ""
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        codebook.check(self.labels, self.mode)
+        if self.kind not in codebook.ANNOTATOR_KINDS:
+            raise codebook.CodebookError(f"annotator kind {self.kind!r} is not of {codebook.ANNOTATOR_KINDS}")
+        if self.text is not None and text_digest(self.text) != self.sha256:
+            raise codebook.CodebookError("the text's SHA-256 is not the one given")
+
+    @property
+    def labels(self) -> dict[str, bool]:
+        """The five labels by name."""
+        return {name: bool(getattr(self, name)) for name in codebook.LABELS}
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of the UTF-8 text, in hex: how records find their text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_records(path: str | Path) -> list[LabelRecord]:
+    """Records of one JSON Lines file, or of all ``*.jsonl`` files of a folder, in order.
+
+    Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise LabelRecordError(f"{path}: no *.jsonl file of label records in this folder")
+    return [record for file in files for record in _read_file(file)]
+
+
+def _read_file(path: Path) -> Iterator[LabelRecord]:
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield _from_json(json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
+
+
+def _from_json(content: dict[str, Any]) -> LabelRecord:
+    """A record; the annotator may be missing (then its kind), numbers may stand for true and false."""
+    known = {name: content[name] for name in LabelRecord.__dataclass_fields__ if name in content}
+    known |= {name: bool(known[name]) for name in (*codebook.LABELS, "sure") if name in known}
+    known.setdefault("annotator", known.get("kind", ""))
+    if known.get("text") is not None:
+        known.setdefault("sha256", text_digest(known["text"]))
+    return LabelRecord(**known)
+
+
+def write_records(records: Iterable[LabelRecord], path: str | Path) -> None:
+    """Write records as JSON Lines; fields at their default are left out."""
+    fields = LabelRecord.__dataclass_fields__
+    with open(path, "w", encoding="utf-8") as file:
+        for record in records:
+            content = {k: v for k, v in asdict(record).items() if v != fields[k].default or k == "codebook"}
+            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def texts_by_digest(folder: str | Path) -> dict[str, str]:
+    """Texts of all ``*.jsonl`` and ``*.jsonl.gz`` files of a folder, by the SHA-256 that records point with."""
+    texts: dict[str, str] = {}
+    for file in sorted(Path(folder).glob("*.jsonl*")):
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                text = json.loads(line)["text"]
+                texts[text_digest(text)] = text
+    return texts
