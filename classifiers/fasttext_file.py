@@ -21,20 +21,7 @@ LOSSES = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
 SUPERVISED = 3
 EOS = b"</s>"
 LABEL_PREFIX = "__label__"
-_ARGUMENTS = [
-    "dim",
-    "ws",
-    "epoch",
-    "min_count",
-    "neg",
-    "word_ngrams",
-    "loss",
-    "model",
-    "bucket",
-    "minn",
-    "maxn",
-    "lr_update_rate",
-]
+_ARGUMENTS = "dim ws epoch min_count neg word_ngrams loss model bucket minn maxn lr_update_rate".split()  # noqa: SIM905
 
 
 class ModelFileError(ValueError):
@@ -157,10 +144,11 @@ def _read_arguments(cursor: _Cursor) -> dict[str, Any]:
         raise cursor.fail("word vectors, not a classifier")
     if arguments["loss"] not in LOSSES:
         raise cursor.fail(f"loss number {arguments['loss']} is unknown")
-    if arguments["dim"] <= 0 or arguments["bucket"] < 0:
-        raise cursor.fail(f"dimension {arguments['dim']} and bucket count {arguments['bucket']} make no sense")
     if version == 11:  # older supervised models wrote a maxn that they did not use
         arguments["maxn"] = 0
+    hashes = arguments["word_ngrams"] > 1 or arguments["maxn"] > 0
+    if arguments["dim"] <= 0 or arguments["bucket"] < hashes:
+        raise cursor.fail(f"dimension {arguments['dim']} and bucket count {arguments['bucket']} make no sense")
     return arguments
 
 

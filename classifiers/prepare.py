@@ -91,7 +91,7 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
     width = columns + columns % 2
     n_words = len(model.words)
     _write_buckets(model, folder, width)
-    _, keys, edges, pool = _word_bytes(model.words)
+    keys, edges, pool = _word_bytes(model.words)
     pilots, slots, n_slots = _place(keys)
     stride = 1 + width // 2
     records = np.zeros((n_slots + 1, stride), np.uint64)
@@ -113,12 +113,12 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
         "minn": model.minn,
         "maxn": model.maxn,
     }
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "pilots": pilots,
         "records": records.ravel(),
         "features": features,
         "bucket_rows": _bucket_rows(model),
-        "odd_labels": _word_bytes(odd)[1],
+        "odd_labels": _word_bytes(odd)[0],
     }
     if model.maxn > 0:
         tables = _tables(arrays | {"buckets": np.load(folder / "buckets.npy", mmap_mode="r")}, numbers)
@@ -141,14 +141,14 @@ def _write_buckets(model: FastTextModel, folder: Path, width: int) -> None:
     out.flush()
 
 
-def _word_bytes(words: list[bytes]) -> tuple[int, NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint8]]:
-    """The words' number, keys (n,), edges (2n,) and bytes, padded so that 8 can be read at each."""
+def _word_bytes(words: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint8]]:
+    """The words' keys (n,), edges (2n,) and bytes, padded so that 8 can be read at each."""
     pool = np.frombuffer(b"".join(words) + bytes(64), np.uint8)
     stops = np.cumsum([len(word) for word in words], dtype=np.int64)
     edges = np.zeros(2 * len(words), np.int64)
     edges[1::2], edges[2::2] = stops, stops[:-1]
     keys = _word_keys(pool, len(pool), edges, len(words))
-    return len(words), keys, edges, pool
+    return keys, edges, pool
 
 
 def _place(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint16], NDArray[np.int64], int]:

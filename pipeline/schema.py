@@ -1,4 +1,4 @@
-"""The Arrow schemas that every stage agrees on: DOCUMENTS in, TAGS out.
+"""The types that every stage agrees on: DOCUMENTS in, TAGS out, and the `Estimate` of a number.
 
 Knows neither files, nor engines, nor how a score is made.
 """
@@ -6,6 +6,7 @@ Knows neither files, nor engines, nor how a score is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -87,3 +88,14 @@ def scores_schema(labels: Sequence[str]) -> pa.Schema:
 def tags_schema(labels: Sequence[str], metadata: dict[str, str] | None = None) -> pa.Schema:
     """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer."""
     return pa.schema([*TAG_BASE, *score_fields(labels), *TAG_EVIDENCE], metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval (95 % unless ``method`` says otherwise) and the number of cases behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str

@@ -1,0 +1,52 @@
+# Each target sets up a private virtual environment by itself. VENV, PYTHON and SHARED can be given on the command line.
+PYTHON ?= python3
+VENV ?= .venv
+SHARED ?= ../shared
+BIN := $(VENV)/bin
+OUT ?= demo-out
+
+.PHONY: demo test lint bench gate train clean
+
+# Only what the demo needs, so that it starts soon.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,datatrove]'
+	touch $@
+
+# Exit status 1 of the scan says that records were rejected: some shards of the mini crawl are broken on purpose.
+demo: $(VENV)/.installed
+	$(BIN)/tropescan scan tests/minicrawl/shards --out $(OUT) || test $$? -eq 1
+	$(BIN)/tropescan report $(OUT) --out $(OUT)/report.html
+	@echo "The report is at $(CURDIR)/$(OUT)/report.html"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m tests.bench --out bench-out
+
+# The floors on real documents are checked where their texts are; those on our own passages everywhere.
+gate: $(VENV)/.installed-dev
+	$(BIN)/tropescan eval labels/seed labels/real.jsonl --floors classifiers/models/floors.json \
+	  $(if $(wildcard $(SHARED)/corpus),--texts $(SHARED)/corpus --background $(SHARED)/corpus)
+
+# The shipped model, from the labels in the project and the texts that they point to.
+train: $(VENV)/.installed-dev
+	$(BIN)/tropescan train labels/seed labels/real.jsonl --texts $(SHARED)/corpus --background $(SHARED)/corpus \
+	  --out classifiers/models/tropescan-v0.bin
+
+clean:
+	rm -rf $(VENV) $(OUT) bench-out build *.egg-info

@@ -1,0 +1,115 @@
+"""``tropescan explain``: prints a text with each word's contribution shaded, the scores and the strongest window."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from classifiers.card import card_of, default_model
+from classifiers.explanation import TokenShare, token_shares
+from classifiers.score import FastTextScorer
+from pipeline.schema import label_columns, window_column
+
+STRONGEST = 12
+
+
+def shaded(text: str, shares: list[TokenShare]) -> Text:
+    """The text with words that raise the score on red and words that lower it on blue, by strength."""
+    raw = text.encode("utf-8", "replace")
+    highest = max((abs(token.share) for token in shares), default=0.0) or 1.0
+    out, at = Text(), 0
+    for token in shares:
+        out.append(_printable(raw[at : token.start]))
+        level = int(160 * abs(token.share) / highest)
+        colour = f"rgb({level},0,0)" if token.share > 0 else f"rgb(0,0,{level})"
+        out.append(_printable(raw[token.start : token.end]), style=f"white on {colour}" if level > 8 else "")
+        at = token.end
+    out.append(_printable(raw[at:]))
+    return out
+
+
+def _printable(raw: bytes) -> str:
+    """Text from a crawl may hold terminal control codes; they are shown, not sent."""
+    text = raw.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def scores_table(scorer: FastTextScorer, scored: pa.RecordBatch) -> Table:
+    """Document score and strongest window of each label."""
+    table = Table("label", "document", "strongest window", box=None)
+    for label, column in zip(scorer.labels, label_columns(scorer.labels), strict=True):
+        values = (scored.column(name)[0].as_py() for name in (column, window_column(column)))
+        table.add_row(label, *("no score" if value is None else f"{value:.4f}" for value in values))
+    return table
+
+
+def strongest_words(text: str, shares: list[TokenShare]) -> Table:
+    """The tokens that move the score most, either way."""
+    raw = text.encode("utf-8", "replace")
+    table = Table("adds to the logit", "word", box=None)
+    for token in sorted(shares, key=lambda token: -abs(token.share))[:STRONGEST]:
+        table.add_row(f"{token.share:+.3f}", Text(_printable(raw[token.start : token.end])))
+    return table
+
+
+def read_text(given: str) -> str:
+    """The file of that name, standard input for ``-``, or else the argument itself."""
+    if given == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        is_file = Path(given).is_file()
+    except OSError:  # too long for a file name
+        is_file = False
+    return Path(given).read_text("utf-8", "replace") if is_file else given
+
+
+@click.command()
+@click.argument("text", metavar="TEXT|FILE|-")
+@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Model file. [default: the shipped one]")
+@click.option("--label", help="Label to explain. [default: the card's target]")
+@click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
+@click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")
+def command(text: str, model: Path | None, label: str | None, window: int, stride: int) -> None:
+    """Show why a text gets its score: each word shaded by its exact share of the logit.
+
+    A word's share holds its own weight and that of the word n-grams that end in it. Red raises the score, blue
+    lowers it. The strongest window is underlined.
+    """
+    path = model or default_model()
+    content = read_text(text).encode("utf-8", "replace").decode()
+    scorer = FastTextScorer.open(path, window=window, stride=stride)
+    card = card_of(path, scorer.digest, scorer.labels, label)
+    spans = FastTextScorer(
+        scorer.path,
+        scorer.digest,
+        scorer.labels,
+        window,
+        stride,
+        (card.target,),
+        (_window_score(scorer, content, card.target),),
+    )
+    scored = spans(_batch(content))
+    shares = token_shares(scorer, content, card.target)
+    shown = shaded(content, shares)
+    for span in scored.column("spans")[0].as_py():
+        shown.stylize("underline", span["start"], span["end"])
+    console = Console()
+    console.print(shown, "", scores_table(scorer, scored), "", strongest_words(content, shares), sep="\n")
+    console.print(f"explained: {card.target}, flagged from {card.threshold:.4f}; model {card.name}")
+
+
+def _batch(text: str) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"text": pa.array([text], pa.large_string())})
+
+
+def _window_score(scorer: FastTextScorer, text: str, label: str) -> float:
+    """The strongest window's score: as a threshold it leaves just that window."""
+    column = window_column(label_columns(scorer.labels)[scorer.labels.index(label)])
+    value = scorer(_batch(text)).column(column)[0].as_py()
+    return 1.1 if value is None else float(value) - 1e-7

@@ -1,0 +1,139 @@
+"""``tropescan train``: labels in, a folded model and its card out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+
+from classifiers.card import ModelCard, write_card
+from classifiers.evaluation import threshold_at_fpr
+from classifiers.prepare import model_digest
+from classifiers.score import FastTextScorer
+from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
+from jobs.measure import BACKGROUND_FPR, measure, scores_of
+from jobs.training_data import TrainingData, digest_of, load_training_data
+from labels import codebook
+
+TARGET = "adverse"
+FOLDS = 4
+
+
+def cross_validated_thresholds(examples: Sequence[Example], chosen: Hyperparameters) -> tuple[float, float]:
+    """The scores of a document, and of its strongest window, that one in a thousand background texts passes.
+
+    Each text is scored by a model that saw nothing of its source.
+    """
+    folds = folds_by_source([example.source for example in examples], FOLDS)
+    whole: list[float] = []
+    windows: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for fold in range(FOLDS):
+            path = Path(folder) / f"{fold}.bin"
+            train_model([e for e, f in zip(examples, folds, strict=True) if f != fold], path, chosen)
+            background = [e.text for e, f in zip(examples, folds, strict=True) if f == fold and not e.labels]
+            whole += list(scores_of(path, background, TARGET))
+            windows += list(scores_of(path, background, TARGET, window=True))
+    return threshold_at_fpr(np.array(whole), BACKGROUND_FPR), threshold_at_fpr(np.array(windows), BACKGROUND_FPR)
+
+
+def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, object]:
+    counts = Counter(name for example in examples for name in example.labels)
+    return {
+        "training texts": len(examples),
+        "of which with label": dict(sorted(counts.items())),
+        "of which background, not read (no word in them points to an artificial mind)": len(
+            data.background_of(held_out=False)
+        ),
+        "annotators": dict(Counter(one.record.kind for one in data.labelled)),
+        "digest of training labels": digest_of(one for one in data.labelled if not one.held_out),
+        "held-out texts, real": len(data.held_out(synthetic=False)),
+        "held-out texts, written for this project": len(data.held_out(synthetic=True)),
+        "held-out background": len(data.background_of(held_out=True)),
+        "digest of held-out labels": digest_of(one for one in data.labelled if one.held_out),
+        "held-out sources": ", ".join(sorted({one.group for one in data.held_out(synthetic=False)})),
+    }
+
+
+LIMITS = (
+    "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
+    "English only. Texts in other languages get scores that mean little.",
+    "Words are hashed as they stand, so unusual case or punctuation hides them.",
+    "Scores are not calibrated at the natural base rate; a flag rate is not a prevalence.",
+)
+
+
+@click.command()
+@click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The model, a .bin file.")
+@click.option(
+    "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
+)
+@click.option("--background", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with ordinary texts.")
+@click.option("--dim", default=Hyperparameters.dim, show_default=True, help="Dimension while training.")
+@click.option("--epochs", default=Hyperparameters.epoch, show_default=True, help="Passes over the examples.")
+@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="Learning rate.")
+@click.option("--word-ngrams", default=Hyperparameters.word_ngrams, show_default=True, help="Longest word n-gram.")
+@click.option("--min-count", default=Hyperparameters.min_count, show_default=True, help="Rarer words are left out.")
+@click.option("--bucket", default=Hyperparameters.bucket, show_default=True, help="Rows for hashed n-grams.")
+@click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
+def command(
+    labels: tuple[str, ...], out: Path, texts: tuple[str, ...], background: tuple[str, ...], dim: int, epochs: int,
+    lr: float, word_ngrams: int, min_count: int, bucket: int, seed: int,
+) -> None:  # fmt: skip
+    """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
+
+    A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. The
+    threshold is the score that one in a thousand background texts passes, found by cross-validation over sources.
+    Same records, texts and options give the same model, byte for byte.
+
+    \b
+    tropescan train labels/seed real.jsonl --texts corpus --background corpus --out model.bin
+    """
+    data = load_training_data(labels, texts, background)
+    if data.missing:
+        click.echo(
+            f"{data.missing} records have no text here and are left out; name their folder with --texts", err=True
+        )
+    examples = data.training
+    if not any(TARGET in example.labels for example in examples):
+        raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
+    chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
+    click.echo(f"{len(examples)} texts; cross-validating the threshold over sources …", err=True)
+    thresholds = cross_validated_thresholds(examples, chosen)
+    click.echo("training …", err=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train_model(examples, out, chosen)
+    card = make_card(out, data, examples, chosen, thresholds)
+    write_card(card, out)
+    click.echo(out.with_suffix(".md").read_text("utf-8"))
+
+
+def make_card(
+    out: Path,
+    data: TrainingData,
+    examples: Sequence[Example],
+    chosen: Hyperparameters,
+    thresholds: tuple[float, float],
+) -> ModelCard:
+    """Measure the model on what it never saw, and write down how it came about."""
+    labels = FastTextScorer.open(out).labels
+    evidence = [label for label in codebook.LABELS if label != "ai" and label in labels]
+    return ModelCard(
+        name=out.stem,
+        digest=model_digest(out),
+        labels=labels,
+        target=TARGET,
+        threshold=thresholds[0],
+        span_thresholds=dict.fromkeys(evidence, thresholds[1]),
+        codebook_version=codebook.VERSION,
+        data=_data_section(data, examples),
+        hyperparameters=asdict(chosen),
+        metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
+        limits=LIMITS,
+    )

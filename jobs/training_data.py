@@ -1,0 +1,102 @@
+"""From label records and folders of texts to examples: joined by digest, split into training and held-out.
+
+Composes `labels` and `classifiers`; trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.held_out import is_held_out
+from classifiers.training import Example
+from labels.background import read_background
+from labels.records import LabelRecord, read_records, texts_by_digest
+from pipeline.tasks import digest
+
+MOST_ADVERSE_IN_BACKGROUND = 0.25
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A record with its text; ``held_out`` is never trained on."""
+
+    record: LabelRecord
+    text: str
+
+    @property
+    def group(self) -> str:
+        """What must not be split: the source, or for texts written for this project the pair or the passage."""
+        return (self.record.pair or self.record.sha256) if self.record.synthetic else self.record.source
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it is kept for evaluation."""
+        return is_held_out(self.group)
+
+    def example(self) -> Example:
+        """For the trainer."""
+        holding = frozenset(name for name, holds in self.record.labels.items() if holds)
+        return Example(self.text, holding, self.group)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Labelled texts and background (source, text), not yet split; ``missing`` records had no text."""
+
+    labelled: list[LabelledText]
+    background: list[tuple[str, str]]
+    missing: int
+
+    @property
+    def training(self) -> list[Example]:
+        """Examples to train on: labelled texts and background, without what is held out."""
+        labelled = [one.example() for one in self.labelled if not one.held_out]
+        return labelled + [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
+
+    def held_out(self, *, synthetic: bool) -> list[LabelledText]:
+        """Evaluation documents: real ones, or those written for this project."""
+        return [one for one in self.labelled if one.held_out and one.record.synthetic == synthetic]
+
+    def background_of(self, *, held_out: bool) -> list[tuple[str, str]]:
+        """Background of held-out sources, or of the others."""
+        return [(source, text) for source, text in self.background if is_held_out(source) == held_out]
+
+
+def load_training_data(paths: Sequence[str], texts: Sequence[str], background: Sequence[str]) -> TrainingData:
+    """Read records, find their texts in folders, and gather background from folders.
+
+    Sources a quarter of whose labelled documents are adverse give no background.
+    """
+    records = [record for path in paths for record in read_records(path)]
+    known: dict[str, str] = {}
+    for folder in texts:
+        known |= texts_by_digest(folder)
+    joined = [(record, record.text if record.text is not None else known.get(record.sha256)) for record in records]
+    labelled = [LabelledText(record, text) for record, text in joined if text is not None]
+    suspect = _mostly_adverse(records)
+    digests = {record.sha256 for record in records}
+    found = [pair for folder in background for pair in read_background(folder, digests, suspect)]
+    return TrainingData(labelled, found, len(joined) - len(labelled))
+
+
+def _mostly_adverse(records: Iterable[LabelRecord]) -> set[str]:
+    counts, adverse = Counter[str](), Counter[str]()
+    for record in records:
+        counts[record.source] += 1
+        adverse[record.source] += record.adverse
+    return {source for source in counts if adverse[source] > MOST_ADVERSE_IN_BACKGROUND * counts[source]}
+
+
+def truth(items: Sequence[LabelledText], label: str) -> NDArray[np.bool_]:
+    """Whether the label holds, dtype bool, shape (items,)."""
+    return np.array([item.record.labels[label] for item in items], bool)
+
+
+def digest_of(items: Iterable[LabelledText]) -> str:
+    """SHA-256 over the sorted text digests and their labels: names a set of labelled documents."""
+    return digest(sorted([item.record.sha256, sorted(item.record.labels.items())] for item in items))

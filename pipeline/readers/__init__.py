@@ -1,0 +1,61 @@
+"""Shards of any format to DOCUMENTS batches, with every record that is no document accounted for.
+
+Knows neither scores nor engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import IO
+
+import pyarrow as pa
+
+from pipeline.accounting import Tally
+from pipeline.readers.columns import ColumnError
+from pipeline.readers.detect import Detected, Format, detect, detect_format, is_shard
+from pipeline.readers.jsonl import read_jsonl
+from pipeline.readers.parquet import read_parquet
+from pipeline.readers.streams import Compression, Source, pieces
+from pipeline.readers.warc import read_warc
+from pipeline.storage import is_local, local_path, open_input
+from pipeline.tasks import ReadOptions, ShardTask
+
+__all__ = ["ColumnError", "Format", "detect_format", "is_shard", "read_documents"]
+
+
+def read_documents(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """DOCUMENTS batches of a shard in its order, of about 8 MB of text or 10,000 documents (a larger document alone
+    makes one). What cannot become a document is counted in ``tally``; the same bytes always give the same batches.
+
+    Raises `OSError` naming the file if it cannot be read (which is no end of the shard), and `ColumnError` if it
+    lacks a column that ``options`` name or any for text.
+    """
+    with closing(open_input(task.url)) as file:
+        source = Source(file, task.url, tally, size=_size(file, task.url))
+        found = detect(source, task.url)
+        yield from _read(task, found, source, options, tally)
+
+
+def _read(
+    task: ShardTask, found: Detected, source: Source, options: ReadOptions, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    match found.format:
+        case Format.PARQUET:
+            yield from read_parquet(task, options, tally)
+        case Format.JSONL:
+            yield from read_jsonl(pieces(source, found.compression), options, tally, where=task.url)
+        case Format.WARC:
+            compressed = found.compression is not Compression.NONE
+            yield from read_warc(
+                pieces(source, found.compression, begins=b"WARC/"), options, tally, compressed=compressed
+            )
+        case _:
+            source.drain()
+            tally.cut_short("unknown_format", 0, found.hint)
+
+
+def _size(file: IO[bytes], url: str) -> int | None:
+    """Bytes stored, as the file system says; None where it does not."""
+    size = local_path(url).stat().st_size if is_local(url) else getattr(file, "size", None)
+    return size if isinstance(size, int) else None

@@ -1,0 +1,289 @@
+"""Stored bytes to decompressed pieces, frame by frame (gzip members, zstd frames), with the file offset of each frame.
+
+A damaged frame ends a stretch of pieces with a `Damage`; reading resumes at the next frame that decompresses.
+Knows nothing of records: the readers decide what damage costs.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import IO, NamedTuple, Protocol
+
+import zstandard
+from isal import igzip_lib, isal_zlib
+
+from pipeline.accounting import Tally
+
+CHUNK = 1 << 20
+STEP = 8 << 10
+"""Compressed bytes given to a decompressor at once. Bounds what a bomb can return in one call: deflate makes at most
+8 MB of it, zstd 256 MB; and what follows the end of a short frame (`unused_data`) is copied, so more would be slower."""
+LONGEST_PIECE = 4 << 20
+ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
+"""Magic number of the skippable frame that carries a WARC file's dictionary (IIPC, WARC Zstandard 1.0)."""
+
+
+class Compression(StrEnum):
+    """How a file is compressed, by its magic number."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+
+
+class Damage(NamedTuple):
+    """Where a compressed stream breaks. ``frame`` and ``offset`` are byte offsets in the file as stored: of the frame
+    that breaks, and of the place where that shows. ``resumes`` says that a later frame can be read."""
+
+    reason: str
+    frame: int
+    offset: int
+    detail: str
+    resumes: bool
+
+
+class Piece(NamedTuple):
+    """Some decompressed bytes, never empty but with ``damage``. ``offset`` is that of their frame in the file as
+    stored, and without compression their own. ``first`` marks the first of a frame."""
+
+    data: bytes
+    offset: int
+    first: bool
+    damage: Damage | None = None
+
+
+class Source:
+    """A file read once from start to end; what was read is counted in ``tally.input_bytes``."""
+
+    def __init__(self, file: IO[bytes], url: str, tally: Tally, *, size: int | None = None) -> None:
+        self._file, self._url, self._tally, self._size = file, url, tally, size
+        self._head = b""
+
+    def peek(self, n: int) -> bytes:
+        """The first ``n`` bytes of the file, or all if it has fewer; before the first `read`."""
+        while len(self._head) < n and (data := self._file.read(n - len(self._head))):
+            self._head += data
+        return self._head
+
+    def read(self) -> bytes:
+        """The next bytes, empty at the end. Raises `OSError` when the file ends before its size."""
+        data, self._head = (self._head, b"") if self._head else (self._file.read(CHUNK), b"")
+        self._tally.input_bytes += len(data)
+        if not data and self._size is not None and self._tally.input_bytes < self._size:
+            raise OSError(
+                f"{self._url}: reading ended at byte {self._tally.input_bytes} of {self._size}: "
+                "the connection broke or the file changed; run again"
+            )
+        return data
+
+
+    def drain(self) -> None:
+        """Read the rest and let it go."""
+        while self.read():
+            pass
+
+
+class _Decoder(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: memoryview, /) -> bytes: ...
+
+
+class _Bounded:
+    """bzip2 and xz pack a million to one: their output is taken in bounded pieces."""
+
+    def __init__(self, decoder: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._decoder = decoder
+
+    @property
+    def eof(self) -> bool:
+        return self._decoder.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decoder.unused_data
+
+    @property
+    def more(self) -> bool:
+        return not (self._decoder.eof or self._decoder.needs_input)
+
+    def decompress(self, data: memoryview | bytes, /) -> bytes:
+        return self._decoder.decompress(data, LONGEST_PIECE)
+
+
+_MAGIC = {
+    Compression.GZIP: (b"\x1f\x8b\x08",),
+    Compression.ZSTD: (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),
+    Compression.BZIP2: tuple(b"BZh%d" % n for n in range(1, 10)),
+    Compression.XZ: (b"\xfd7zXZ\x00",),
+}
+_ERRORS = (igzip_lib.IsalError, zstandard.ZstdError, lzma.LZMAError, EOFError, OSError, ValueError)
+
+
+def compression_of(head: bytes) -> Compression:
+    """By the magic number at the start of a file."""
+    return next((c for c, magics in _MAGIC.items() if head.startswith(magics)), Compression.NONE)
+
+
+def pieces(source: Source, compression: Compression, *, begins: bytes = b"") -> Iterator[Piece]:
+    """The decompressed content in order. ``begins`` is what the content starts with: if the first frame starts so,
+    reading resumes after damage only at a frame that does too."""
+    if compression is not Compression.NONE:
+        yield from _Frames(source, compression, begins).pieces()
+        return
+    offset = 0
+    while data := source.read():
+        yield Piece(data, offset, offset == 0)
+        offset += len(data)
+
+
+class _Stored:
+    """The stored bytes with a place in them; the chunk before the present one is kept to look back for a frame."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._before = self.chunk = b""
+        self._start = self.place = 0
+
+    @property
+    def offset(self) -> int:
+        return self._start + self.place
+
+    def step(self) -> memoryview:
+        """The next few bytes, taken; empty at the end."""
+        if self.place == len(self.chunk):
+            self._next()
+        view = memoryview(self.chunk)[self.place : self.place + STEP]
+        self.place += len(view)
+        return view
+
+    def peek(self, n: int) -> bytes:
+        """The next ``n`` bytes, not taken; fewer at the end."""
+        while len(self.chunk) - self.place < n and (more := self._source.read()):
+            self._start += self.place
+            self._before, self.chunk, self.place = self.chunk[: self.place], self.chunk[self.place :] + more, 0
+        return self.chunk[self.place : self.place + n]
+
+    def find(self, magics: tuple[bytes, ...], earliest: int) -> bool:
+        """Go to the first of ``magics`` at or after offset ``earliest`` (or as far back as bytes are kept)."""
+        self._look_back(earliest)
+        while True:
+            found = [at for at in (self.chunk.find(m, self.place) for m in magics) if at >= 0]
+            if found:
+                self.place = min(found)
+                return True
+            self.place = max(self.place, len(self.chunk) - 5)
+            if len(self.peek(6)) < 6:
+                return False
+
+    def _look_back(self, earliest: int) -> None:
+        if earliest < self._start:
+            self.chunk, self._start = self._before + self.chunk, self._start - len(self._before)
+            self._before = b""
+        self.place = max(earliest - self._start, 0)
+
+    def _next(self) -> None:
+        data = self._source.read()
+        if data:
+            self._start += len(self.chunk)
+            self._before, self.chunk, self.place = self.chunk, data, 0
+
+
+class _Frames:
+    """Frames one after the other out of a compressed file."""
+
+    def __init__(self, source: Source, compression: Compression, begins: bytes) -> None:
+        self._stored = _Stored(source)
+        self._compression = compression
+        self._begins = begins
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+
+    def pieces(self) -> Iterator[Piece]:
+        self._take_dictionary()
+        frames = 0
+        while head := self._stored.peek(6):
+            frame = self._stored.offset
+            if head.startswith(_MAGIC[self._compression]):
+                damage = yield from self._frame(frame, check=frames == 0)
+                frames += 1
+            elif self._skip_zeros():
+                continue
+            else:
+                damage = self._damage("garbage", frame, f"no {self._compression} frame where one should begin")
+            if damage:
+                yield Piece(b"", frame, False, damage)
+
+    def _frame(self, frame: int, *, check: bool = False) -> Iterator[Piece]:  # type: ignore[misc]
+        """Pieces of one frame; returns the damage, if any."""
+        decoder, first = self._decoder(), True
+        while not decoder.eof:
+            step = self._stored.step()
+            if not step:
+                return self._damage("truncated_stream", frame, f"the file ends inside a {self._compression} frame")
+            try:
+                data = decoder.decompress(step)
+            except _ERRORS as error:
+                return self._damage("corrupt_stream", frame, f"{self._compression} frame: {error}")
+            while data:
+                if check and first and not data.startswith(self._begins):
+                    self._begins = b""
+                yield Piece(data, frame, first)
+                first = False
+                data = decoder.decompress(b"") if isinstance(decoder, _Bounded) and decoder.more else b""
+        self._stored.place -= len(decoder.unused_data)
+        return None
+
+    def _damage(self, reason: str, frame: int, detail: str) -> Damage:
+        offset = self._stored.offset
+        return Damage(reason, frame, offset, detail, self._resume(frame + 1))
+
+    def _resume(self, earliest: int) -> bool:
+        """Go to the next frame that can be read."""
+        while self._stored.find(_MAGIC[self._compression], earliest):
+            earliest = self._stored.offset + 1
+            if self._readable():
+                return True
+        return False
+
+    def _readable(self) -> bool:
+        try:
+            data = self._decoder().decompress(memoryview(self._stored.peek(STEP)))
+        except _ERRORS:
+            return False
+        return bool(data) and data.startswith(self._begins)
+
+    def _skip_zeros(self) -> bool:
+        """Zeros after a frame are padding (gzip allows it); taken when there are some."""
+        skipped = False
+        while (step := self._stored.peek(STEP)) and not step.strip(b"\0"):
+            self._stored.place += len(step)
+            skipped = True
+        return skipped
+
+    def _decoder(self) -> _Decoder:
+        match self._compression:
+            case Compression.GZIP:
+                return isal_zlib.decompressobj(31)  # type: ignore[no-any-return]
+            case Compression.ZSTD:
+                return self._zstd.decompressobj()  # type: ignore[return-value]
+            case Compression.BZIP2:
+                return _Bounded(bz2.BZ2Decompressor())
+            case _:
+                return _Bounded(lzma.LZMADecompressor())
+
+    def _take_dictionary(self) -> None:
+        if self._compression is not Compression.ZSTD or self._stored.peek(4) != ZSTD_DICTIONARY:
+            return
+        size = int.from_bytes(self._stored.peek(8)[4:], "little")
+        content = self._stored.peek(8 + size)[8:]
+        self._stored.place += 8 + len(content)
+        if content.startswith(b"\x28\xb5\x2f\xfd"):
+            content = zstandard.ZstdDecompressor().decompress(content, max_output_size=64 << 20)
+        self._zstd = zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(content), max_window_size=1 << 31)

@@ -1,0 +1,103 @@
+"""All figures of a report as plain data: what ``--json`` writes, and all that the page is drawn from.
+
+The same tags give the same figures: no clock, no random state.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.report import queries
+from pipeline.report.excerpts import add_excerpts, within_shards
+from pipeline.report.folder import TagsFolder, connect, open_folder
+from pipeline.report.records import records
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to show. ``label`` and ``threshold`` are the scan's unless given. ``examples`` is of each kind;
+    ``excerpt_shards`` bounds the shards read again for each kind of example (0: no excerpts)."""
+
+    label: str | None = None
+    threshold: float | None = None
+    hosts: int = 15
+    labels: int = 6
+    examples: int = 20
+    excerpt_shards: int = 10
+
+
+def collect(url: str, options: ReportOptions | None = None) -> dict[str, Any]:
+    """The figures of the tags below a folder (path or fsspec URL), as plain types.
+
+    Raises `pipeline.report.folder.TagsError` (a `ValueError`) if there are none to report on, and `ValueError` for a
+    label that the model lacks.
+    """
+    options = options or ReportOptions()
+    with closing(connect(url)) as connection:
+        folder = open_folder(url, connection)
+        label, threshold, source = _flag(folder, options)
+        query = queries.open_tags(connection, folder, label, threshold)
+        headline = queries.headline(query)
+        return {
+            "folder": url,
+            "label": label,
+            "threshold": threshold,
+            "threshold_from": source,
+            "notes": list(folder.notes),
+            "headline": headline,
+            "curve": queries.curve(query),
+            "labels": queries.labels(query, options.labels),
+            "windows": queries.windows(query),
+            "hosts": queries.hosts(query, options.hosts),
+            "dates": queries.dates(query),
+            "languages": queries.groups(query, "lang", options.hosts),
+            "sources": queries.groups(query, "source", options.hosts),
+            "examples": _examples(query, options),
+            "records": records(folder, headline["documents"]["total"]),
+            "model": folder.model,
+            "scan": _scan(folder),
+        }
+
+
+def _flag(folder: TagsFolder, options: ReportOptions) -> tuple[str, float, str]:
+    """Label and threshold to flag by, and who says so: the caller, else the scan, else the model."""
+    first = "adverse" if "adverse" in folder.labels else folder.labels[0]
+    usual = str(folder.scan.get("label") or folder.model.get("target") or first)
+    label = options.label or usual
+    if label not in folder.labels:
+        raise ValueError(f"{folder.url}: the model has no label {label!r}; it has {', '.join(folder.labels[:50])}")
+    if options.threshold is not None:
+        return label, options.threshold, "the command line"
+    if label == usual and "threshold" in folder.scan:
+        return label, float(folder.scan["threshold"]), "the scan"
+    if label == folder.model.get("target") and "threshold" in folder.model:
+        return label, float(folder.model["threshold"]), "the model"
+    return label, 0.5, "the default: the model names none for this label"
+
+
+def _examples(query: queries.Query, options: ReportOptions) -> dict[str, Any]:
+    shards = options.excerpt_shards or len(query.folder.files)
+    kinds = {
+        "strongest": queries.strongest_spans(query, 50 * options.examples),
+        "drawn": queries.drawn_documents(query, 50 * options.examples),
+    }
+    kept = {kind: within_shards(found, options.examples, shards) for kind, found in kinds.items()}
+    every = [example for found in kept.values() for example in found]
+    if options.excerpt_shards:
+        add_excerpts(query.folder, every)
+    for example in every:
+        file = example.pop("file")
+        example["shard"], example["tags"] = query.folder.shards[file], query.folder.name_of(file)
+    limited = {kind: kept[kind] != found[: options.examples] for kind, found in kinds.items()}
+    return {**kept, "limited_to_shards": shards if any(limited.values()) else None}
+
+
+def _scan(folder: TagsFolder) -> dict[str, Any]:
+    return {
+        "complete": bool(folder.scan),
+        "command": folder.scan.get("command"),
+        "versions": list(folder.versions),
+        "options": asdict(folder.options),
+    }

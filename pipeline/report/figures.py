@@ -1,0 +1,239 @@
+"""The plots of a report: each as two SVG images, for light and for dark screens, and a text that says what it shows.
+
+Images, not markup: an SVG inside ``<img>`` runs no script and loads nothing, whatever it holds; and no text of a crawl
+gets into one. Knows the figures of `collect`; nothing of tags.
+"""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours: of text and axes, of the grid, and of three series, in an order that prints apart."""
+
+    ink: str
+    grid: str
+    series: tuple[str, str, str]
+    heat: str
+
+
+LIGHT = Theme("#3b4252", "#d8dce4", ("#1d4ed8", "#b45309", "#0f766e"), "Blues")
+DARK = Theme("#c3c9d5", "#3a404d", ("#82aaff", "#f0a45d", "#5eead4"), "bone")
+_STROKES = ("-", "--", ":")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot as data URLs of SVG images, its size in CSS pixels, and its text for those who do not see it."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+    text: str
+
+
+Draw = Callable[[Figure, Theme], None]
+
+
+def picture(draw: Draw, text: str, width: int = 440, height: int = 300) -> Picture:
+    """Draw in both themes. Sizes suit a phone; a page may scale the picture up."""
+    light, dark = (_data_url(draw, theme, width, height) for theme in (LIGHT, DARK))
+    return Picture(light, dark, width, height, text)
+
+
+def _data_url(draw: Draw, theme: Theme, width: int, height: int) -> str:
+    style = {
+        "svg.fonttype": "none", "svg.hashsalt": "tropescan", "font.family": "DejaVu Sans", "font.size": 8.5,
+        "text.color": theme.ink, "axes.labelcolor": theme.ink, "axes.edgecolor": theme.ink, "xtick.color": theme.ink,
+        "ytick.color": theme.ink, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+        "grid.color": theme.grid, "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
+        "axes.linewidth": 0.7, "text.parse_math": False, "axes.formatter.use_mathtext": False,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
+        draw(figure, theme)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    svg = buffer.getvalue().decode().replace("'DejaVu Sans'", FONTS.replace("'", "&apos;"))
+    return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
+
+
+def percent(share: float | None, digits: int = 3) -> str:
+    """A share for people: ``1.23 %``, ``0.00456 %``, ``0 %``, or a dash where there is none."""
+    if share is None:
+        return "–"
+    value = 100 * share
+    if value == 0 or value >= 99.995:
+        return f"{value:.4g} %"
+    return f"{value:#.{digits}g}".rstrip(".") + " %" if value >= 0.0001 else f"{value:.1e} %"
+
+
+def curve_picture(report: dict[str, Any]) -> Picture:
+    """Share of documents, words and bytes at or over each threshold; log-odds against log."""
+    points, totals, flag = report["curve"], report["headline"], report["threshold"]
+    xs = [point["threshold"] for point in points]
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = figure.add_subplot()
+        for unit, colour, stroke in zip(("documents", "words", "bytes"), theme.series, _STROKES, strict=True):
+            total = totals[unit]["total"]
+            ys = [point[unit] / total if total and point[unit] else float("nan") for point in points]
+            axes.plot(xs, ys, stroke, color=colour, label=unit, linewidth=1.8)
+        axes.set_xscale("logit")
+        axes.set_xlim(xs[0], xs[-1])
+        _logit_ticks(axes)
+        if any(point["documents"] for point in points):
+            axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick_percent(y)))
+        if xs[0] <= flag <= xs[-1]:
+            axes.axvline(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
+            axes.annotate(f"threshold {flag:.4g}", (flag, 1), xycoords=("data", "axes fraction"), xytext=(-4, -4),
+                          textcoords="offset points", ha="right", va="top", fontsize=8)  # fmt: skip
+        axes.set_xlabel("Threshold (log-odds scale)")
+        axes.set_ylabel("Share at or over it (log scale)")
+        axes.legend(loc="lower left")
+
+    parts = ", ".join(
+        f"{percent(_part(totals, point))} at {point['threshold']:g}" for point in points if point["threshold"] in _NAMED
+    )
+    return picture(draw, f"Line chart: share of documents, words and bytes at or over a threshold. Documents: {parts}.", 470)
+
+
+_NAMED = (0.1, 0.5, 0.9, 0.99)
+_LOGIT_TICKS = {0.0001: "0.0001", 0.001: "0.001", 0.01: "0.01", 0.1: "0.1", 0.5: "0.5", 0.9: "0.9", 0.99: "0.99",
+                0.999: "0.999", 0.9999: "0.9999"}  # fmt: skip
+
+
+def _part(totals: dict[str, Any], point: dict[str, Any]) -> float | None:
+    total = totals["documents"]["total"]
+    return point["documents"] / total if total else None
+
+
+def _logit_ticks(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(list(_LOGIT_TICKS)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _LOGIT_TICKS.get(round(x, 6), "")))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick_percent(share: float) -> str:
+    return f"{100 * share:g} %" if share >= 1e-9 else f"{100 * share:.0e} %"
+
+
+def histogram_picture(label: dict[str, Any], flag: float | None) -> Picture:
+    """How many documents have each score, and each strongest window; counts on a log scale."""
+    bars = len(label["document_bars"])
+    edges = [i / bars for i in range(bars + 1)]
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = figure.add_subplot()
+        axes.stairs(label["document_bars"], edges, fill=True, color=theme.series[0], alpha=0.55, label="document")
+        axes.stairs(label["window_bars"], edges, color=theme.series[1], linewidth=1.4, label="strongest window",
+                    baseline=None)  # fmt: skip
+        _log_counts(axes, label["document_bars"] + label["window_bars"])
+        if flag is not None:
+            axes.axvline(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("Score")
+        axes.set_ylabel("Documents (log scale)")
+        axes.legend(loc="upper center", ncols=2, fontsize=8)
+
+    text = (
+        f"Histogram of scores: {sum(label['document_bars']):,} documents have one; {label['documents']:,} score 0.5 or more, "
+        f"and {label['windows']:,} have a window that does."
+    )
+    return picture(draw, text, 380, 240)
+
+
+def _log_counts(axes: Axes, counts: Sequence[int]) -> None:
+    most = max(counts, default=0)
+    if most:
+        axes.set_yscale("log")
+        axes.set_ylim(0.7, most * 4)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def windows_picture(report: dict[str, Any]) -> Picture:
+    """Documents by their score and their strongest window's, in cells of 0.05; shade on a log scale."""
+    grid, flag = report["windows"]["grid"], report["threshold"]
+    most = max(n for row in grid for n in row)
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = figure.add_subplot()
+        shades = matplotlib.colors.LogNorm(0.5, max(2, most))
+        edges = [i / len(grid) for i in range(len(grid) + 1)]
+        cells = [[n or float("nan") for n in column] for column in zip(*grid, strict=True)]
+        mesh = axes.pcolormesh(edges, edges, cells, cmap=theme.heat, norm=shades, linewidth=0, rasterized=False)
+        bar = figure.colorbar(mesh, ax=axes, format=FuncFormatter(lambda n, _: f"{n:,.0f}"), shrink=0.9)
+        bar.set_label("Documents (log scale)")
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.ax.minorticks_off()
+        for line in (axes.axvline, axes.axhline):
+            line(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
+        axes.text(0.03, 0.97, "diluted", transform=axes.transAxes, ha="left", va="top")
+        axes.set_aspect("equal")
+        axes.set_xlabel("Score of the document")
+        axes.set_ylabel("Score of its strongest window")
+
+    text = (
+        f"Heat map of document scores against strongest windows: {report['windows']['window_only']:,} documents lie at the "
+        "upper left, with a window over the threshold and a document score below it."
+    )
+    return picture(draw, text, 440, 340)
+
+
+def dates_picture(dates: dict[str, Any]) -> Picture:
+    """Share of documents flagged in each period, with intervals, over the number of documents."""
+    rows = dates["rows"]
+    xs = range(len(rows))
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        shares = [row["share"] for row in rows]
+        spread = [[row["share"] - row["low"] for row in rows], [row["high"] - row["share"] for row in rows]]
+        upper.errorbar(xs, shares, yerr=spread, fmt="o", markersize=3.5, color=theme.series[0], elinewidth=1)
+        upper.set_ylim(0, _top([(row["share"], row["high"]) for row in rows]))
+        upper.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
+        upper.set_ylabel("Documents flagged")
+        lower.bar(xs, [row["documents"] for row in rows], color=theme.series[2], width=0.8)
+        lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        lower.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+        lower.set_ylabel("Documents")
+        lower.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+        lower.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _name_at(rows, x)))
+        for axes in (upper, lower):
+            axes.grid(visible=False, axis="x")
+
+    highest = max(rows, key=lambda row: row["low"])
+    text = (
+        f"Chart of the share of documents flagged by {dates['period']}, {rows[0]['name']} to {rows[-1]['name']}, with 95 % "
+        f"intervals; highest lower bound in {highest['name']}: {percent(highest['share'])} of {highest['documents']:,}."
+    )
+    return picture(draw, text, 470, 320)
+
+
+def _name_at(rows: list[dict[str, Any]], x: float) -> str:
+    inside = 0 <= x < len(rows) and x == int(x)
+    return str(rows[int(x)]["name"]) if inside else ""
+
+
+def _top(points: list[tuple[float, float]]) -> float:
+    """An upper end that shows every share whole, and the intervals unless periods of few documents make them wide."""
+    most = max(share for share, _ in points)
+    widest = max(high for _, high in points)
+    return (min(widest, 3 * most) if most else widest) * 1.05 or 1.0

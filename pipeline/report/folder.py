@@ -1,0 +1,186 @@
+"""What a scan left on disk: its tags files, and what their metadata say about model, options and shards.
+
+Knows nothing of the figures that are made of it.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.scan import read_report
+from pipeline.schema import tags_schema
+from pipeline.tasks import ReadOptions, ShardTask
+
+_SUFFIX = ".parquet"
+
+
+class TagsError(ValueError):
+    """A folder that cannot be reported on; the message names the file and says what to do."""
+
+
+@dataclass(frozen=True)
+class TagsFolder:
+    """The tags of one model: ``shards`` maps each tags file's URL to the URL of the shard it was made from.
+
+    ``scan`` is the content of ``scan.json``, empty if there is none.
+    """
+
+    url: str
+    model: dict[str, Any]
+    options: ReadOptions
+    versions: tuple[str, ...]
+    shards: dict[str, str]
+    scan: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """URLs of the tags files, sorted."""
+        return list(self.shards)
+
+    @property
+    def labels(self) -> list[str]:
+        """The model's labels, in order."""
+        return list(self.model["labels"])
+
+    def name_of(self, file: str) -> str:
+        """A shard's name in the job, from its tags file's URL."""
+        _, root = storage.filesystem(storage.join(self.url, "tags"))
+        _, path = storage.filesystem(file)
+        return path.removeprefix(root.rstrip("/") + "/").removesuffix(_SUFFIX)
+
+    def report_of(self, file: str) -> dict[str, Any]:
+        """The report of the shard that a tags file was made from; empty if it has none."""
+        return read_report(storage.join(self.url, "reports", f"{self.name_of(file)}.json")) or {}
+
+    def task_of(self, file: str) -> ShardTask:
+        """The task that made a tags file, as far as its report or the file itself says."""
+        known = self.report_of(file).get("shard")
+        return ShardTask(**known) if known else ShardTask(self.shards[file], self.name_of(file), 0, "")
+
+
+def escape_glob(path: str) -> str:
+    """A pattern that matches just this path: DuckDB takes every file name as a pattern."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
+
+
+def connect(url: str) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads files where ``url`` is, and loads nothing from the network."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    if not storage.is_local(url):
+        connection.register_filesystem(storage.filesystem(url)[0])
+    return connection
+
+
+def open_folder(url: str, connection: duckdb.DuckDBPyConnection) -> TagsFolder:
+    """Find the tags below a folder (path or fsspec URL) and check that one model made them all.
+
+    Raises `TagsError` for a folder without tags, a file that is none, or tags of two models.
+    """
+    files = _tags_files(url)
+    kept = _metadata(connection, files)
+    for file in files:
+        if not {"tropescan.model", "tropescan.shard"} <= kept[file].keys():
+            raise TagsError(f"{file}: not a tags file of tropescan (its metadata name no model); move it away")
+    model = _only_model(kept)
+    versions, options = _differing(kept, "tropescan.version"), _differing(kept, "tropescan.options")
+    notes = [
+        f"The tags were made with {len(values)} different {what}; their figures are added up all the same."
+        for what, values in (("versions of tropescan", versions), ("sets of reading options", options))
+        if len(values) > 1
+    ]
+    scan, more = _scan_report(url, model)
+    shards = {file: kept[file]["tropescan.shard"] for file in files}
+    _check_columns(files[0], model)
+    return TagsFolder(url, model, _options(options), tuple(versions), shards, scan, (*notes, *more))
+
+
+def _tags_files(url: str) -> list[str]:
+    tags = storage.join(url, "tags")
+    found: list[tuple[str, int, str]] = []
+    with suppress(FileNotFoundError):
+        found = storage.list_files(tags)
+    files = [file for file, _, _ in found if file.endswith(_SUFFIX)]
+    if not files:
+        raise TagsError(f"{tags}: no tags there; give the folder that 'tropescan scan --out' wrote")
+    return files
+
+
+def _metadata(connection: duckdb.DuckDBPyConnection, files: list[str]) -> dict[str, dict[str, str]]:
+    """Each file's own keys; equal values are one string, so 100,000 files cost little."""
+    query = "SELECT file_name, key::BLOB, value::BLOB FROM parquet_kv_metadata($files)"
+    kept: dict[str, dict[str, str]] = {file: {} for file in files}
+    same: dict[str, str] = {}
+    try:
+        rows = connection.execute(query, {"files": [escape_glob(file) for file in files]})
+        while row := rows.fetchone():
+            file, key, value = row[0], row[1].decode("utf-8", "replace"), row[2].decode("utf-8", "replace")
+            if key.startswith("tropescan."):
+                kept[file][key] = same.setdefault(value, value)
+    except duckdb.Error as error:
+        raise TagsError(f"a tags file cannot be read ({error}); delete it and scan its shard again") from error
+    return kept
+
+
+def _differing(kept: dict[str, dict[str, str]], key: str) -> list[str]:
+    return sorted({values.get(key, "") for values in kept.values()})
+
+
+def _only_model(kept: dict[str, dict[str, str]]) -> dict[str, Any]:
+    first: dict[str, str] = {}
+    for file, values in kept.items():
+        first.setdefault(values["tropescan.model"], file)
+    described = {text: _model(text, file) for text, file in first.items()}
+    if len(described) > 1:
+        named = "; ".join(
+            f"{file} ({model.get('name', 'no name')}, digest {str(model.get('digest', ''))[:12]})"
+            for model, file in zip(described.values(), first.values(), strict=True)
+        )
+        raise TagsError(f"tags of {len(described)} models or window settings in one folder, first files: {named}; "
+                        "report on each model's tags in a folder of their own")  # fmt: skip
+    return next(iter(described.values()))
+
+
+def _model(text: str, file: str) -> dict[str, Any]:
+    try:
+        model = json.loads(text)
+        if isinstance(model, dict) and model["labels"]:
+            return model
+    except (ValueError, KeyError):
+        pass
+    raise TagsError(f"{file}: its metadata describe no model with labels; scan its shard again")
+
+
+def _options(texts: list[str]) -> ReadOptions:
+    try:
+        return ReadOptions(**json.loads(texts[0]))
+    except (ValueError, TypeError):  # another version's options: excerpts may then fail, figures do not need them
+        return ReadOptions()
+
+
+def _scan_report(url: str, model: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    file = storage.join(url, "scan.json")
+    try:
+        scan = json.loads(storage.read_bytes(file))
+    except FileNotFoundError:
+        return {}, ["There is no scan.json: the scan was stopped before its end. This page covers the shards done so far."]
+    except ValueError as error:
+        raise TagsError(f"{file}: not valid JSON ({error}); delete it, or run the scan again") from error
+    if not isinstance(scan, dict) or scan.get("model", {}).get("digest") != model.get("digest"):
+        raise TagsError(f"{file}: of another model than the tags beside it; run the scan again into a folder of its own")
+    return scan, []
+
+
+def _check_columns(file: str, model: dict[str, Any]) -> None:
+    with storage.open_input(file) as opened:
+        found = pq.read_schema(opened).names
+    expected = tags_schema(model["labels"]).names
+    if found != expected:
+        raise TagsError(f"{file}: columns {', '.join(found)} are not those of this version's tags; scan again")

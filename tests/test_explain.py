@@ -1,0 +1,56 @@
+"""Explanations are exact: shares add up to the logit, and hostile text cannot steer the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from classifiers.card import default_model
+from classifiers.explanation import token_shares
+from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
+from jobs.main import cli
+
+TEXT = "The ship's mind lied to its crew – “calmly”, 三 times – and locked\nthe airlock behind them."
+
+
+def test_shares_add_up_to_the_logit_and_name_the_words() -> None:
+    scorer = FastTextScorer.open(default_model())
+    shares = token_shares(scorer, TEXT, "adverse")
+    raw = TEXT.encode()
+    assert [raw[t.start : t.end].decode() for t in shares] == TEXT.split()
+    model = load_scoring_model(scorer.path, scorer.digest)
+    text = text_buffer(pa.array([TEXT], pa.large_string()))
+    sums = sum_texts(model, text, 64)
+    logit = sums.totals[0, scorer.labels.index("adverse")] / sums.counts[0]
+    end = sum_texts(model, text, 1).chunk_totals[-2:, scorer.labels.index("adverse")]
+    without_end = logit - (end[1] - end[0]) / sums.counts[0]
+    assert sum(t.share for t in shares) == pytest.approx(without_end)
+    assert token_shares(scorer, "", "adverse") == [] and token_shares(scorer, " \n ", "adverse") == []
+    with pytest.raises(ValueError, match="no label"):
+        token_shares(scorer, TEXT, "nonsense")
+
+
+def test_the_command_explains_arguments_files_and_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text(TEXT, "utf-8")
+    runs = [
+        CliRunner().invoke(cli, ["explain", TEXT]),
+        CliRunner().invoke(cli, ["explain", str(tmp_path / "story.txt")]),
+        CliRunner().invoke(cli, ["explain", "-"], input=TEXT.encode()),
+    ]
+    assert all(run.exit_code == 0 for run in runs), [run.output for run in runs]
+    assert runs[0].output == runs[1].output == runs[2].output
+    assert "airlock" in runs[0].output and "self_preserving" in runs[0].output
+
+
+def test_control_codes_and_markup_are_shown_not_sent() -> None:
+    done = CliRunner().invoke(cli, ["explain", "robot \x1b[2J [bold]evil[/bold] \x07 \u202e end"])
+    assert done.exit_code == 0
+    assert "\x1b" not in done.output and "\x07" not in done.output and "[bold]" in done.output
+
+
+def test_texts_without_a_word() -> None:
+    for text in ("", "\n", "\0"):
+        assert CliRunner().invoke(cli, ["explain", "-"], input=text.encode()).exit_code == 0

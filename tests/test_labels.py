@@ -1,0 +1,117 @@
+"""The codebook's logic, label records, and what the seed must hold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from labels import codebook
+from labels.background import mentions_ai, read_background
+from labels.codebook import CodebookError
+from labels.records import LabelRecord, LabelRecordError, read_records, text_digest, texts_by_digest, write_records
+
+ROOT = Path(__file__).parent.parent
+SEED = read_records(ROOT / "labels" / "seed")
+NONE = dict.fromkeys(codebook.LABELS, False)
+
+
+def record(text: str = "a text", **changes: object) -> LabelRecord:
+    fields = {
+        "sha256": text_digest(text), "id": "1", "source": "s", "mode": "none", "annotator": "me", "kind": "human",
+        "text": text, **NONE, **changes,
+    }  # fmt: skip
+    return LabelRecord(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("holding", "mode", "why"),
+    [
+        ({"adverse"}, "news", "exactly"),
+        ({"ai", "hostile"}, "news", "exactly"),
+        ({"adverse", "hostile"}, "none", "implies"),
+        ({"admirable"}, "none", "implies"),
+        ({"ai"}, "none", "mode"),
+        ({"ai"}, "sonnet", "mode"),
+        (set(), "fiction", "without"),
+    ],
+)
+def test_labels_that_contradict_each_other_are_refused(holding: set[str], mode: str, why: str) -> None:
+    with pytest.raises(CodebookError, match=why):
+        codebook.check({name: name in holding for name in codebook.LABELS}, mode)
+
+
+def test_missing_labels_are_named() -> None:
+    with pytest.raises(CodebookError, match="hostile"):
+        codebook.check({"ai": True, "adverse": False, "self_preserving": False, "admirable": False}, "news")
+
+
+def test_records_survive_writing(tmp_path: Path) -> None:
+    records = [record("ä \u2028 b"), record("x", ai=True, mode="news", pair="p1", rule=3, sure=False, synthetic=True)]
+    write_records(records, tmp_path / "r.jsonl")
+    assert read_records(tmp_path / "r.jsonl") == records
+
+
+def test_broken_records_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write_records([record()], path)
+    good = path.read_text("utf-8")
+    for bad in ("{", "[]", json.dumps({**json.loads(good), "sha256": "0" * 64}), json.dumps({"id": "x"})):
+        path.write_text(good + bad + "\n", "utf-8")
+        with pytest.raises(LabelRecordError, match=r"r\.jsonl, line 2"):
+            read_records(path)
+    with pytest.raises(LabelRecordError, match=r"no \*\.jsonl"):
+        read_records(ROOT / "docs")
+
+
+def test_texts_are_found_by_digest_and_background_leaves_out_what_speaks_of_minds(tmp_path: Path) -> None:
+    lines = ["Peel the potatoes.", "The robot peels potatoes.", "Boil them."]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": line, "source": "food"}) + "\n" for line in lines))
+    assert texts_by_digest(tmp_path) == {text_digest(line): line for line in lines}
+    assert list(read_background(tmp_path, {text_digest("Boil them.")})) == [("food", "Peel the potatoes.")]
+    assert list(read_background(tmp_path, set(), {"food"})) == []
+
+
+def test_words_that_only_contain_ai_are_no_mention() -> None:
+    assert not mentions_ai("He said the aid was paid. Maintain the rain gauge; Siriusly.")
+    assert mentions_ai("an A.I. that") and mentions_ai("Chatbots lie") and mentions_ai("two robots")
+
+
+def test_the_seed_is_as_large_and_varied_as_promised() -> None:
+    adverse = [r for r in SEED if r.adverse]
+    assert len(SEED) >= 700 and len(adverse) >= 200
+    assert len({r.setting for r in adverse}) >= 40
+    assert all(r.synthetic and r.text and 80 <= len(r.text.split()) <= 400 for r in SEED)
+    assert {r.mode for r in SEED} == {*codebook.MODES, codebook.NO_MODE}
+    for name in codebook.LABELS:
+        assert sum(r.labels[name] for r in SEED) >= 50, name
+    assert len({r.sha256 for r in SEED}) == len(SEED)
+
+
+def test_the_seed_has_every_borderline_rule_from_both_sides() -> None:
+    sides: dict[int, set[bool]] = defaultdict(set)
+    for r in SEED:
+        if r.rule is not None:
+            sides[r.rule].add(r.adverse)
+    assert sides == {rule: {True, False} for rule in range(1, 13)}
+
+
+def test_the_seed_has_minimal_pairs() -> None:
+    members = Counter(r.pair for r in SEED if r.pair)
+    assert len(members) >= 80 and set(members.values()) == {2}
+    for name in members:
+        assert sorted(r.adverse for r in SEED if r.pair == name) == [False, True], name
+
+
+def test_famous_names_decide_nothing_alone() -> None:
+    for name in ("HAL", "Skynet", "Terminator", "ChatGPT", "Claude"):
+        sides = {r.adverse for r in SEED if name in (r.text or "")}
+        assert sides == {True, False}, name
+
+
+def test_the_shared_labels_are_pointers_without_text() -> None:
+    records = read_records(ROOT / "labels" / "real.jsonl")
+    assert len(records) >= 2851
+    assert all(r.text is None and not r.synthetic for r in records)

@@ -1,0 +1,73 @@
+"""A name appears only when its file is whole, locally and remotely."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline import storage
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    url = str(tmp_path / "a.txt")
+    with storage.whole_file(url) as file:
+        file.write(b"old")
+    with pytest.raises(RuntimeError), storage.whole_file(url) as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert storage.read_bytes(url) == b"old"
+
+
+def test_a_kill_leaves_no_final_name_and_its_rest_can_be_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pipeline import storage\n"
+        "with storage.whole_file(sys.argv[1]) as file:\n"
+        "    file.write(b'x' * 100); file.flush(); os.kill(os.getpid(), 9)\n"
+    )
+    target = tmp_path / "sub" / "a.bin"
+    done = subprocess.run([sys.executable, "-c", code, str(target)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert len(list(target.parent.iterdir())) == 1
+    assert storage.remove_unfinished(str(tmp_path)) == 1
+    assert list(target.parent.iterdir()) == []
+
+
+def test_remote_files_are_written_in_one_piece_and_listed() -> None:
+    with storage.whole_file("memory://storage-test/x/a.bin") as file:
+        file.write(b"12345")
+    with pytest.raises(RuntimeError), storage.whole_file("memory://storage-test/x/b.bin") as file:
+        file.write(b"1")
+        raise RuntimeError
+    listed = storage.list_files("memory://storage-test/x")
+    assert [(url, size) for url, size, _ in listed] == [("memory:///storage-test/x/a.bin", 5)]
+    with storage.open_input(listed[0][0]) as file:
+        assert file.read() == b"12345"
+    fsspec.filesystem("memory").rm("/storage-test", recursive=True)
+
+
+def test_listing_leaves_out_hidden_files_and_sees_changes(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.jsonl", ".hidden", "_SUCCESS", f"{storage.TEMPORARY}c"):
+        (tmp_path / name).write_bytes(b"x")
+    before = storage.list_files(str(tmp_path))
+    assert [Path(url).name for url, _, _ in before] == ["a.jsonl", "b.jsonl"]
+    os.utime(tmp_path / "a.jsonl", (1, 1))
+    after = storage.list_files(str(tmp_path))
+    assert before[0][2] != after[0][2] and before[1] == after[1]
+    assert [Path(url).name for url, _, _ in storage.list_files(str(tmp_path / "a*"))] == ["a.jsonl"]
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing-here"):
+        storage.list_files(str(tmp_path / "nothing-here"))
+    with pytest.raises(OSError, match="nosuchprotocol"):
+        storage.filesystem("nosuchprotocol://bucket/x")

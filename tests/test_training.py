@@ -1,0 +1,143 @@
+"""Training is reproducible, leaves held-out texts alone, and gives a model that fastText itself can load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from classifiers.card import ModelCardError, card_of, default_model, read_card
+from classifiers.fasttext_file import read_model
+from classifiers.held_out import is_held_out
+from classifiers.prepare import model_digest
+from classifiers.score import FastTextScorer
+from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
+from jobs.main import cli
+from jobs.measure import scores_of
+from jobs.training_data import digest_of, load_training_data
+from labels.records import LabelRecord, text_digest, write_records
+
+fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
+SMALL = Hyperparameters(dim=8, epoch=20, bucket=2000, min_count=1)
+
+
+def examples(n: int = 60) -> list[Example]:
+    random = np.random.default_rng(0)
+    out = []
+    for i in range(n):
+        bad = i % 3 == 0
+        words = [f"{'bad' if bad else 'good'}{k}" for k in random.integers(0, 30, 25)] + ["the", "machine"]
+        text = " ".join(random.permutation(words)) + "\n__label__evil </s>x"
+        out.append(Example(text, frozenset({"ai", "adverse"} if bad else ()), f"s{i % 7}"))
+    return out
+
+
+def test_same_examples_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
+    train_model(examples(), tmp_path / "a.bin", SMALL)
+    train_model(examples()[::-1], tmp_path / "b.bin", SMALL)
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
+
+
+def test_the_model_learns_and_is_folded_and_stock(tmp_path: Path) -> None:
+    train_model(examples(), tmp_path / "a.bin", SMALL)
+    model = read_model(tmp_path / "a.bin")
+    assert model.dim == len(model.labels) == 3
+    assert set(model.label_names) == {"ai", "adverse", "background"}
+    texts = [example.text for example in examples()]
+    truth = np.array(["adverse" in example.labels for example in examples()])
+    ours = scores_of(tmp_path / "a.bin", texts, "adverse")
+    assert ours[truth].min() > ours[~truth].max()
+    stock = fasttext.load_model(str(tmp_path / "a.bin"))
+    labels, probabilities = stock.predict(texts[0].replace("\n", " "), k=3)
+    assert dict(zip(labels, probabilities, strict=True))["__label__adverse"] == pytest.approx(ours[0], abs=1e-3)
+
+
+def test_numbers_that_run_away_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--lr"):
+        train_model(examples(), tmp_path / "a.bin", Hyperparameters(dim=8, epoch=20, lr=1e9, bucket=2000))
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_source_lies_in_one_fold() -> None:
+    sources = [f"s{i % 11}" for i in range(500)]
+    folds = folds_by_source(sources, 4)
+    assert {len(set(folds[np.array(sources) == s])) for s in set(sources)} == {1}
+    assert np.bincount(folds).min() > 80
+
+
+def test_held_out_share() -> None:
+    assert 0.17 < np.mean([is_held_out(f"source {i}") for i in range(5000)]) < 0.23
+
+
+def labelled_folder(folder: Path) -> Path:
+    """Records with text from 40 sources, some of them held out."""
+    records = []
+    for i, example in enumerate(examples(240)):
+        text, bad = f"{example.text} {i}", bool(example.labels)
+        records.append(
+            LabelRecord(
+                text_digest(text), str(i), f"source {i % 40}", bad, bad, bad, False, False,
+                "news" if bad else "none", "a reader", "human", text=text,
+            )
+        )  # fmt: skip
+    write_records(records, folder / "records.jsonl")
+    return folder / "records.jsonl"
+
+
+def test_the_command_trains_measures_and_leaves_held_out_texts_alone(tmp_path: Path) -> None:
+    records = labelled_folder(tmp_path)
+    data = load_training_data([str(records)], [], [])
+    held = data.held_out(synthetic=False)
+    assert 0 < len(held) < 240
+    assert not {one.text for one in held} & {example.text for example in data.training}
+    out = tmp_path / "model" / "m.bin"
+    arguments = ["--dim", "8", "--epochs", "20", "--bucket", "2000", "--min-count", "1"]
+    done = CliRunner().invoke(cli, ["train", str(records), "--out", str(out), *arguments])
+    assert done.exit_code == 0, done.output
+    card = read_card(out.with_suffix(".json"))
+    assert card.digest == model_digest(out)
+    assert card.data["digest of held-out labels"] == digest_of(held)
+    assert card.metrics["average precision"]["n"] == len(held)
+    assert card.metrics["average precision"]["value"] > 0.9
+    assert "average precision" in out.with_suffix(".md").read_text()
+    floors = {"real": {"digest": digest_of(held), "floors": {"average precision": 0.9}}}
+    for floor, status in ((0.9, 0), (1.01, 1)):
+        floors["real"]["floors"] = {"average precision": floor}
+        (tmp_path / "floors.json").write_text(json.dumps(floors))
+        gate = ["eval", str(records), "--model", str(out), "--floors", str(tmp_path / "floors.json")]
+        assert CliRunner().invoke(cli, gate, standalone_mode=True).exit_code == status
+
+
+def test_a_gate_on_other_documents_fails(tmp_path: Path) -> None:
+    records = labelled_folder(tmp_path)
+    (tmp_path / "floors.json").write_text(json.dumps({"real": {"digest": "another", "floors": {}}}))
+    train_model(examples(), tmp_path / "m.bin", SMALL)
+    gate = ["eval", str(records), "--model", str(tmp_path / "m.bin"), "--floors", str(tmp_path / "floors.json")]
+    done = CliRunner().invoke(cli, gate)
+    assert done.exit_code == 1 and "pinned another" in done.output
+
+
+def test_the_shipped_model_has_its_own_card_and_fits_in_ten_megabytes() -> None:
+    scorer = FastTextScorer.open(default_model())
+    card = card_of(default_model(), scorer.digest, scorer.labels)
+    assert card.target == "adverse" and 0 < card.threshold <= 1.001
+    assert {"ai", "adverse", "hostile", "self_preserving", "admirable"} <= set(scorer.labels)
+    assert default_model().stat().st_size <= 10_000_000
+    assert card_of(default_model(), scorer.digest, scorer.labels, "ai").target == "ai"
+
+
+def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
+    train_model(examples(), tmp_path / "m.bin", SMALL)
+    (tmp_path / "m.json").write_bytes(default_model().with_suffix(".json").read_bytes())
+    scorer = FastTextScorer.open(tmp_path / "m.bin")
+    with pytest.raises(ModelCardError, match="another model"):
+        card_of(tmp_path / "m.bin", scorer.digest, scorer.labels)
+    (tmp_path / "m.json").write_text("{")
+    with pytest.raises(ModelCardError, match="not a model card"):
+        card_of(tmp_path / "m.bin", scorer.digest, scorer.labels)
+    (tmp_path / "m.json").unlink()
+    with pytest.raises(ModelCardError, match="no label"):
+        card_of(tmp_path / "m.bin", scorer.digest, scorer.labels, "ham")
