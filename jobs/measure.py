@@ -18,20 +18,48 @@ from classifiers.evaluation import (
     threshold_at_fpr,
     wilson,
 )
-from classifiers.score import FastTextScorer
+from classifiers.kernel.batch import Sums
+from classifiers.prepare import prepare
+from classifiers.score import FastTextScorer, sum_texts, text_buffer
 from jobs.training_data import LabelledText, TrainingData, truth
-from pipeline.schema import Estimate, label_columns, window_column
+from pipeline.schema import Estimate, label_columns
 
 BACKGROUND_FPR = 1e-3
+WINDOW_STRIDE = 64
 
 
-def scores_of(model: str | Path, texts: Sequence[str], label: str, *, window: bool = False) -> NDArray[np.float64]:
-    """Scores of one label, or of its strongest windows, float64, shape (texts,); 0 where no word is known."""
+def scores_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
+    """Scores of one label, float64, shape (texts,); 0 where the model knows no word."""
     scorer = FastTextScorer.open(model, span_thresholds={})
     batch = pa.RecordBatch.from_pydict({"text": pa.array(list(texts), pa.large_string())})
     column = label_columns(scorer.labels)[scorer.labels.index(label)]
-    scored = scorer(batch).column(window_column(column) if window else column).to_numpy(zero_copy_only=False)
+    scored = scorer(batch).column(column).to_numpy(zero_copy_only=False)
     return np.nan_to_num(np.asarray(scored, np.float64))
+
+
+def logits_of(model: str | Path, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Logits of each label of a folded model, float64, shape (texts,), without fastText's limits of +-8."""
+    prepared = prepare(model)
+    sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
+    means = sums.totals / np.maximum(sums.counts, 1)[:, None]
+    return {name: means[:, k] for k, name in enumerate(prepared.labels)}
+
+
+def strongest_logits_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
+    """The highest logit of any window of two strides, float64, shape (texts,)."""
+    prepared = prepare(model)
+    sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
+    k = prepared.labels.index(label)
+    return np.array([_strongest(sums, doc, k) for doc in range(len(texts))])
+
+
+def _strongest(sums: Sums, doc: int, k: int) -> float:
+    chunks = slice(sums.first_chunk[doc], sums.first_chunk[doc + 1])
+    totals = np.concatenate([[0.0], sums.chunk_totals[chunks, k]])
+    counts = np.concatenate([[0], sums.chunk_counts[chunks]])
+    ends = np.arange(min(2, len(totals) - 1), len(totals))
+    starts = ends - ends[0]
+    return float(np.max((totals[ends] - totals[starts]) / np.maximum(counts[ends] - counts[starts], 1)))
 
 
 def measure(model: str | Path, data: TrainingData, label: str) -> dict[str, Estimate]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from classifiers.card import ModelCard, write_card
 from classifiers.evaluation import threshold_at_fpr
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
-from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
-from jobs.measure import BACKGROUND_FPR, measure, scores_of
+from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
+from jobs.measure import BACKGROUND_FPR, logits_of, measure, strongest_logits_of
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
 
@@ -24,22 +25,38 @@ TARGET = "adverse"
 FOLDS = 4
 
 
-def cross_validated_thresholds(examples: Sequence[Example], chosen: Hyperparameters) -> tuple[float, float]:
-    """The scores of a document, and of its strongest window, that one in a thousand background texts passes.
+@dataclass(frozen=True)
+class Calibration:
+    """What texts of unseen sources teach: a factor for each label's logits, and the scores of a document and of its
+    strongest window that one in a thousand background texts passes."""
 
-    Each text is scored by a model that saw nothing of its source.
-    """
+    scales: dict[str, float]
+    threshold: float
+    window_threshold: float
+
+
+def calibrate(examples: Sequence[Example], chosen: Hyperparameters) -> Calibration:
+    """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
     folds = folds_by_source([example.source for example in examples], FOLDS)
-    whole: list[float] = []
-    windows: list[float] = []
+    unseen: list[Example] = []
+    logits: list[dict[str, NDArray[np.float64]]] = []
+    strongest: list[NDArray[np.float64]] = []
     with tempfile.TemporaryDirectory() as folder:
         for fold in range(FOLDS):
             path = Path(folder) / f"{fold}.bin"
             train_model([e for e, f in zip(examples, folds, strict=True) if f != fold], path, chosen)
-            background = [e.text for e, f in zip(examples, folds, strict=True) if f == fold and not e.labels]
-            whole += list(scores_of(path, background, TARGET))
-            windows += list(scores_of(path, background, TARGET, window=True))
-    return threshold_at_fpr(np.array(whole), BACKGROUND_FPR), threshold_at_fpr(np.array(windows), BACKGROUND_FPR)
+            part = [e for e, f in zip(examples, folds, strict=True) if f == fold]
+            unseen += part
+            logits.append(logits_of(path, [e.text for e in part]))
+            strongest.append(strongest_logits_of(path, [e.text for e in part], TARGET))
+    background = np.array([not e.labels for e in unseen])
+    whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS}
+    scales = {name: fit_scale(x, np.array([name in e.labels for e in unseen])) for name, x in whole.items()}
+    limits = [
+        threshold_at_fpr(x[background] * scales[TARGET], BACKGROUND_FPR)
+        for x in (whole[TARGET], np.concatenate(strongest))
+    ]
+    return Calibration(scales, *(float(1 / (1 + np.exp(-limit))) for limit in limits))
 
 
 def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, object]:
@@ -64,7 +81,8 @@ LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
     "English only. Texts in other languages get scores that mean little.",
     "Words are hashed as they stand, so unusual case or punctuation hides them.",
-    "Scores are not calibrated at the natural base rate; a flag rate is not a prevalence.",
+    "Scores are calibrated on a training set rich in positives, not at the natural base rate; "
+    "a flag rate is not a prevalence.",
 )
 
 
@@ -88,8 +106,9 @@ def command(
 ) -> None:  # fmt: skip
     """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
 
-    A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. The
-    threshold is the score that one in a thousand background texts passes, found by cross-validation over sources.
+    A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. Logits are
+    scaled to be calibrated, and the threshold is the score that one in a thousand background texts passes, both by
+    cross-validation over sources.
     Same records, texts and options give the same model, byte for byte.
 
     \b
@@ -104,12 +123,12 @@ def command(
     if not any(TARGET in example.labels for example in examples):
         raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
     chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
-    click.echo(f"{len(examples)} texts; cross-validating the threshold over sources …", err=True)
-    thresholds = cross_validated_thresholds(examples, chosen)
+    click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
+    found = calibrate(examples, chosen)
     click.echo("training …", err=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    train_model(examples, out, chosen)
-    card = make_card(out, data, examples, chosen, thresholds)
+    train_model(examples, out, chosen, found.scales)
+    card = make_card(out, data, examples, chosen, found)
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
@@ -119,7 +138,7 @@ def make_card(
     data: TrainingData,
     examples: Sequence[Example],
     chosen: Hyperparameters,
-    thresholds: tuple[float, float],
+    found: Calibration,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
     labels = FastTextScorer.open(out).labels
@@ -129,11 +148,11 @@ def make_card(
         digest=model_digest(out),
         labels=labels,
         target=TARGET,
-        threshold=thresholds[0],
-        span_thresholds=dict.fromkeys(evidence, thresholds[1]),
+        threshold=found.threshold,
+        span_thresholds=dict.fromkeys(evidence, found.window_threshold),
         codebook_version=codebook.VERSION,
         data=_data_section(data, examples),
-        hyperparameters=asdict(chosen),
+        hyperparameters={**asdict(chosen), "scale of logits": found.scales},
         metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
         limits=LIMITS,
     )

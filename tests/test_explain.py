@@ -25,8 +25,9 @@ def test_shares_add_up_to_the_logit_and_name_the_words() -> None:
     text = text_buffer(pa.array([TEXT], pa.large_string()))
     sums = sum_texts(model, text, 64)
     logit = sums.totals[0, scorer.labels.index("adverse")] / sums.counts[0]
-    end = sum_texts(model, text, 1).chunk_totals[-2:, scorer.labels.index("adverse")]
-    without_end = logit - (end[1] - end[0]) / sums.counts[0]
+    each = sum_texts(model, text, 1)
+    end = each.chunk_totals[: each.first_chunk[1], scorer.labels.index("adverse")]
+    without_end = logit - (end[-1] - end[-2]) / sums.counts[0]
     assert sum(t.share for t in shares) == pytest.approx(without_end)
     assert token_shares(scorer, "", "adverse") == [] and token_shares(scorer, " \n ", "adverse") == []
     with pytest.raises(ValueError, match="no label"):

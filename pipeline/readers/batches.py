@@ -1,22 +1,25 @@
-"""Documents one by one to DOCUMENTS batches of bounded size. Knows no format."""
+"""Documents to DOCUMENTS batches of bounded size. Knows no format."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.schema import DOCUMENTS
 
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 10_000
+OTHERS = ("id", "url", "date", "source", "lang")
 
 
-def digest_id(url: str | None, text: str | bytes) -> str:
+def digest_id(url: str | None, text: bytes) -> str:
     """An id for a document that has none: ``sha256:`` and the first 32 hex digits of SHA-256 over the URL, a newline
     and the text, in UTF-8."""
     digest = hashlib.sha256(f"{url or ''}\n".encode())
-    digest.update(text.encode() if isinstance(text, str) else text)
+    digest.update(text)
     return f"sha256:{digest.hexdigest()[:32]}"
 
 
@@ -25,44 +28,65 @@ class BatchBuilder:
 
     def __init__(self) -> None:
         self._size = 0
-        self._columns: dict[str, list[object]] = {name: [] for name in DOCUMENTS.names}
+        self._texts: list[bytes] = []
+        self._rows: list[int] = []
+        self._others: dict[str, list[str | None]] = {name: [] for name in OTHERS}
 
     def __len__(self) -> int:
-        return len(self._columns["row"])
+        return len(self._rows)
 
     def full_with(self, size: int) -> bool:
-        """Whether a document of ``size`` bytes belongs into the next batch; a large one gets its own."""
-        n = len(self)
+        """Whether documents of ``size`` bytes belong into the next batch; a large one gets its own."""
+        n = len(self._rows)
         return n >= BATCH_ROWS or (n > 0 and self._size + size > BATCH_BYTES)
 
     def add(
         self,
-        *,
         row: int,
-        text: str | bytes,
-        size: int,
+        text: bytes,
+        *,
         id: str | None = None,
         url: str | None = None,
         date: str | None = None,
         source: str | None = None,
         lang: str | None = None,
     ) -> None:
-        """``text`` as a string, or as bytes of valid UTF-8 (spares a large document a copy); ``size`` in bytes."""
-        columns = self._columns
-        columns["id"].append(digest_id(url, text) if id is None else id)
-        columns["text"].append(text)
-        columns["url"].append(url)
-        columns["date"].append(date)
-        columns["source"].append(source)
-        columns["lang"].append(lang)
-        columns["row"].append(row)
-        self._size += size
+        """One document; ``text`` in valid UTF-8."""
+        others = self._others
+        others["id"].append(digest_id(url, text) if id is None else id)
+        others["url"].append(url)
+        others["date"].append(date)
+        others["source"].append(source)
+        others["lang"].append(lang)
+        self._texts.append(text)
+        self._rows.append(row)
+        self._size += len(text)
+
+    def extend(self, rows: Iterable[int], texts: list[bytes], others: dict[str, list[str | None]]) -> None:
+        """Several documents, by column (`OTHERS`); ids that are None are made."""
+        ids = others["id"]
+        if None in ids:
+            urls = others["url"]
+            ids = [digest_id(u, t) if i is None else i for i, u, t in zip(ids, urls, texts, strict=True)]
+        self._others["id"] += ids
+        for name in OTHERS[1:]:
+            self._others[name] += others[name]
+        self._texts += texts
+        self._rows += rows
+        self._size += sum(map(len, texts))
 
     def take(self) -> pa.RecordBatch:
         """The batch so far; the builder is empty afterwards."""
-        arrays = []
-        for field in DOCUMENTS:
-            arrays.append(pa.array(self._columns[field.name], field.type))
-            self._columns[field.name] = []
-        self._size = 0
-        return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS)
+        columns = {name: pa.array(values, pa.string()) for name, values in self._others.items()}
+        columns["text"] = _large_strings(self._texts)
+        columns["row"] = pa.array(self._rows, pa.int64())
+        self.__init__()  # type: ignore[misc]
+        return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+
+
+def _large_strings(texts: list[bytes]) -> pa.LargeStringArray:
+    """Joined by hand: four times as fast as `pyarrow.array`, and a single large text is not copied."""
+    ends = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)

@@ -114,9 +114,8 @@ def _charset(parameters: str) -> str | None:
 
 def _text(payload: Payload, options: ReadOptions) -> bytes | Refusal:
     if payload.media == PLAIN:
-        if payload.charset in (None, "utf-8", "UTF-8") and not payload.data.startswith(b"\xef\xbb\xbf"):
-            if payload.data.strip() and is_utf8(payload.data):
-                return payload.data
+        if _is_ready(payload):
+            return payload.data
         text = decode(payload.data, payload.charset)
         if "\0" in text[:1024]:
             return Refusal("media_type", "binary content under text/plain")
@@ -127,8 +126,21 @@ def _text(payload: Payload, options: ReadOptions) -> bytes | Refusal:
     return text.encode("utf-8", "replace")
 
 
+def _is_ready(payload: Payload) -> bool:
+    """Whether the bytes are the text already: WET records, but for broken ones."""
+    data = payload.data
+    plain = payload.charset in (None, "utf-8", "UTF-8") and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe"))
+    return plain and not data.isspace() and b"\0" not in data[:1024] and is_utf8(data)
+
+
 def is_utf8(data: bytes) -> bool:
-    """Whether bytes are valid UTF-8, without decoding them."""
+    """Whether bytes are valid UTF-8. Large ones are not decoded for it: that takes up to four times their size."""
+    if len(data) < 64 << 10:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
     offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
     try:
         pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)]).validate(full=True)

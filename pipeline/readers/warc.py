@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -25,24 +25,22 @@ LARGE_HEAD = 256 << 10
 """Bytes held of a block that is too large, to say what it is."""
 _RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+_NOT_NEWLINE = re.compile(rb"[^\r\n]")
+_NEXT = b"\r\n\r\nWARC/"
 _MARKER_BYTES = 128
+BLOCK = 256 << 10
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One WARC record that may be a document. ``headers`` by lower-case name; ``offset`` in the file as stored, of the
-    record or of its compressed frame. ``size`` is its block's length in bytes; ``block`` holds the block, or only its
+    record or of its compressed frame. ``kind`` is its WARC-Type in lower case. ``size`` is its block's length in bytes; ``block`` holds the block, or only its
     start if it is too large to be held."""
 
     offset: int
+    kind: str
     headers: dict[str, str]
     block: bytes
     size: int
-
-    @property
-    def kind(self) -> str:
-        """WARC-Type, in lower case."""
-        return self.headers.get("warc-type", "").lower()
 
 
 def read_warc(
@@ -59,9 +57,8 @@ def read_warc(
             yield builder.take()
         headers = record.headers
         builder.add(
-            row=tally.accept(),
-            text=text,
-            size=len(text),
+            tally.accept(),
+            text,
             id=headers.get("warc-record-id"),
             url=headers.get("warc-target-uri", "").strip("<>") or None,
             date=headers.get("warc-date"),
@@ -84,73 +81,102 @@ def records(pieces: Iterable[Piece], tally: Tally, *, compressed: bool, longest:
 
 
 class _Window:
-    """Contiguous decompressed bytes, from the first not yet taken on; ended by damage or the end of the file."""
+    """Contiguous decompressed bytes, from the first not yet taken on; ended by damage or the end of the file.
+
+    Places are counted in the buffer; ``at`` is the first not yet taken, and ``take`` and ``fill`` move the others.
+    """
 
     def __init__(self, pieces: Iterator[Piece], compressed: bool) -> None:
         self._pieces, self._compressed = pieces, compressed
-        self._base = 0
+        self._before = 0
         self._frames: deque[tuple[int, int]] = deque()
         self._starts: deque[int] = deque()
         self.buffer = bytearray()
+        self.at = 0
         self.ended = False
         self.damage: Damage | None = None
 
+    @property
+    def held(self) -> int:
+        """How many bytes are held that are not taken."""
+        return len(self.buffer) - self.at
+
     def fill(self, n: int) -> bool:
         """Hold at least ``n`` bytes; False if there are fewer, or another record's frame begins within them."""
-        while len(self.buffer) < n and not self.ended and self.inside(n) is None:
-            self._more()
-        return len(self.buffer) >= n
+        if self.held < n and not self.ended:
+            self._before += self.at
+            del self.buffer[: self.at]
+            self.at = 0
+            while self.held < n and not self.ended and self.inside(n) is None:
+                self._more(max(n - self.held, BLOCK))
+        return self.held >= n
 
     def inside(self, n: int) -> int | None:
-        """Where within the next ``n`` bytes, but not at their start, a frame begins that starts with a record."""
-        while self._starts and self._starts[0] <= self._base:
+        """How far on, within the next ``n`` bytes but not at once, a frame begins that starts with a record."""
+        place = self._before + self.at
+        while self._starts and self._starts[0] <= place:
             self._starts.popleft()
-        return self._starts[0] - self._base if self._starts and self._starts[0] < self._base + n else None
+        return self._starts[0] - place if self._starts and self._starts[0] < place + n else None
 
-    def drop(self, n: int) -> None:
-        """Take ``n`` bytes that are held."""
-        del self.buffer[:n]
-        self._base += n
-        while len(self._frames) > 1 and self._frames[1][0] <= self._base:
+    def take(self, n: int) -> None:
+        """Leave ``n`` bytes that are held behind."""
+        self.at += n
+        place = self._before + self.at
+        while len(self._frames) > 1 and self._frames[1][0] <= place:
             self._frames.popleft()
+
+    def take_all(self) -> None:
+        """Leave all behind that is held."""
+        self.take(self.held)
 
     def skip(self, n: int) -> bool:
         """Take ``n`` bytes without holding them, or up to another record's frame; False if the window ends before."""
-        while len(self.buffer) < n and self.inside(n) is None:
-            n -= len(self.buffer)
-            self.drop(len(self.buffer))
-            if self.ended:
+        while self.held < n and self.inside(n) is None:
+            n -= self.held
+            self.take_all()
+            if not self.fill(1):
                 return False
-            self._more()
-        self.drop(min(n, self.inside(n) or n))
+        self.take(self.inside(n) or n)
         return True
 
-    @property
-    def offset(self) -> int:
-        """Of the first byte, in the file as stored; of its frame if that is compressed."""
-        return self.offset_at(0)
+    def starts_with(self, prefix: bytes) -> bool:
+        return self.buffer.startswith(prefix, self.at)
 
-    def offset_at(self, i: int) -> int:
-        """Of byte ``i`` of the buffer."""
-        start, offset = next(f for f in reversed(self._frames) if f[0] <= self._base + i)
-        return offset if self._compressed else offset + self._base + i - start
+    def find(self, pattern: re.Pattern[bytes], past: int = 0) -> int | None:
+        """How far on the pattern matches, at least ``past`` bytes, in what is held."""
+        match = pattern.search(self.buffer, self.at + past)
+        return match.start() - self.at if match else None
+
+    def bytes(self, start: int, stop: int) -> bytes:
+        """Some of the next bytes."""
+        with memoryview(self.buffer) as view:
+            return bytes(view[self.at + start : self.at + stop])
+
+    def offset(self, i: int = 0) -> int:
+        """Of the ``i``-th next byte in the file as stored; if that is compressed, of its frame."""
+        place = self._before + self.at + i
+        start, offset = next(frame for frame in reversed(self._frames) if frame[0] <= place)
+        return offset if self._compressed else offset + place - start
 
     @property
     def at_frame(self) -> bool:
-        """Whether a frame begins with the first byte."""
-        return not self._compressed or (bool(self._frames) and self._frames[0][0] == self._base)
+        """Whether a frame begins with the next byte."""
+        return not self._compressed or self._frames[0][0] == self._before + self.at
 
-    def _more(self) -> None:
-        piece = next(self._pieces, None)
-        if piece is None or piece.damage:
-            self.ended, self.damage = True, piece.damage if piece else None
-            return
-        end = self._base + len(self.buffer)
-        if piece.first or not self._frames:
-            self._frames.append((end, piece.offset))
-            if self._compressed and piece.data.startswith(b"WARC/"):
-                self._starts.append(end)
-        self.buffer += piece.data
+    def _more(self, n: int) -> None:
+        """About ``n`` bytes more."""
+        while n > 0 and not self.ended:
+            piece = next(self._pieces, None)
+            if piece is None or piece.damage:
+                self.ended, self.damage = True, piece.damage if piece else None
+                return
+            if piece.first or not self._frames:
+                place = self._before + len(self.buffer)
+                self._frames.append((place, piece.offset))
+                if self._compressed and piece.data.startswith(b"WARC/"):
+                    self._starts.append(place)
+            self.buffer += piece.data
+            n -= len(piece.data)
 
 
 class _Framer:
@@ -163,8 +189,7 @@ class _Framer:
     def records(self, window: _Window) -> Iterator[Record]:
         """The records of one window; at its end, its damage is counted."""
         while self._skip_newlines(window):
-            if not window.buffer.startswith(b"WARC/"):
-                window.fill(_MARKER_BYTES)
+            if not window.starts_with(b"WARC/"):
                 self._resynchronise(window, "garbage", "no WARC record where one should begin", past=0)
                 continue
             self._one_per_frame &= window.at_frame
@@ -179,63 +204,63 @@ class _Framer:
 
     def _skip_newlines(self, window: _Window) -> bool:
         """Go to the next byte that is no newline; False at the window's end."""
-        while window.fill(5) or window.buffer:
-            newlines = len(window.buffer) - len(window.buffer.lstrip(b"\r\n")) if window.buffer[0] in b"\r\n" else 0
-            window.drop(newlines)
-            if window.buffer and (not newlines or window.fill(5) or window.ended):
-                return True
-        return False
+        while (place := window.find(_NOT_NEWLINE)) is None:
+            window.take_all()
+            if not window.fill(1):
+                return False
+        window.take(place)
+        window.fill(5)
+        return True
 
     def _record(self, window: _Window) -> Iterator[Record]:
         end = self._header_end(window)
         if end is None:
             return
-        headers = parse_header(bytes(window.buffer[:end]))
+        headers = parse_header(window.bytes(0, end))
         kind, length = headers.get("warc-type", "").lower(), headers.get("content-length", "")
-        if not re.fullmatch("[0-9]{1,18}", length):
+        if not (length.isascii() and length.isdigit() and len(length) < 19):
             self._resynchronise(window, "bad_record", f"Content-Length is {length!r}", past=end)
             return
-        size = int(length)
-        held = self._longest if kind == "conversion" else min(self._longest, HELD_PAYLOAD)
-        if size <= held:
+        held = size = int(length)
+        if size <= (self._longest if kind == "conversion" else min(self._longest, HELD_PAYLOAD)):
             if not self._whole(window, end, size):
                 return
-            held = size
         else:
-            held = min(held, LARGE_HEAD)
-            window.fill(end + held)
-        with memoryview(window.buffer) as view:
-            record = Record(window.offset, headers, bytes(view[end : end + held]), size)
+            window.fill(end + LARGE_HEAD)
+            held = min(LARGE_HEAD, window.held - end)
+        offset = window.offset()
         if kind in DOCUMENT_TYPES:
-            yield record
+            yield Record(offset, kind, headers, window.bytes(end, end + held), size)
         else:
             self._tally.other_records += 1
         if not window.skip(end + size) and window.damage is None:
-            self._cut_short(window, record.offset, size)
+            self._tally.cut_short("truncated_record", offset, f"the file ends inside a block of {size} bytes")
 
     def _header_end(self, window: _Window) -> int | None:
         """Length of the header with its blank line; None if it has no end (which is counted)."""
-        start = 0
-        while not (match := _HEADER_END.search(window.buffer, start)):
-            start = max(len(window.buffer) - 3, 0)
-            if len(window.buffer) > HEADER_BYTES:
+        while not (match := _HEADER_END.search(window.buffer, window.at)):
+            if window.held > HEADER_BYTES:
                 self._resynchronise(window, "bad_record", "a header without an end", past=5)
                 return None
-            if not window.fill(len(window.buffer) + 1):
-                return self._torn(window, 5, "a header")
-        return match.end()
+            if not window.fill(window.held + 1):
+                self._torn(window, 5, "a header")
+                return None
+        return match.end() - window.at
 
     def _whole(self, window: _Window, end: int, size: int) -> bool:
         """Whether a record's block is there and ends where its Content-Length says; counts it if not."""
-        window.fill(end + size + 16)
-        if window.inside(end + size) is not None or len(window.buffer) < end + size:
+        stop = end + size
+        if window.inside(stop) is None and window.buffer.startswith(_NEXT, window.at + stop):
+            return True
+        window.fill(stop + 16)
+        if window.inside(stop) is not None or window.held < stop:
             self._torn(window, end, f"a block of {size} bytes")
             return False
         damage = window.damage
-        if damage and damage.reason == "corrupt_stream" and window.offset_at(end + size - 1) == damage.frame:
-            window.drop(len(window.buffer))
+        if damage and damage.reason == "corrupt_stream" and window.offset(stop - 1) == damage.frame:
+            window.take_all()
             return False
-        after = bytes(window.buffer[end + size : end + size + 16])
+        after = window.bytes(stop, stop + 16)
         rest = after.lstrip(b"\r\n")
         if rest and not rest.startswith(b"WARC/") and len(after) - len(rest) < 2:
             self._resynchronise(window, "bad_record", f"the block does not end at Content-Length ({size})", past=end)
@@ -245,39 +270,33 @@ class _Framer:
     def _torn(self, window: _Window, past: int, what: str) -> None:
         """A record that breaks off: at the next record's frame, at damage (counted there), or at the file's end,
         where the next record may stand inside what it claims for itself."""
-        following = window.inside(len(window.buffer) + 1)
-        if following is None and window.damage is None and (match := _RECORD.search(window.buffer, past)):
-            following = match.start()
+        following = window.inside(window.held + 1)
+        if following is None and window.damage is None:
+            following = window.find(_RECORD, past)
         if following is not None:
-            self._tally.reject("bad_record", window.offset, f"{what} would reach into the next record")
-            window.drop(following)
-        elif window.damage:
-            window.drop(len(window.buffer))
-        else:
-            self._tally.cut_short("truncated_record", window.offset, f"the file ends inside {what}")
-            window.drop(len(window.buffer))
-
-    def _cut_short(self, window: _Window, offset: int, size: int) -> None:
-        self._tally.cut_short("truncated_record", offset, f"the file ends inside a block of {size} bytes")
-        window.drop(len(window.buffer))
+            self._tally.reject("bad_record", window.offset(), f"{what} would reach into the next record")
+            window.take(following)
+            return
+        if window.damage is None:
+            self._tally.cut_short("truncated_record", window.offset(), f"the file ends inside {what}")
+        window.take_all()
 
     def _resynchronise(self, window: _Window, reason: str, detail: str, *, past: int) -> None:
         """Count what stands here, and go to the next record that begins after the first ``past`` bytes."""
-        self._tally.reject(reason, window.offset, detail)
-        while not (match := _RECORD.search(window.buffer, past)):
-            window.drop(max(len(window.buffer) - _MARKER_BYTES, 0))
+        self._tally.reject(reason, window.offset(), detail)
+        while (place := window.find(_RECORD, past)) is None:
+            window.take(max(window.held - _MARKER_BYTES, 0))
             past = 0
-            if not window.fill(len(window.buffer) + 1):
-                window.drop(window.inside(len(window.buffer) + 1) or len(window.buffer))
+            if not window.fill(window.held + 1) and window.inside(window.held + 1) is None:
+                window.take_all()
                 return
-        window.drop(match.start())
+        window.take(place)
+
+
+_FIELD = re.compile(r"^([^\s:][^:\r\n]*):[ \t]*([^\r\n]*)", re.MULTILINE)
 
 
 def parse_header(data: bytes) -> dict[str, str]:
-    """Fields of a header by lower-case name; of a repeated one the first. The version line is left out."""
-    headers: dict[str, str] = {}
-    for line in data.decode("utf-8", "replace").split("\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.setdefault(name.strip().lower(), value.strip())
-    return headers
+    """Fields of a header by lower-case name; of a repeated one the first."""
+    fields = _FIELD.findall(data.decode("utf-8", "replace"))
+    return {name.rstrip().lower(): value.rstrip() for name, value in reversed(fields)}

@@ -57,7 +57,7 @@ def picture(draw: Draw, text: str, width: int = 440, height: int = 300) -> Pictu
 
 def _data_url(draw: Draw, theme: Theme, width: int, height: int) -> str:
     style = {
-        "svg.fonttype": "none", "svg.hashsalt": "tropescan", "font.family": "DejaVu Sans", "font.size": 8.5,
+        "svg.fonttype": "none", "svg.hashsalt": "tropescan", "font.family": "DejaVu Sans", "font.size": 10.5,
         "text.color": theme.ink, "axes.labelcolor": theme.ink, "axes.edgecolor": theme.ink, "xtick.color": theme.ink,
         "ytick.color": theme.ink, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
         "grid.color": theme.grid, "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
@@ -102,7 +102,7 @@ def curve_picture(report: dict[str, Any]) -> Picture:
         if xs[0] <= flag <= xs[-1]:
             axes.axvline(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
             axes.annotate(f"threshold {flag:.4g}", (flag, 1), xycoords=("data", "axes fraction"), xytext=(-4, -4),
-                          textcoords="offset points", ha="right", va="top", fontsize=8)  # fmt: skip
+                          textcoords="offset points", ha="right", va="top", fontsize=9.5)  # fmt: skip
         axes.set_xlabel("Threshold (log-odds scale)")
         axes.set_ylabel("Share at or over it (log scale)")
         axes.legend(loc="lower left")
@@ -150,13 +150,13 @@ def histogram_picture(label: dict[str, Any], flag: float | None) -> Picture:
         axes.set_xlim(0, 1)
         axes.set_xlabel("Score")
         axes.set_ylabel("Documents (log scale)")
-        axes.legend(loc="upper center", ncols=2, fontsize=8)
+        axes.legend(loc="upper center", ncols=2, fontsize=9.5)
 
     text = (
         f"Histogram of scores: {sum(label['document_bars']):,} documents have one; {label['documents']:,} score 0.5 or more, "
         f"and {label['windows']:,} have a window that does."
     )
-    return picture(draw, text, 380, 240)
+    return picture(draw, text, 340, 220)
 
 
 def _log_counts(axes: Axes, counts: Sequence[int]) -> None:
@@ -176,9 +176,9 @@ def windows_picture(report: dict[str, Any]) -> Picture:
     def draw(figure: Figure, theme: Theme) -> None:
         axes = figure.add_subplot()
         shades = matplotlib.colors.LogNorm(0.5, max(2, most))
-        edges = [i / len(grid) for i in range(len(grid) + 1)]
+        axes.grid(visible=False)
         cells = [[n or float("nan") for n in column] for column in zip(*grid, strict=True)]
-        mesh = axes.pcolormesh(edges, edges, cells, cmap=theme.heat, norm=shades, linewidth=0, rasterized=False)
+        mesh = axes.imshow(cells, cmap=theme.heat, norm=shades, origin="lower", extent=(0, 1, 0, 1), interpolation="none")
         bar = figure.colorbar(mesh, ax=axes, format=FuncFormatter(lambda n, _: f"{n:,.0f}"), shrink=0.9)
         bar.set_label("Documents (log scale)")
         bar.outline.set_visible(False)  # type: ignore[operator]
@@ -186,7 +186,6 @@ def windows_picture(report: dict[str, Any]) -> Picture:
         for line in (axes.axvline, axes.axhline):
             line(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
         axes.text(0.03, 0.97, "diluted", transform=axes.transAxes, ha="left", va="top")
-        axes.set_aspect("equal")
         axes.set_xlabel("Score of the document")
         axes.set_ylabel("Score of its strongest window")
 

@@ -1,0 +1,74 @@
+"""``tropescan report``: composes figures and page; holds no query and no markup of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from pipeline import storage
+from pipeline.report.collect import ReportOptions, collect
+
+
+def _write(text: str, target: str) -> None:
+    if target == "-":
+        sys.stdout.buffer.write(text.encode())
+        return
+    with storage.whole_file(target) as file:
+        file.write(text.encode())
+
+
+def _print_summary(report: dict[str, Any], out: str | None) -> None:
+    documents = report["headline"]["documents"]
+    share = f"{documents['share']:.3%} of " if documents["total"] else ""
+    click.echo(
+        f"flagged {report['label']} >= {report['threshold']:.4g}: {documents['flagged']:,} ({share}"
+        f"{documents['total']:,} documents; a flag rate, not a prevalence)",
+        err=True,
+    )
+    for note in report["notes"]:
+        click.echo(f"note: {note}", err=True)
+    if out and out != "-":
+        click.echo(f"page in {out}", err=True)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--out", metavar="FILE", help="The page, HTML; - for standard output. [default: report.html, or none with --json]")
+@click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
+              help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
+@click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]")
+@click.option("--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source.")
+@click.option("--labels", type=click.IntRange(1), default=6, show_default=True, help="Labels whose scores are plotted.")
+@click.option("--examples", type=click.IntRange(0), default=20, show_default=True, help="Examples of each kind.")
+@click.option("--excerpt-shards", type=click.IntRange(1), default=10, show_default=True,
+              help="Shards to read again at most for the text of examples of each kind.")  # fmt: skip
+@click.option("--no-excerpts", is_flag=True, help="Read no shard again: examples without their text.")
+def command(
+    folder: str, out: str | None, json_out: str | None, label: str | None, threshold: float | None, hosts: int,
+    labels: int, examples: int, excerpt_shards: int, no_excerpts: bool,
+) -> None:  # fmt: skip
+    """Make a page with figures from the tags that 'tropescan scan --out DIR' wrote.
+
+    What share is flagged, by documents, words and bytes, at each threshold, by host, date, language and source; score
+    distributions; examples with their text; the accounting of records; the model. One file that loads nothing from
+    the network and runs no script.
+
+    Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
+    """
+    page = out or (None if json_out else "report.html")
+    if page == json_out == "-":
+        raise click.UsageError("--out - and --json - both want standard output; name a file for one")
+    report = collect(
+        folder, ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
+    )
+    if json_out:
+        _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
+    if page:
+        from pipeline.report.page import render  # here: plots take half a second to load, which --json need not wait for
+
+        _write(render(report), page)
+    _print_summary(report, page)

@@ -1,0 +1,137 @@
+"""The report as one HTML page that loads nothing and runs no script, drawn from the figures of `collect` alone.
+
+Text of a crawl is hostile: it is escaped everywhere, stripped of the power to reorder or hide what stands near it, and
+never gets into a style, a script or a link that is not http(s).
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report.figures import (
+    Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture,
+)  # fmt: skip
+
+_TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+_LABELS_LISTED = 30
+
+_REORDERING = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_UNSEEN = [*range(0x80, 0xA0), 0x2028, 0x2029, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
+_VISIBLE: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if code not in b"\t\n\r"},
+    0x7F: "\u2421",
+    **{code: f"⟨U+{code:04X}⟩" for code in (*_REORDERING, *_UNSEEN)},
+}
+
+
+def visible(text: str) -> str:
+    """The text with control, reordering and tag characters as visible marks (``\\0`` as ␀, U+202E as ⟨U+202E⟩)."""
+    return text.translate(_VISIBLE)
+
+
+def render(report: dict[str, Any]) -> str:
+    """The page of a report, UTF-8 text of some hundred kilobytes. The same figures give the same page."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.report", ""), autoescape=True, undefined=StrictUndefined, finalize=_shown,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"share": percent, "count": _count, "size": _size, "score": _score, "metric": _metric}
+    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    return environment.get_template("template.html").render(
+        r=report,
+        style=Markup(style),  # ours, and under the hash that the policy names
+        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        pictures=_pictures(report),
+        thresholds=_threshold_rows(report),
+        wrong_in_thousand=round(report["headline"]["documents"]["total"] / 1000),
+        model=_model_rows(report["model"]),
+        link=is_link,
+        widest=_widest,
+    )
+
+
+def is_link(url: object) -> bool:
+    """Whether a URL may become a link: plain http or https, and nothing in it that is not shown as it is."""
+    return isinstance(url, str) and bool(re.fullmatch(r"https?://[^\s<>\"'`\\]+", url)) and visible(url) == url
+
+
+def _shown(value: Any) -> Any:
+    """What every expression of the template passes through, before it is escaped."""
+    if value is None:
+        return "–"
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _pictures(report: dict[str, Any]) -> dict[str, Any]:
+    if not report["headline"]["documents"]["total"]:
+        return {}
+    shown = report["labels"]["shown"]
+    histograms = [histogram_picture(each, report["threshold"] if each["label"] == report["label"] else None)
+                  for each in shown]  # fmt: skip
+    dates: Picture | None = dates_picture(report["dates"]) if len(report["dates"]["rows"]) > 1 else None
+    return {
+        "curve": curve_picture(report), "windows": windows_picture(report), "histograms": histograms, "dates": dates,
+    }  # fmt: skip
+
+
+def _threshold_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Some rows of the curve, and the one of the threshold itself, in order."""
+    rows = [{**point, "own": False} for point in report["curve"] if point["threshold"] in _TABLE_THRESHOLDS]
+    own = {unit: report["headline"][unit]["flagged"] for unit in ("documents", "words", "bytes")}
+    rows = [row for row in rows if row["threshold"] != report["threshold"]]
+    return sorted([*rows, {"threshold": report["threshold"], "own": True, **own}], key=lambda row: row["threshold"])
+
+
+def _widest(rows: list[dict[str, Any]]) -> float:
+    """The share at a bar's full length: the highest, so that a wide interval of a small group is cut, not the bars."""
+    return max((row["share"] for row in rows), default=0.0) * 1.25 or 1.0
+
+
+def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """The model card as (key, text), nested parts with dotted keys."""
+    labels = [str(label) for label in model["labels"]]
+    more = f" and {len(labels) - _LABELS_LISTED} more" if len(labels) > _LABELS_LISTED else ""
+    known = {**model, "labels": f"{len(labels)}: {', '.join(labels[:_LABELS_LISTED])}{more}"}
+    known["span_thresholds"] = dict(list(model.get("span_thresholds", {}).items())[:_LABELS_LISTED])
+    first = ("name", "digest", "labels", "target", "threshold", "window", "stride", "codebook_version")
+    order = [*(key for key in first if key in known), *sorted(known.keys() - set(first))]
+    return [row for key in order for row in _flattened(key, known[key])]
+
+
+def _flattened(key: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, dict) and not {"value", "low", "high"} <= value.keys():
+        return [row for name, inner in value.items() for row in _flattened(f"{key}.{name}", inner)]
+    return [(key, _metric(value))]
+
+
+def _metric(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{_score(value['value'])} (95 %: {_score(value['low'])} to {_score(value['high'])})"
+    if isinstance(value, list):
+        return ", ".join(_metric(each) for each in value)
+    return _score(value) if isinstance(value, float) else str(value)
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def _score(value: float | None) -> str:
+    """Four digits, or as many as tell it from 1."""
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if 0.0001 <= value < 0.99995 else f"{value:.7g}"
+
+
+def _size(number: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}" if unit != "bytes" else f"{number:.0f} bytes"
+        number /= 1000
+    return f"{number:,.3g} TB"
