@@ -36,12 +36,18 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
 
 @click.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--out", metavar="FILE", help="The page, HTML; - for standard output. [default: report.html, or none with --json]")
+@click.option(
+    "--out", metavar="FILE", help="The page, HTML; - for standard output. [default: report.html, or none with --json]"
+)
 @click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
               help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
 @click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]")
-@click.option("--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source.")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]"
+)
+@click.option(
+    "--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source."
+)
 @click.option("--labels", type=click.IntRange(1), default=6, show_default=True, help="Labels whose scores are plotted.")
 @click.option("--examples", type=click.IntRange(0), default=20, show_default=True, help="Examples of each kind.")
 @click.option("--excerpt-shards", type=click.IntRange(1), default=10, show_default=True,
@@ -68,7 +74,9 @@ def command(
     if json_out:
         _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
     if page:
-        from pipeline.report.page import render  # here: plots take half a second to load, which --json need not wait for
+        from pipeline.report.page import (
+            render,
+        )  # here: plots take half a second to load, which --json need not wait for
 
         _write(render(report), page)
     _print_summary(report, page)

@@ -24,30 +24,53 @@ from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
-
-def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
-    return tag_shard(job, task, progress)
+FAILURES_SHOWN = 10
 
 
-def run_scan(job: ScanJob, tasks: list[ShardTask], workers: int, command: str, quiet: bool = False) -> ShardReport:
-    """Tag all shards that are not done, in ``workers`` processes; returns the sum over all shards.
+Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
+"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags."""
+
+
+def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
+    """Tag all shards that are not done; returns the sum over all shards.
 
     Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
     """
     todo, done = split_done(job, tasks)
     if done and not quiet:
         click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
-    failures: list[Failure] = []
-    with ScanProgress(len(todo), sum(task.size for task in todo), quiet=quiet) as shown:
-        for event in run_tasks(partial(_work, job), todo, workers):
-            if not event.finished:
-                shown.update(event.task.url, event.progress)
-                continue
-            shown.finish(event.task.url)
-            if event.error is not None:
-                failures.append(Failure(event.task, event.error))
-                click.echo(f"failed: {event.task.url}: {event.error}", err=True)
+    failures = engine(job, todo) if todo else []
     return write_scan_report(job, tasks, failures, command)
+
+
+def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
+    return tag_shard(job, task, progress)
+
+
+def local_engine(workers: int, *, quiet: bool = False) -> Engine:
+    """The process pool of this machine, with live progress."""
+
+    def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
+        failures: list[Failure] = []
+        with ScanProgress(len(tasks), sum(task.size for task in tasks), quiet=quiet) as shown:
+            for event in run_tasks(partial(_work, job), tasks, workers):
+                if not event.finished:
+                    shown.update(event.task.url, event.progress)
+                    continue
+                shown.finish(event.task.url)
+                if event.error is not None:
+                    failures.append(Failure(event.task, event.error))
+                    _say_failure(event.task, event.error, len(failures))
+        return failures
+
+    return engine
+
+
+def _say_failure(task: ShardTask, error: str, number: int) -> None:
+    if number <= FAILURES_SHOWN:
+        click.echo(f"failed: {task.url}: {error}", err=True)
+    if number == FAILURES_SHOWN:
+        click.echo("further failures are listed in scan.json", err=True)
 
 
 def make_job(
@@ -144,7 +167,7 @@ def command(
     )  # fmt: skip
     storage.remove_unfinished(out)
     spoken = shlex.join(["tropescan", *sys.argv[1:]])
-    total = run_scan(job, tasks, workers or available_cores(), spoken, quiet)
+    total = run_scan(job, tasks, local_engine(workers or available_cores(), quiet=quiet), spoken, quiet=quiet)
     _print_summary(job, total)
     if not total.clean:
         sys.exit(1 if total.shards else 2)

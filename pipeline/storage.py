@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
 from fsspec.core import url_to_fs
 
 TEMPORARY = ".unfinished-"
@@ -99,6 +98,12 @@ def _renamed(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(
+            error.errno, f"{error.strerror or error} (the output folder's disk may be full)", str(path)
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -119,7 +124,7 @@ def list_files(url: str) -> list[tuple[str, int, str]]:
     Identity changes when the content does: modification time and size, or the store's own checksum.
     Hidden and unfinished files are left out. Raises `FileNotFoundError` when nothing matches.
     """
-    fs, path = filesystem(url)
+    fs, path = filesystem(os.path.abspath(local_path(url)) if is_local(url) else url)
     if fs.isfile(path):
         found = {path: fs.info(path)}
     elif any(sign in path for sign in "*?["):
@@ -143,9 +148,3 @@ def _identity(info: dict[str, Any]) -> str:
         if info.get(key):
             return f"{key}={info[key]} size={info.get('size')}"
     return f"size={info.get('size')}"
-
-
-__all__ = [
-    "TEMPORARY", "exists", "filesystem", "fsspec", "is_local", "join", "list_files", "local_path", "open_input",
-    "read_bytes", "remove_unfinished", "whole_file",
-]  # fmt: skip

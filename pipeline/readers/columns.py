@@ -66,9 +66,7 @@ def choose(options: ReadOptions, paths: Collection[tuple[str, ...]], *, where: s
     return Columns(text=text, **chosen)
 
 
-def _choose(
-    role: str, named: str | None, by_name: dict[str, tuple[str, ...]], where: str
-) -> tuple[str, ...] | None:
+def _choose(role: str, named: str | None, by_name: dict[str, tuple[str, ...]], where: str) -> tuple[str, ...] | None:
     if named is None:
         return next((by_name[guess] for guess in GUESSES[role] if guess in by_name), None)
     if named not in by_name:

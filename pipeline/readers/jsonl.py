@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -15,96 +15,115 @@ import orjson
 import pyarrow as pa
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import BatchBuilder
+from pipeline.readers.batches import OTHERS, BatchBuilder
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 BOM = b"\xef\xbb\xbf"
-SAMPLE_LINES = 200
-SAMPLE_BYTES = 4 << 20
-"""Columns are chosen by the names in so many lines from the first object on."""
+SAMPLE_BYTES = 1 << 20
+"""Columns are chosen by the names in so many bytes of lines, and in more where these hold no object."""
 
 
-class Line(NamedTuple):
-    """``offset`` of the line in the decompressed file. ``size`` alone is known of a line too long to be held; a line
-    torn by ``damage`` holds what stood before it; ``last`` marks a last line without a newline."""
+class Block(NamedTuple):
+    """Successive lines without their newlines, from byte ``offset`` of the decompressed file on.
+
+    A line that did not fit into one piece stands alone: ``size`` is then all that is known of it if it is too long to
+    be held, ``damage`` tore it, and ``last`` says that no newline ended it.
+    """
 
     offset: int
-    data: bytes | bytearray
+    lines: Sequence[bytes | bytearray]
     size: int
     last: bool = False
     damage: Damage | None = None
 
 
-def read_jsonl(
-    pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str
-) -> Iterator[pa.RecordBatch]:
+def read_jsonl(pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str) -> Iterator[pa.RecordBatch]:
     """DOCUMENTS batches of a file of JSON lines. Raises `ColumnError` if it has no column for text or lacks a column
     that ``options`` name."""
-    lines = split_lines(pieces, longest=options.max_document_bytes)
-    reader = _Reader(tally)
-    while sample := _sample(lines):
+    blocks = split_lines(pieces, longest=options.max_document_bytes)
+    reader = _Reader(tally, options.max_document_bytes)
+    while sample := _sample(blocks):
         columns = _columns(sample, options, where)
-        for line in chain(_released(sample), lines if columns else ()):
-            yield from reader.read(line, columns, options.max_document_bytes)
+        for block in chain(_released(sample), blocks if columns else ()):
+            yield from reader.read(block, columns)
     if len(reader.builder):
         yield reader.builder.take()
 
 
-def split_lines(pieces: Iterable[Piece], *, longest: int) -> Iterator[Line]:
-    """Lines without their newline. One longer than ``longest`` bytes is counted, not held."""
+def split_lines(pieces: Iterable[Piece], *, longest: int) -> Iterator[Block]:
+    """Lines in blocks; one longer than ``longest`` bytes is counted, not held."""
     rest, size, offset = bytearray(), 0, 0
     for piece in pieces:
-        if piece.damage:
-            yield Line(offset, rest, size, damage=piece.damage)
-            offset, rest, size = offset + size, bytearray(), 0
-            continue
-        head, *others = piece.data.split(b"\n")
+        head, *lines = piece.data.split(b"\n")
         size += len(head)
         if size <= longest:
             rest += head
         else:
             rest = bytearray()
-        if not others:
-            continue
-        yield Line(offset, rest, size)
-        offset += size + 1
-        *whole, tail = others
-        for data in whole:
-            yield Line(offset, data if len(data) <= longest else b"", len(data))
-            offset += len(data) + 1
-        rest, size = bytearray(tail), len(tail)
+        if piece.damage or lines:
+            yield Block(offset, [_without_bom(rest) if offset == 0 else rest], size, damage=piece.damage)
+            offset += size if piece.damage else size + 1
+            rest, size = bytearray(), 0
+        if len(lines) > 1:
+            block = Block(offset, lines[:-1], len(piece.data) - len(head) - len(lines[-1]) - 1)
+            yield from _held(block, longest)
+            offset += block.size
+        if lines:
+            rest, size = bytearray(lines[-1]), len(lines[-1])
     if size:
-        yield Line(offset, rest, size, last=True)
+        yield Block(offset, [_without_bom(rest) if offset == 0 else rest], size, last=True)
 
 
-def _sample(lines: Iterator[Line]) -> deque[Line]:
-    sample: deque[Line] = deque()
+def _without_bom(line: bytearray) -> bytearray:
+    if line.startswith(BOM):
+        del line[: len(BOM)]
+    return line
+
+
+def _held(block: Block, longest: int) -> Iterator[Block]:
+    if block.size <= longest or max(map(len, block.lines)) <= longest:
+        yield block
+        return
+    for offset, line in _each(block):
+        yield Block(offset, [line if len(line) <= longest else b""], len(line))
+
+
+def _each(block: Block) -> Iterator[tuple[int, bytes | bytearray]]:
+    offset = block.offset
+    for line in block.lines:
+        yield offset, line
+        offset += len(line) + 1
+
+
+def _sample(blocks: Iterator[Block]) -> deque[Block]:
+    sample: deque[Block] = deque()
     size = 0
-    for line in lines:
-        sample.append(line)
-        size += len(line.data)
-        if len(sample) >= SAMPLE_LINES or size >= SAMPLE_BYTES:
+    for block in blocks:
+        sample.append(block)
+        size += sum(map(len, block.lines))
+        if size >= SAMPLE_BYTES:
             break
     return sample
 
 
-def _released(sample: deque[Line]) -> Iterator[Line]:
-    """The lines, each let go when it is read: one may be large."""
+def _released(sample: deque[Block]) -> Iterator[Block]:
+    """The blocks, each let go when it is read: one may be large."""
     while sample:
         yield sample.popleft()
 
 
-def _columns(sample: Iterable[Line], options: ReadOptions, where: str) -> Columns | None:
+def _columns(sample: Iterable[Block], options: ReadOptions, where: str) -> Columns | None:
     """None when no line of the sample is an object."""
     paths: set[tuple[str, ...]] = set()
-    for line in sample:
-        try:
-            value = loads(_trimmed(line))
-        except ValueError:
-            continue
-        paths.update(_paths(value))
+    for block in sample:
+        for line in block.lines:
+            try:
+                value = loads(line)
+            except ValueError:
+                continue
+            paths.update(_paths(value))
     return choose(options, paths, where=where) if paths else None
 
 
@@ -136,84 +155,80 @@ def _without_surrogates(value: Any) -> Any:
     return [_without_surrogates(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _trimmed(line: Line) -> bytes | bytearray:
-    return line.data[len(BOM) :] if line.offset == 0 and line.data.startswith(BOM) else line.data
-
-
 class _Reader:
-    """Lines to documents, in order, into a builder."""
+    """Blocks to documents, in order, into a builder."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, tally: Tally, longest: int) -> None:
+        self._tally, self._longest = tally, longest
         self.builder = BatchBuilder()
 
-    def read(self, line: Line, columns: Columns | None, longest: int) -> Iterator[pa.RecordBatch]:
-        """Add or reject a line; yields a batch when one is full."""
-        if line.size > longest:
-            self._tally.reject("too_large", line.offset, f"a line of {line.size} bytes; at most {longest} are read")
-        elif (value := self._value(line)) is not None and columns:
-            text = self._text(value, columns, line)
-            if text is not None:
-                if self.builder.full_with(line.size):
-                    yield self.builder.take()
-                self._add(value, text, columns, line)
-        if line.damage:
-            self._count(line.damage)
-
-    def _value(self, line: Line) -> dict[str, Any] | None:
-        """The object in a line; None if it is blank or rejected, or torn by damage that is counted elsewhere."""
-        data = _trimmed(line)
-        if not data or data.isspace():
-            return None
-        try:
-            value = loads(data)
-        except ValueError as error:
-            self._refuse(line, error)
-            return None
-        if isinstance(value, dict):
-            return value
-        self._tally.reject("not_an_object", line.offset, f"a line holds a JSON {type(value).__name__}")
-        return None
-
-    def _refuse(self, line: Line, error: ValueError) -> None:
-        if line.damage:
+    def read(self, block: Block, columns: Columns | None) -> Iterator[pa.RecordBatch]:
+        """Add or reject the lines of a block; yields a batch when one is full."""
+        if self.builder.full_with(block.size):
+            yield self.builder.take()
+        if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
             return
-        reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_json"
-        if line.last:
-            self._tally.cut_short(reason, line.offset, f"{error}; the last line has no newline: the file is cut short")
-        else:
-            self._tally.reject(reason, line.offset, str(error))
+        if block.size > self._longest and len(block.lines) == 1:
+            self._tally.reject("too_large", block.offset, f"a line of {block.size} bytes; at most {self._longest}")
+            return
+        for offset, line in _each(block):
+            self._read_line(line, offset, block, columns)
+        if block.damage:
+            # How many lines a damaged frame held is not known: the shard is not complete, even if reading resumes.
+            self._tally.cut_short(block.damage.reason, block.damage.offset, block.damage.detail)
 
-    def _text(self, value: dict[str, Any], columns: Columns, line: Line) -> str | None:
+    def _read_at_once(self, lines: Sequence[bytes | bytearray], columns: Columns) -> bool:
+        """Add all lines, or none and return False if one of them is not as it should be."""
+        try:
+            values = list(map(orjson.loads, lines))
+        except orjson.JSONDecodeError:
+            return False
+        if set(map(type, values)) != {dict}:
+            return False
+        texts, ids = _column(values, columns.text), _column(values, columns.id)
+        if set(map(type, texts)) != {str} or float in set(map(type, ids)):
+            return False
+        others = {name: _strings(_column(values, getattr(columns, name))) for name in OTHERS}
+        first = self._tally.accept_many(len(values))
+        self.builder.extend(range(first, first + len(values)), [text.encode() for text in texts], others)
+        return True
+
+    def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
+        if not line or line.isspace():
+            return
+        try:
+            value = loads(line)
+        except ValueError as error:
+            self._refuse(offset, error, block)
+            return
+        if not isinstance(value, dict) or columns is None:
+            self._tally.reject("not_an_object", offset, f"a line holds a JSON {type(value).__name__}")
+            return
         text = _at(value, columns.text)
         if isinstance(text, str):
-            return text
-        name = ".".join(columns.text)
-        if text is None:
-            self._tally.reject("null_text", line.offset, f"{name} is null or missing")
+            self._add(value, text, columns, line)
+        elif text is None:
+            self._tally.reject("null_text", offset, f"{'.'.join(columns.text)} is null or missing")
         else:
-            self._tally.reject("wrong_type", line.offset, f"{name} is a JSON {type(text).__name__}, not text")
-        return None
+            detail = f"{'.'.join(columns.text)} is a JSON {type(text).__name__}, not text"
+            self._tally.reject("wrong_type", offset, detail)
 
-    def _add(self, value: dict[str, Any], text: str, columns: Columns, line: Line) -> None:
+    def _refuse(self, offset: int, error: ValueError, block: Block) -> None:
+        reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_json"
+        if block.damage:
+            return
+        if block.last:
+            self._tally.cut_short(reason, offset, f"{error}; the last line has no newline: the file is cut short")
+        else:
+            self._tally.reject(reason, offset, str(error))
+
+    def _add(self, value: dict[str, Any], text: str, columns: Columns, line: bytes | bytearray) -> None:
         id = _at(value, columns.id)
         if isinstance(id, float):
             # orjson rounds numbers beyond 64 bits.
-            id = _at(json.loads(_trimmed(line), parse_float=str, parse_int=str), columns.id)
-        self.builder.add(
-            row=self._tally.accept(),
-            text=text,
-            size=line.size,
-            id=_as_string(id),
-            url=_as_string(_at(value, columns.url)),
-            date=_as_string(_at(value, columns.date)),
-            source=_as_string(_at(value, columns.source)),
-            lang=_as_string(_at(value, columns.lang)),
-        )
-
-    def _count(self, damage: Damage) -> None:
-        """How many lines a damaged frame held is not known: the shard is not complete, even if reading resumes."""
-        self._tally.cut_short(damage.reason, damage.offset, damage.detail)
+            id = _at(json.loads(line, parse_float=str, parse_int=str), columns.id)
+        others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS if name != "id"}
+        self.builder.add(self._tally.accept(), text.encode(), id=_as_string(id), **others)
 
 
 def _at(value: Any, path: tuple[str, ...] | None) -> Any:
@@ -224,6 +239,18 @@ def _at(value: Any, path: tuple[str, ...] | None) -> Any:
             return None
         value = value.get(name)
     return value
+
+
+def _column(values: list[dict[str, Any]], path: tuple[str, ...] | None) -> list[Any]:
+    if path is None:
+        return [None] * len(values)
+    if len(path) == 1:
+        return [value.get(path[0]) for value in values]
+    return [_at(value, path) for value in values]
+
+
+def _strings(values: list[Any]) -> list[str | None]:
+    return values if set(map(type, values)) <= {str, type(None)} else [_as_string(value) for value in values]
 
 
 def _as_string(value: Any) -> str | None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import BATCH_BYTES, BATCH_ROWS, digest_id
+from pipeline.readers.batches import BATCH_BYTES, BATCH_ROWS, OTHERS, digest_id
 from pipeline.readers.columns import ColumnError, Columns, choose
 from pipeline.schema import DOCUMENTS
 from pipeline.storage import is_local, local_path, open_input
@@ -24,7 +24,6 @@ BUFFER = 1 << 20
 DICTIONARY_MEAN = 64
 """Texts that take fewer stored bytes than this on average are tiny or repeated; they stay in a dictionary, so that a
 megabyte repeated ten thousand times never stands in memory as often."""
-_OPTIONAL = ("id", "url", "date", "source", "lang")
 
 
 def read_parquet(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -161,6 +160,8 @@ class _ParquetReader:
         text, dictionary = _at(table, self._columns.text), None
         if isinstance(text.type, pa.DictionaryType):
             text, dictionary = text.indices, text.dictionary
+        elif pa.types.is_string_view(text.type) or pa.types.is_binary_view(text.type):
+            text = text.cast(pa.large_binary())
         for start, stop in _cuts(text, dictionary):
             part = text.slice(start, stop - start)
             texts = dictionary.take(part) if dictionary is not None else part
@@ -176,7 +177,7 @@ class _ParquetReader:
             table, text, rows = table.filter(pa.array(keep)), text.filter(pa.array(keep)), rows[keep]
         if len(text) == 0:
             return
-        others = {role: _strings(table, getattr(self._columns, role)) for role in _OPTIONAL}
+        others = {role: _strings(table, getattr(self._columns, role)) for role in OTHERS}
         others["id"] = _with_ids(others["id"], others["url"], text)
         by_name = {"text": text, "row": pa.array(rows, pa.int64()), **others}
         yield pa.RecordBatch.from_arrays([by_name[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
@@ -204,7 +205,7 @@ def _choose(schema: pa.Schema, options: ReadOptions, where: str) -> Columns:
         raise ColumnError(f"{where}: column {'.'.join(columns.text)!r} is {types[columns.text]}, not text")
     usable = {
         role: path if path is not None and _is_scalar(types[path]) else None
-        for role in _OPTIONAL
+        for role in OTHERS
         for path in [getattr(columns, role)]
     }
     return Columns(text=columns.text, **usable)
@@ -330,7 +331,7 @@ def _with_ids(ids: pa.StringArray, urls: pa.StringArray, text: pa.LargeStringArr
     if not ids.null_count:
         return ids
     made = [
-        id or digest_id(url, value.as_buffer() or b"") if id is None else id
+        digest_id(url, value.as_buffer() or b"") if id is None else id
         for id, url, value in zip(ids.to_pylist(), urls.to_pylist(), text, strict=True)
     ]
     return pa.array(made, pa.string())

@@ -5,7 +5,7 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +36,7 @@ class Payload(NamedTuple):
     charset: str | None
 
 
-def text_of(
-    kind: str, headers: dict[str, str], block: bytes, size: int, options: ReadOptions
-) -> bytes | Refusal:
+def text_of(kind: str, headers: dict[str, str], block: bytes, size: int, options: ReadOptions) -> bytes | Refusal:
     """The text of a record, in UTF-8, or why it has none. ``kind`` is its WARC-Type, ``headers`` its WARC header by
     lower-case name, ``block`` its content, or the start of it if ``size`` (bytes) is too large to be held."""
     content_type = headers.get("content-type", "")
@@ -46,7 +44,8 @@ def text_of(
         payload = _http(block, whole=len(block) == size, identified=headers.get("warc-identified-payload-type", ""))
     else:
         media, _, parameters = content_type.partition(";")
-        payload = Payload(block, media.strip().lower() or PLAIN, _charset(parameters))
+        charset = _charset(parameters) or ("utf-8" if kind == "conversion" else None)
+        payload = Payload(block, media.strip().lower() or PLAIN, charset)
     if isinstance(payload, Refusal):
         return payload
     if payload.media not in HTML and payload.media != PLAIN:
@@ -77,7 +76,7 @@ def _http(block: bytes, *, whole: bool, identified: str) -> Payload | Refusal:
     return Payload(data, media or detect_mime(data[:4096]), _charset(parameters))
 
 
-def _parsed(raw: bytes, auto_decode: str) -> WarcRecord | None:
+def _parsed(raw: bytes, auto_decode: Literal["none", "all"]) -> WarcRecord | None:
     try:
         record = WarcRecord.from_bytes(raw)
         record.parse_http(auto_decode, quirks_mode=True, strict_mode=False)

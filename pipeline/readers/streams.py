@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import bz2
 import lzma
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from enum import StrEnum
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol, cast
 
 import zstandard
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
 
 from pipeline.accounting import Tally
 
 CHUNK = 1 << 20
-STEP = 8 << 10
+STEP = 4 << 10
 """Compressed bytes given to a decompressor at once. Bounds what a bomb can return in one call: deflate makes at most
-8 MB of it, zstd 256 MB; and what follows the end of a short frame (`unused_data`) is copied, so more would be slower."""
+4 MB of it, zstd 128 MB. What follows the end of a short frame (`unused_data`) is copied, so more would be slower."""
 LONGEST_PIECE = 4 << 20
 ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 """Magic number of the skippable frame that carries a WARC file's dictionary (IIPC, WARC Zstandard 1.0)."""
@@ -81,7 +81,6 @@ class Source:
             )
         return data
 
-
     def drain(self) -> None:
         """Read the rest and let it go."""
         while self.read():
@@ -124,7 +123,7 @@ _MAGIC = {
     Compression.BZIP2: tuple(b"BZh%d" % n for n in range(1, 10)),
     Compression.XZ: (b"\xfd7zXZ\x00",),
 }
-_ERRORS = (igzip_lib.IsalError, zstandard.ZstdError, lzma.LZMAError, EOFError, OSError, ValueError)
+_ERRORS = (cast("type[Exception]", isal_zlib.error), zstandard.ZstdError, lzma.LZMAError, EOFError, OSError, ValueError)
 
 
 def compression_of(head: bytes) -> Compression:
@@ -181,6 +180,7 @@ class _Stored:
                 return True
             self.place = max(self.place, len(self.chunk) - 5)
             if len(self.peek(6)) < 6:
+                self.place = len(self.chunk)
                 return False
 
     def _look_back(self, earliest: int) -> None:
@@ -207,10 +207,10 @@ class _Frames:
 
     def pieces(self) -> Iterator[Piece]:
         self._take_dictionary()
-        frames = 0
+        frames, magics = 0, _MAGIC[self._compression]
         while head := self._stored.peek(6):
             frame = self._stored.offset
-            if head.startswith(_MAGIC[self._compression]):
+            if head.startswith(magics) or any(magic.startswith(head) for magic in magics):
                 damage = yield from self._frame(frame, check=frames == 0)
                 frames += 1
             elif self._skip_zeros():
@@ -220,13 +220,14 @@ class _Frames:
             if damage:
                 yield Piece(b"", frame, False, damage)
 
-    def _frame(self, frame: int, *, check: bool = False) -> Iterator[Piece]:  # type: ignore[misc]
+    def _frame(self, frame: int, *, check: bool) -> Generator[Piece, None, Damage | None]:
         """Pieces of one frame; returns the damage, if any."""
         decoder, first = self._decoder(), True
         while not decoder.eof:
             step = self._stored.step()
             if not step:
-                return self._damage("truncated_stream", frame, f"the file ends inside a {self._compression} frame")
+                detail = f"the file ends inside a {self._compression} frame"
+                return Damage("truncated_stream", frame, self._stored.offset, detail, False)
             try:
                 data = decoder.decompress(step)
             except _ERRORS as error:
@@ -270,9 +271,9 @@ class _Frames:
     def _decoder(self) -> _Decoder:
         match self._compression:
             case Compression.GZIP:
-                return isal_zlib.decompressobj(31)  # type: ignore[no-any-return]
+                return isal_zlib.decompressobj(31)
             case Compression.ZSTD:
-                return self._zstd.decompressobj()  # type: ignore[return-value]
+                return self._zstd.decompressobj()
             case Compression.BZIP2:
                 return _Bounded(bz2.BZ2Decompressor())
             case _:

@@ -32,9 +32,12 @@ BLOCK = 256 << 10
 
 
 class Record(NamedTuple):
-    """One WARC record that may be a document. ``headers`` by lower-case name; ``offset`` in the file as stored, of the
-    record or of its compressed frame. ``kind`` is its WARC-Type in lower case. ``size`` is its block's length in bytes; ``block`` holds the block, or only its
-    start if it is too large to be held."""
+    """One WARC record that may be a document.
+
+    ``offset`` in the file as stored, of the record or of its compressed frame; ``kind``, its WARC-Type in lower case;
+    ``headers`` by lower-case name; ``size`` of its block in bytes; and ``block`` itself, or only its start if it is
+    too large to be held.
+    """
 
     offset: int
     kind: str
@@ -155,7 +158,9 @@ class _Window:
     def offset(self, i: int = 0) -> int:
         """Of the ``i``-th next byte in the file as stored; if that is compressed, of its frame."""
         place = self._before + self.at + i
-        start, offset = next(frame for frame in reversed(self._frames) if frame[0] <= place)
+        start, offset = self._frames[0]
+        if i:
+            start, offset = next(frame for frame in reversed(self._frames) if frame[0] <= place)
         return offset if self._compressed else offset + place - start
 
     @property
@@ -189,6 +194,7 @@ class _Framer:
     def records(self, window: _Window) -> Iterator[Record]:
         """The records of one window; at its end, its damage is counted."""
         while self._skip_newlines(window):
+            yield from self._regular(window)
             if not window.starts_with(b"WARC/"):
                 self._resynchronise(window, "garbage", "no WARC record where one should begin", past=0)
                 continue
@@ -201,6 +207,24 @@ class _Framer:
                 self._tally.complete &= self._one_per_frame
             else:
                 self._tally.cut_short(damage.reason, damage.frame, detail)
+
+    def _regular(self, window: _Window) -> Iterator[Record]:
+        """Records that are held whole and as they should be, at little cost; stops at the first that is not."""
+        buffer, at = window.buffer, window.at
+        while (end := buffer.find(b"\r\n\r\n", at) + 4) > 3 and buffer.startswith(b"WARC/", at):
+            headers = parse_header(bytes(buffer[at:end]))
+            length = headers.get("content-length", "")
+            stop = end + (int(length) if length.isdecimal() and len(length) < 9 else len(buffer))
+            if not buffer.startswith(_NEXT, stop) or window.inside(stop - at) is not None:
+                return
+            self._one_per_frame &= window.at_frame
+            kind = headers.get("warc-type", "").lower()
+            if kind in DOCUMENT_TYPES:
+                yield Record(window.offset(), kind, headers, bytes(buffer[end:stop]), stop - end)
+            else:
+                self._tally.other_records += 1
+            at = stop + 4
+            window.take(at - window.at)
 
     def _skip_newlines(self, window: _Window) -> bool:
         """Go to the next byte that is no newline; False at the window's end."""
@@ -293,10 +317,11 @@ class _Framer:
         window.take(place)
 
 
-_FIELD = re.compile(r"^([^\s:][^:\r\n]*):[ \t]*([^\r\n]*)", re.MULTILINE)
-
-
 def parse_header(data: bytes) -> dict[str, str]:
-    """Fields of a header by lower-case name; of a repeated one the first."""
-    fields = _FIELD.findall(data.decode("utf-8", "replace"))
-    return {name.rstrip().lower(): value.rstrip() for name, value in reversed(fields)}
+    """Fields of a header by lower-case name; of a repeated one the first. The version line is left out."""
+    fields: dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").split("\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.rstrip().lower(), value.strip())
+    return fields

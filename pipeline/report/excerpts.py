@@ -6,7 +6,6 @@ Tags hold no text. A shard that has gone or changed gives a reason in place of t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +15,10 @@ from pipeline.accounting import Tally
 from pipeline.readers import read_documents
 from pipeline.report.folder import TagsFolder
 
-_MARKED = 600
+_WHOLE = 900
+_HEAD, _TAIL = 450, 150
 _AROUND = 160
+"""Characters. A span of one window of 128 words is shown whole in most languages; of a longer one, head and tail."""
 
 
 def within_shards(examples: Iterable[dict[str, Any]], number: int, shards: int) -> list[dict[str, Any]]:
@@ -48,15 +49,14 @@ def add_excerpts(folder: TagsFolder, examples: Iterable[dict[str, Any]]) -> None
 
 def _read_shard(folder: TagsFolder, file: str, wanted: dict[int, list[dict[str, Any]]]) -> None:
     rows, last = pa.array(sorted(wanted), pa.int64()), max(wanted)
-    with closing(read_documents(folder.task_of(file), folder.options, Tally())) as batches:
-        for batch in batches:
-            found = batch.filter(pc.is_in(batch.column("row"), rows))
-            for row, name, text in zip(*(found.column(key).to_pylist() for key in ("row", "id", "text")), strict=True):
-                for example in wanted[row]:
-                    same = name == example["id"] and len(text) == example["chars"]
-                    example["excerpt"] = cut(text, example["start"], example["end"]) if same else _CHANGED
-            if len(batch) and batch.column("row")[-1].as_py() >= last:
-                return
+    for batch in read_documents(folder.task_of(file), folder.options, Tally()):
+        found = batch.filter(pc.is_in(batch.column("row"), rows))
+        for row, name, text in zip(*(found.column(key).to_pylist() for key in ("row", "id", "text")), strict=True):
+            for example in wanted[row]:
+                same = name == example["id"] and len(text) == example["chars"]
+                example["excerpt"] = cut(text, example["start"], example["end"]) if same else _CHANGED
+        if len(batch) and batch.column("row")[-1].as_py() >= last:
+            return
 
 
 _CHANGED = {"missing": "the shard has changed since the scan: this row is another document now"}
@@ -68,12 +68,12 @@ def cut(text: str, start: int | None, end: int | None) -> dict[str, Any]:
     ``start`` and ``end`` are code points into ``text``; without them, the text's beginning, unmarked.
     """
     if start is None or end is None:
-        after = _head(text, _MARKED)
+        after = _head(text, _HEAD + _TAIL)
         parts = {"before": "", "earlier": False, "marked": "", "left_out": 0, "marked_end": ""}
         return {**parts, "after": after, "more": len(after) < len(text)}
     first, second, left_out = text[start:end], "", 0
-    if len(first) > _MARKED:
-        first, second = _head(first, _MARKED * 3 // 4), _tail(first, _MARKED // 4)
+    if len(first) > _WHOLE:
+        first, second = _head(first, _HEAD), _tail(first, _TAIL)
         left_out = end - start - len(first) - len(second)
     before, after = _tail(text[:start], _AROUND), _head(text[end:], _AROUND)
     return {

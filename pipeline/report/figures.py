@@ -7,6 +7,7 @@ gets into one. Knows the figures of `collect`; nothing of tags.
 from __future__ import annotations
 
 import io
+import math
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,24 +15,19 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours: of text and axes, of the grid, and of three series, in an order that prints apart."""
-
-    ink: str
-    grid: str
-    series: tuple[str, str, str]
-    heat: str
-
-
-LIGHT = Theme("#3b4252", "#d8dce4", ("#1d4ed8", "#b45309", "#0f766e"), "Blues")
-DARK = Theme("#c3c9d5", "#3a404d", ("#82aaff", "#f0a45d", "#5eead4"), "bone")
+INK, GRID, BLUE, BROWN, GREEN = "#3b4252", "#d8dce4", "#1d4ed8", "#b45309", "#0f766e"
+SERIES = (BLUE, BROWN, GREEN)
+IN_THE_DARK = {INK: "#c3c9d5", GRID: "#3a404d", BLUE: "#82aaff", BROWN: "#f0a45d", GREEN: "#5eead4"}
+HEAT = LinearSegmentedColormap.from_list("heat", ["#3b76ee22", "#3b76eeff"])
+"""From nearly transparent to opaque, so that it reads on a light page and on a dark one."""
 _STROKES = ("-", "--", ":")
 
 
@@ -46,29 +42,28 @@ class Picture:
     text: str
 
 
-Draw = Callable[[Figure, Theme], None]
-
-
-def picture(draw: Draw, text: str, width: int = 440, height: int = 300) -> Picture:
-    """Draw in both themes. Sizes suit a phone; a page may scale the picture up."""
-    light, dark = (_data_url(draw, theme, width, height) for theme in (LIGHT, DARK))
-    return Picture(light, dark, width, height, text)
-
-
-def _data_url(draw: Draw, theme: Theme, width: int, height: int) -> str:
-    style = {
+def picture(draw: Callable[[Figure], None], text: str, width: int = 440, height: int = 300) -> Picture:
+    """Draw for both themes. Sizes suit a phone; a page may scale the picture up."""
+    style: Any = {
         "svg.fonttype": "none", "svg.hashsalt": "tropescan", "font.family": "DejaVu Sans", "font.size": 10.5,
-        "text.color": theme.ink, "axes.labelcolor": theme.ink, "axes.edgecolor": theme.ink, "xtick.color": theme.ink,
-        "ytick.color": theme.ink, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "grid.color": theme.grid, "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
-        "axes.linewidth": 0.7, "text.parse_math": False, "axes.formatter.use_mathtext": False,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
+        "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+        "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
+        "axes.linewidth": 0.7,
     }  # fmt: skip
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
-        draw(figure, theme)
+        draw(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    svg = buffer.getvalue().decode().replace("'DejaVu Sans'", FONTS.replace("'", "&apos;"))
+    light = buffer.getvalue().decode().replace("'DejaVu Sans'", FONTS.replace("'", "&apos;"))
+    dark = light
+    for colour, other in IN_THE_DARK.items():
+        dark = dark.replace(colour, other)
+    return Picture(_data_url(light), _data_url(dark), width, height, text)
+
+
+def _data_url(svg: str) -> str:
     return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
 
 
@@ -87,22 +82,24 @@ def curve_picture(report: dict[str, Any]) -> Picture:
     points, totals, flag = report["curve"], report["headline"], report["threshold"]
     xs = [point["threshold"] for point in points]
 
-    def draw(figure: Figure, theme: Theme) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for unit, colour, stroke in zip(("documents", "words", "bytes"), theme.series, _STROKES, strict=True):
+        for unit, colour, stroke in zip(("documents", "words", "bytes"), SERIES, _STROKES, strict=True):
             total = totals[unit]["total"]
             ys = [point[unit] / total if total and point[unit] else float("nan") for point in points]
             axes.plot(xs, ys, stroke, color=colour, label=unit, linewidth=1.8)
         axes.set_xscale("logit")
         axes.set_xlim(xs[0], xs[-1])
-        _logit_ticks(axes)
+        _logit_ticks(axes.xaxis, tuple(_LOGIT_TICKS))
         if any(point["documents"] for point in points):
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2.5 else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick_percent(y)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         if xs[0] <= flag <= xs[-1]:
-            axes.axvline(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
-            axes.annotate(f"threshold {flag:.4g}", (flag, 1), xycoords=("data", "axes fraction"), xytext=(-4, -4),
-                          textcoords="offset points", ha="right", va="top", fontsize=9.5)  # fmt: skip
+            axes.axvline(flag, color=INK, linewidth=1, dashes=(4, 2))
+            axes.annotate(f"threshold {flag:.4g}", (flag, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                          textcoords="offset points", ha="center", va="bottom", fontsize=9.5)  # fmt: skip
         axes.set_xlabel("Threshold (log-odds scale)")
         axes.set_ylabel("Share at or over it (log scale)")
         axes.legend(loc="lower left")
@@ -110,7 +107,8 @@ def curve_picture(report: dict[str, Any]) -> Picture:
     parts = ", ".join(
         f"{percent(_part(totals, point))} at {point['threshold']:g}" for point in points if point["threshold"] in _NAMED
     )
-    return picture(draw, f"Line chart: share of documents, words and bytes at or over a threshold. Documents: {parts}.", 470)
+    text = f"Line chart: share of documents, words and bytes at or over a threshold. Documents: {parts}."
+    return picture(draw, text, 470)
 
 
 _NAMED = (0.1, 0.5, 0.9, 0.99)
@@ -118,45 +116,63 @@ _LOGIT_TICKS = {0.0001: "0.0001", 0.001: "0.001", 0.01: "0.01", 0.1: "0.1", 0.5:
                 0.999: "0.999", 0.9999: "0.9999"}  # fmt: skip
 
 
+_FEWER_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+def _log_odds(score: float) -> float:
+    return math.log(max(score, 1e-9) / max(1 - score, 1e-9))
+
+
 def _part(totals: dict[str, Any], point: dict[str, Any]) -> float | None:
     total = totals["documents"]["total"]
     return point["documents"] / total if total else None
 
 
-def _logit_ticks(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(list(_LOGIT_TICKS)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _LOGIT_TICKS.get(round(x, 6), "")))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def _logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
+    axis.set_major_locator(FixedLocator(list(shown)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: _LOGIT_TICKS.get(round(x, 6), "")))
+    axis.set_minor_locator(NullLocator())
+
+
+def _decades(axes: Axes) -> float:
+    low, high = axes.get_ylim()
+    return math.log10(high / low)
 
 
 def _tick_percent(share: float) -> str:
     return f"{100 * share:g} %" if share >= 1e-9 else f"{100 * share:.0e} %"
 
 
-def histogram_picture(label: dict[str, Any], flag: float | None) -> Picture:
+def histogram_picture(label: dict[str, Any], edges: Sequence[float], flag: float | None) -> Picture:
     """How many documents have each score, and each strongest window; counts on a log scale."""
-    bars = len(label["document_bars"])
-    edges = [i / bars for i in range(bars + 1)]
+    inside = _within(edges)
 
-    def draw(figure: Figure, theme: Theme) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.stairs(label["document_bars"], edges, fill=True, color=theme.series[0], alpha=0.55, label="document")
-        axes.stairs(label["window_bars"], edges, color=theme.series[1], linewidth=1.4, label="strongest window",
+        axes.stairs(label["document_bars"], inside, fill=True, color=BLUE, alpha=0.55, label="document")
+        axes.stairs(label["window_bars"], inside, color=BROWN, linewidth=1.4, label="strongest window",
                     baseline=None)  # fmt: skip
         _log_counts(axes, label["document_bars"] + label["window_bars"])
         if flag is not None:
-            axes.axvline(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("Score")
+            axes.axvline(flag, color=INK, linewidth=1, dashes=(4, 2))
+        axes.set_xscale("logit")
+        axes.set_xlim(inside[0], inside[-1])
+        _logit_ticks(axes.xaxis, _FEWER_TICKS)
+        axes.set_xlabel("Score (log-odds scale)")
         axes.set_ylabel("Documents (log scale)")
         axes.legend(loc="upper center", ncols=2, fontsize=9.5)
 
     text = (
-        f"Histogram of scores: {sum(label['document_bars']):,} documents have one; {label['documents']:,} score 0.5 or more, "
-        f"and {label['windows']:,} have a window that does."
+        f"Histogram of scores: {sum(label['document_bars']):,} documents have one; {label['documents']:,} score "
+        f"0.5 or more, and {label['windows']:,} have a window that does."
     )
     return picture(draw, text, 340, 220)
+
+
+def _within(edges: Sequence[float]) -> list[float]:
+    """The edges with 0 and 1, which have no log-odds, moved as far out as the next edge is wide."""
+    first = edges[1] ** 2 / edges[2]
+    return [first, *edges[1:-1], 1 - first]
 
 
 def _log_counts(axes: Axes, counts: Sequence[int]) -> None:
@@ -169,29 +185,34 @@ def _log_counts(axes: Axes, counts: Sequence[int]) -> None:
 
 
 def windows_picture(report: dict[str, Any]) -> Picture:
-    """Documents by their score and their strongest window's, in cells of 0.05; shade on a log scale."""
+    """Documents by their score and their strongest window's, in cells of one unit of log-odds; shade on a log scale."""
     grid, flag = report["windows"]["grid"], report["threshold"]
     most = max(n for row in grid for n in row)
 
-    def draw(figure: Figure, theme: Theme) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        shades = matplotlib.colors.LogNorm(0.5, max(2, most))
+        shades = LogNorm(1, max(10, most))
         axes.grid(visible=False)
         cells = [[n or float("nan") for n in column] for column in zip(*grid, strict=True)]
-        mesh = axes.imshow(cells, cmap=theme.heat, norm=shades, origin="lower", extent=(0, 1, 0, 1), interpolation="none")
+        reach = math.log(1 / report["windows"]["grid_edges"][1] - 1) * len(grid) / (len(grid) - 2)
+        mesh = axes.imshow(cells, cmap=HEAT, norm=shades, origin="lower", extent=(-reach, reach) * 2,
+                           interpolation="none")  # fmt: skip
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([_log_odds(tick) for tick in _FEWER_TICKS]))
+            axis.set_major_formatter(FuncFormatter(lambda _, i: f"{_FEWER_TICKS[i or 0]:g}"))
         bar = figure.colorbar(mesh, ax=axes, format=FuncFormatter(lambda n, _: f"{n:,.0f}"), shrink=0.9)
         bar.set_label("Documents (log scale)")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.minorticks_off()
         for line in (axes.axvline, axes.axhline):
-            line(flag, color=theme.ink, linewidth=1, dashes=(4, 2))
+            line(min(reach, max(-reach, _log_odds(flag))), color=INK, linewidth=1, dashes=(4, 2))
         axes.text(0.03, 0.97, "diluted", transform=axes.transAxes, ha="left", va="top")
         axes.set_xlabel("Score of the document")
         axes.set_ylabel("Score of its strongest window")
 
     text = (
-        f"Heat map of document scores against strongest windows: {report['windows']['window_only']:,} documents lie at the "
-        "upper left, with a window over the threshold and a document score below it."
+        "Heat map of document scores against strongest windows: at the upper left, with a window at or over the "
+        f"threshold and a document score below it, lie {report['windows']['window_only']:,} documents."
     )
     return picture(draw, text, 440, 340)
 
@@ -201,15 +222,15 @@ def dates_picture(dates: dict[str, Any]) -> Picture:
     rows = dates["rows"]
     xs = range(len(rows))
 
-    def draw(figure: Figure, theme: Theme) -> None:
+    def draw(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         shares = [row["share"] for row in rows]
         spread = [[row["share"] - row["low"] for row in rows], [row["high"] - row["share"] for row in rows]]
-        upper.errorbar(xs, shares, yerr=spread, fmt="o", markersize=3.5, color=theme.series[0], elinewidth=1)
+        upper.errorbar(xs, shares, yerr=spread, fmt="o", markersize=3.5, color=BLUE, elinewidth=1)
         upper.set_ylim(0, _top([(row["share"], row["high"]) for row in rows]))
         upper.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
         upper.set_ylabel("Documents flagged")
-        lower.bar(xs, [row["documents"] for row in rows], color=theme.series[2], width=0.8)
+        lower.bar(xs, [row["documents"] for row in rows], color=GREEN, width=0.8)
         lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         lower.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
         lower.set_ylabel("Documents")
@@ -220,8 +241,9 @@ def dates_picture(dates: dict[str, Any]) -> Picture:
 
     highest = max(rows, key=lambda row: row["low"])
     text = (
-        f"Chart of the share of documents flagged by {dates['period']}, {rows[0]['name']} to {rows[-1]['name']}, with 95 % "
-        f"intervals; highest lower bound in {highest['name']}: {percent(highest['share'])} of {highest['documents']:,}."
+        f"Chart of the share of documents flagged by {dates['period']}, {rows[0]['name']} to {rows[-1]['name']}, with "
+        f"95 % intervals; highest lower bound in {highest['name']}: {percent(highest['share'])} of "
+        f"{highest['documents']:,}."
     )
     return picture(draw, text, 470, 320)
 

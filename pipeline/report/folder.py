@@ -6,6 +6,8 @@ Knows nothing of the figures that are made of it.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +75,8 @@ def escape_glob(path: str) -> str:
 
 def connect(url: str) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that reads files where ``url`` is, and loads nothing from the network."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    spill = os.path.join(tempfile.gettempdir(), f"tropescan-{os.getpid()}")  # the default is .tmp in the current folder
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
     if not storage.is_local(url):
         connection.register_filesystem(storage.filesystem(url)[0])
     return connection
@@ -143,8 +146,10 @@ def _only_model(kept: dict[str, dict[str, str]]) -> dict[str, Any]:
             f"{file} ({model.get('name', 'no name')}, digest {str(model.get('digest', ''))[:12]})"
             for model, file in zip(described.values(), first.values(), strict=True)
         )
-        raise TagsError(f"tags of {len(described)} models or window settings in one folder, first files: {named}; "
-                        "report on each model's tags in a folder of their own")  # fmt: skip
+        raise TagsError(
+            f"tags of {len(described)} models or window settings in one folder, the first files of each: {named}; "
+            "report on each model's tags in a folder of their own"
+        )
     return next(iter(described.values()))
 
 
@@ -170,11 +175,11 @@ def _scan_report(url: str, model: dict[str, Any]) -> tuple[dict[str, Any], list[
     try:
         scan = json.loads(storage.read_bytes(file))
     except FileNotFoundError:
-        return {}, ["There is no scan.json: the scan was stopped before its end. This page covers the shards done so far."]
+        return {}, ["There is no scan.json: the scan did not reach its end. This page covers the shards done so far."]
     except ValueError as error:
         raise TagsError(f"{file}: not valid JSON ({error}); delete it, or run the scan again") from error
     if not isinstance(scan, dict) or scan.get("model", {}).get("digest") != model.get("digest"):
-        raise TagsError(f"{file}: of another model than the tags beside it; run the scan again into a folder of its own")
+        raise TagsError(f"{file}: of another model than the tags beside it; scan again into a folder of its own")
     return scan, []
 
 

@@ -14,9 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report.figures import (
-    Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture,
-)  # fmt: skip
+from pipeline.report.figures import Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture
 
 _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 _LABELS_LISTED = 30
@@ -72,8 +70,11 @@ def _pictures(report: dict[str, Any]) -> dict[str, Any]:
     if not report["headline"]["documents"]["total"]:
         return {}
     shown = report["labels"]["shown"]
-    histograms = [histogram_picture(each, report["threshold"] if each["label"] == report["label"] else None)
-                  for each in shown]  # fmt: skip
+    edges = report["labels"]["bar_edges"]
+    histograms = [
+        histogram_picture(each, edges, report["threshold"] if each["label"] == report["label"] else None)
+        for each in shown
+    ]
     dates: Picture | None = dates_picture(report["dates"]) if len(report["dates"]["rows"]) > 1 else None
     return {
         "curve": curve_picture(report), "windows": windows_picture(report), "histograms": histograms, "dates": dates,

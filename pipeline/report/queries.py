@@ -5,6 +5,7 @@ Knows the TAGS schema and DuckDB; nothing of pages or plots. Intervals are Wilso
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +17,30 @@ from pipeline.schema import OK, TAG_BASE, TAG_EVIDENCE, label_columns, tags_sche
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
 above just when score >= b / BINS, as no float32 comes nearer to such a bound than 1e-13 unless it is equal."""
+REACH = 10
+"""Histograms are over log-odds from -REACH to REACH (0.00005 to 0.99995), where fastText's scores spread out."""
 BARS = 50
 CELLS = 20
+LEAST_DOCUMENTS = 20
+"""A host of fewer documents does not stand in the list by rate: where one document in 1,000 is flagged, a host with
+its only one flagged has a lower bound of 0.2 and would lead it."""
 _LENGTHS = (128, 512, 2048, 8192)
 _STRONGEST = 10_000
 _PER_HOST = 3
 _Z = 1.959963984540054
 
 _MACROS = f"""
+CREATE MACRO logit(score) AS ln(greatest(score, 1e-9) / greatest(1 - score, 1e-9));
 CREATE MACRO wilson_low(k, n) AS
     greatest(0, (k + {_Z**2 / 2} - {_Z} * sqrt(k * (n - k) / n + {_Z**2 / 4})) / (n + {_Z**2}));
 CREATE MACRO wilson_high(k, n) AS
     least(1, (k + {_Z**2 / 2} + {_Z} * sqrt(k * (n - k) / n + {_Z**2 / 4})) / (n + {_Z**2}));
+CREATE MACRO step(score, steps) AS
+    greatest(0, least(steps - 1, floor((logit(score) + {REACH}) * steps / {2 * REACH})))::BIGINT;
 """
 
 _SUMS = """
-    count(*) AS documents, count_if(flagged) AS flagged,
+    count(*) AS documents, count(*) FILTER (flagged) AS flagged,
     sum(words)::BIGINT AS words, coalesce(sum(words) FILTER (flagged), 0)::BIGINT AS flagged_words
 """
 
@@ -109,7 +118,7 @@ def open_tags(connection: duckdb.DuckDBPyConnection, folder: TagsFolder, label: 
 
 def _number(column: str) -> str:
     """A score in double precision, as a threshold is; NaN, which a broken model may give, is no score."""
-    return f"nullif({column}::DOUBLE, 'NaN'::DOUBLE)"
+    return f"CASE WHEN isnan({column}) THEN NULL ELSE {column}::DOUBLE END"
 
 
 def headline(query: Query) -> dict[str, Any]:
@@ -117,10 +126,10 @@ def headline(query: Query) -> dict[str, Any]:
     row = query.row(
         """SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words,
                   coalesce(sum(bytes), 0)::BIGINT AS bytes, coalesce(sum(chars), 0)::BIGINT AS chars,
-                  count_if(flagged) AS flagged_documents,
+                  count(*) FILTER (flagged) AS flagged_documents,
                   coalesce(sum(words) FILTER (flagged), 0)::BIGINT AS flagged_words,
                   coalesce(sum(bytes) FILTER (flagged), 0)::BIGINT AS flagged_bytes,
-                  count_if(status <> $ok) AS no_score FROM tags""",
+                  count(*) FILTER (status <> $ok) AS no_score FROM tags""",
         ok=OK,
     )
     units = ("documents", "words", "bytes")
@@ -159,10 +168,8 @@ def _curve_edges() -> list[int]:
 def labels(query: Query, shown: int) -> dict[str, Any]:
     """Score histograms of the target and of the labels that most documents score 0.5 or more in."""
     names = query.folder.labels
-    counts = query.row(
-        "SELECT " + ", ".join(f"count_if(d{i} >= 0.5) AS d{i}, count_if(w{i} >= 0.5) AS w{i}" for i in range(len(names)))
-        + " FROM scores"
-    )  # fmt: skip
+    columns = [f"{kind}{i}" for i in range(len(names)) for kind in "dw"]
+    counts = query.row(f"SELECT {', '.join(f'count(*) FILTER ({c} >= 0.5) AS {c}' for c in columns)} FROM scores")
     order = sorted(range(len(names)), key=lambda i: (names[i] != query.label, -counts[f"d{i}"], i))[:shown]
     listed = [
         {
@@ -174,13 +181,18 @@ def labels(query: Query, shown: int) -> dict[str, Any]:
         }
         for i in order
     ]
-    return {"total": len(names), "shown": listed}
+    return {"total": len(names), "bar_edges": edges(BARS), "shown": listed}
+
+
+def edges(steps: int) -> list[float]:
+    """The scores that bound ``steps`` equal steps of log-odds; the first and last step take all beyond, too."""
+    inner = (1 / (1 + math.exp(REACH - 2 * REACH * i / steps)) for i in range(1, steps))
+    return [0.0, *(round(edge, 9) for edge in inner), 1.0]
 
 
 def _bars(query: Query, column: str) -> list[int]:
     rows = query.rows(
-        f"""SELECT greatest(0, least(floor({column} * {BARS}), {BARS - 1}))::BIGINT AS bar, count(*) AS n
-            FROM scores WHERE {column} IS NOT NULL GROUP BY bar"""
+        f"SELECT step({column}, {BARS}) AS bar, count(*) AS n FROM scores WHERE {column} IS NOT NULL GROUP BY bar"
     )
     found = {row["bar"]: row["n"] for row in rows}
     return [found.get(bar, 0) for bar in range(BARS)]
@@ -189,61 +201,65 @@ def _bars(query: Query, column: str) -> list[int]:
 def windows(query: Query) -> dict[str, Any]:
     """The document's score against its strongest window's: who is over the threshold by which, and a grid.
 
-    ``grid[i][j]`` counts documents with a score in the i-th of 20 bins and a window in the j-th.
+    ``grid[i][j]`` counts documents with a score in the i-th cell of log-odds and a window in the j-th.
     """
     counts = query.row(
-        """SELECT count_if(flagged AND window_flagged) AS both, count_if(window_flagged AND NOT flagged) AS window_only,
-                  count_if(flagged AND NOT window_flagged) AS document_only,
-                  count_if(NOT flagged AND NOT window_flagged) AS neither FROM tags"""
+        """SELECT count(*) FILTER (flagged AND window_flagged) AS both,
+                  count(*) FILTER (window_flagged AND NOT flagged) AS window_only,
+                  count(*) FILTER (flagged AND NOT window_flagged) AS document_only,
+                  count(*) FILTER (NOT flagged AND NOT window_flagged) AS neither FROM tags"""
     )
-    cell = f"greatest(0, least(floor({{}} * {CELLS}), {CELLS - 1}))::BIGINT"
     rows = query.rows(
-        f"""SELECT {cell.format("score")} AS i, {cell.format("strongest")} AS j, count(*) AS n
+        f"""SELECT step(score, {CELLS}) AS i, step(strongest, {CELLS}) AS j, count(*) AS n
             FROM tags WHERE score IS NOT NULL AND strongest IS NOT NULL GROUP BY i, j"""
     )
     grid = [[0] * CELLS for _ in range(CELLS)]
     for row in rows:
         grid[row["i"]][row["j"]] = row["n"]
-    return {**counts, "grid": grid, "by_length": _by_length(query)}
+    return {**counts, "grid_edges": edges(CELLS), "grid": grid, "by_length": _by_length(query)}
 
 
 def _by_length(query: Query) -> list[dict[str, Any]]:
     steps = " ".join(f"WHEN words < {length} THEN {i}" for i, length in enumerate(_LENGTHS))
     rows = query.rows(
-        f"""SELECT CASE {steps} ELSE {len(_LENGTHS)} END AS step, count(*) AS documents, count_if(flagged) AS flagged,
-                   count_if(window_flagged AND NOT flagged) AS window_only FROM tags GROUP BY step ORDER BY step"""
+        f"""SELECT CASE {steps} ELSE {len(_LENGTHS)} END AS step, count(*) AS documents,
+                   count(*) FILTER (flagged) AS flagged, count(*) FILTER (window_flagged AND NOT flagged) AS window_only
+            FROM tags GROUP BY step ORDER BY step"""
     )
     bounds = [0, *_LENGTHS, None]
     return [{"from": bounds[row["step"]], "below": bounds[row.pop("step") + 1], **row} for row in rows]
 
 
 def hosts(query: Query, shown: int) -> dict[str, Any]:
-    """Hosts by the lower bound of their rate, and by how many of the flagged documents they hold."""
+    """Hosts of at least 20 documents by the lower bound of their rate; all hosts by how many flagged they hold."""
     query.connection.execute(
         f"CREATE TEMP TABLE by_host AS SELECT host AS name, {_SUMS} FROM tags WHERE host IS NOT NULL GROUP BY host"
     )
     total = query.row(
-        """SELECT count(*) AS distinct_names, count_if(flagged > 0) AS with_flagged, coalesce(sum(documents), 0)::BIGINT AS
-           documents, coalesce(sum(flagged), 0)::BIGINT AS flagged FROM by_host"""
+        """SELECT count(*) AS distinct_names, count(*) FILTER (flagged > 0) AS with_flagged,
+                  coalesce(sum(documents), 0)::BIGINT AS documents, coalesce(sum(flagged), 0)::BIGINT AS flagged
+           FROM by_host"""
     )
-    listed = f"SELECT *, {_RATES} FROM by_host WHERE flagged > 0 ORDER BY"
+    listed = f"SELECT *, {_RATES} FROM by_host WHERE flagged > 0"
+    large = f"AND documents >= {LEAST_DOCUMENTS}"
     return {
         **total,
-        "by_rate": query.rows(f"{listed} low DESC, flagged DESC, name LIMIT {shown}"),
-        "by_count": query.rows(f"{listed} flagged DESC, low DESC, name LIMIT {shown}"),
+        "least_documents": LEAST_DOCUMENTS,
+        "by_rate": query.rows(f"{listed} {large} ORDER BY low DESC, flagged DESC, name LIMIT {shown}"),
+        "by_count": query.rows(f"{listed} ORDER BY flagged DESC, low DESC, name LIMIT {shown}"),
     }
 
 
 def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
-    """Languages or sources, the largest first; ``named`` documents have one."""
+    """Languages or sources, those with most flagged first; ``documents`` of the whole is of those that have one."""
     query.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT {column} AS name, {_SUMS} FROM tags GROUP BY name"
     )
     total = query.row(
-        """SELECT count(name) AS distinct_names, coalesce(sum(documents) FILTER (name IS NOT NULL), 0)::BIGINT AS documents
-           FROM grouped"""
+        """SELECT count(name) AS distinct_names,
+                  coalesce(sum(documents) FILTER (name IS NOT NULL), 0)::BIGINT AS documents FROM grouped"""
     )
-    rows = query.rows(f"SELECT *, {_RATES} FROM grouped ORDER BY documents DESC, name LIMIT {shown}")
+    rows = query.rows(f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name LIMIT {shown}")
     return {**total, "rows": rows if total["distinct_names"] else []}
 
 
@@ -291,8 +307,8 @@ def strongest_spans(query: Query, number: int) -> list[dict[str, Any]]:
                 WINDOW alike AS (PARTITION BY span_score, chars, words, "end" - "start")
                 QUALIFY row_number() OVER (alike ORDER BY file, row) = 1)
             SELECT * FROM single
-            QUALIFY row_number() OVER (PARTITION BY coalesce(host, file || '#' || row) ORDER BY span_score DESC, file, row)
-                    <= {_PER_HOST}
+            QUALIFY row_number() OVER (
+                PARTITION BY coalesce(host, file || '#' || row) ORDER BY span_score DESC, file, row) <= {_PER_HOST}
             ORDER BY span_score DESC, file, row LIMIT $number""",
         label=query.label,
         number=number,

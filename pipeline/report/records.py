@@ -27,7 +27,7 @@ def records(folder: TagsFolder, tagged: int) -> dict[str, Any]:
     listed = [{**shard, "examples": examples.get(shard["shard"], [])} for shard in troubled[:_LISTED]]
     failed = folder.scan.get("failed", [])
     return {
-        "from": "scan.json" if folder.scan else "reports of single shards",
+        "from": "scan.json" if folder.scan else "the sum of the shards' reports",
         "figures": total.to_dict(),
         "rejected": sum(total.rejected.values()),
         "shards_planned": folder.scan.get("shards"),

@@ -11,6 +11,8 @@ import zlib
 from .records import exchange, http_date, record_id, sha1, warc_record
 
 TIME = "2026-03-01T05:06:07Z"
+NOT_COUNTED = "revisit"
+"""The class of what is no answer of a site, and so not counted."""
 NOT_FOUND = (
     b"<!DOCTYPE html><html><head><title>Not found</title></head><body><h1>404</h1>"
     b"<p>The page that you asked for has gone to live with its sister in Hove.</p></body></html>"
@@ -24,8 +26,9 @@ MOVED = b'<html><head><title>301 Moved</title></head><body><a href="/2019/05/slu
 
 def png() -> bytes:
     """A grey image of one pixel."""
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\x80")), (b"IEND", b""))
-    made = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    head = b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    chunks = (head, b"IDAT" + zlib.compress(b"\0\x80"), b"IEND")
+    made = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(made)
 
 
@@ -46,7 +49,7 @@ def pdf() -> bytes:
 
 
 def records() -> list[tuple[str, list[bytes]]]:
-    """(class, records) of every kind; a class with ``:`` in front is of records that are no answers at all."""
+    """(class, records) of every kind."""
     html, ok = "text/html; charset=utf-8", "200 OK"
     answers = (
         ("redirect", "gardenpath.example/2019/5/slugs", "301 Moved Permanently", html, MOVED),
@@ -58,7 +61,7 @@ def records() -> list[tuple[str, list[bytes]]]:
         ("no text", "filmrot.test/reviews/draft", ok, html, b""),
     )
     made = [(name, _answer(address, status, media, body)) for name, address, status, media, body in answers]
-    return [*made, ("dns", [_dns()]), (":revisit", [_revisit()])]
+    return [*made, ("dns", [_dns()]), (NOT_COUNTED, [_revisit()])]
 
 
 def _answer(address: str, status: str, media: str, body: bytes) -> list[bytes]:

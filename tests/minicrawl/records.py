@@ -18,7 +18,7 @@ from email.utils import formatdate
 import zstandard
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "minicrawl.example")
-SOFTWARE = "software: minicrawl 1\r\nformat: WARC File Format 1.0\r\nrobots: obeyed\r\n"
+SOFTWARE = b"software: minicrawl 1\r\nformat: WARC File Format 1.0\r\nrobots: obeyed\r\n"
 
 
 def record_id(kind: str, url: str) -> str:
@@ -31,12 +31,12 @@ def sha1(data: bytes) -> str:
     return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 
-def warc_record(kind: str, url: str | None, time: str, block: bytes, headers: Mapping[str, str], name: str = "") -> bytes:
-    """One WARC record; ``name`` stands for the URL in the id of a record without one."""
+def warc_record(kind: str, url: str | None, time: str, block: bytes, headers: Mapping[str, str]) -> bytes:
+    """One WARC record."""
     lines = {
         "WARC-Type": kind,
         "WARC-Date": time,
-        "WARC-Record-ID": record_id(kind, url or name),
+        "WARC-Record-ID": record_id(kind, url or time),
         "Content-Length": str(len(block)),
         **({"WARC-Target-URI": url} if url else {}),
         **headers,
@@ -46,10 +46,9 @@ def warc_record(kind: str, url: str | None, time: str, block: bytes, headers: Ma
     return b"WARC/1.0\r\n" + head.encode() + b"\r\n" + block + b"\r\n\r\n"
 
 
-def warcinfo(filename: str, time: str) -> bytes:
+def warcinfo(time: str) -> bytes:
     """The record that opens a file."""
-    headers = {"Content-Type": "application/warc-fields", "WARC-Filename": filename}
-    return warc_record("warcinfo", None, time, SOFTWARE.encode(), headers, name=filename)
+    return warc_record("warcinfo", None, time, SOFTWARE, {"Content-Type": "application/warc-fields"})
 
 
 def exchange(url: str, time: str, status: str, http: Mapping[str, str], body: bytes) -> list[bytes]:

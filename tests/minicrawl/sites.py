@@ -20,17 +20,24 @@ SITES = {
     "st-oswin.parish.test": "handmade",
     "qrp.attic-radio.invalid": "handmade",
     "pulpmill.test": "handmade",
+    "thinlight.example": "handmade",
+    "estuarybirds.example": "handmade",
     "chess.pellworm.test": "handmade",
     "cs340.uni-wexholm.example": "handmade",
     "forum.lanternfall.test": "forum",
     "forum.allotment.example": "forum",
     "ask.workbench.test": "forum",
+    "parentcorner.test": "forum",
+    "railfans.test": "forum",
     "lists.tinyboot.test": "mailing_list",
     "docs.quernfs.invalid": "docs",
+    "help.larkmail.test": "docs",
     "meridian-drift.fanwiki.example": "wiki",
     "daily-clarion.test": "newspaper",
     "hollowaygazette.test": "newspaper",
     "harrowmere-times.example": "newspaper",
+    "ledgerline.example": "newspaper",
+    "chipwatch.example": "newspaper",
     "elfarodelsur.test": "newspaper",
     "revue-lamarge.test": "newspaper",
     "shop.kettleworks.example": "shop",
@@ -39,9 +46,14 @@ SITES = {
     "lab.cobaltline.example": "app",
     "brackenwick.institute.test": "app",
     "tandem.wieza.test": "app",
+    "chatshare.example": "app",
+    "longview.example": "app",
 }
 """The kind of each site; others are blogs."""
-_AUTHOR = re.compile(r"^(?:\*\*)?(?P<author>[\w .\-()]{2,40}?)(?:\*\*)? (?:wrote|napisał[a]?):\s*(?P<text>.*)$", re.DOTALL)
+_POST = re.compile(
+    r"(\*\*)?(?P<author>[\w .+\-()]{2,40}?)(\*\*)?(?P<verb> (wrote|napisała?):|(?<=\*\*)( »|:))\s*(?P<text>.*)",
+    re.DOTALL,
+)
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=True,
@@ -53,9 +65,10 @@ _ENVIRONMENT = Environment(
 
 @dataclass(frozen=True)
 class Post:
-    """A post of a thread: who wrote it (empty for what is no post) and its blocks."""
+    """A post of a thread: who wrote it (empty for what is no post), how the board says so, and its blocks."""
 
     author: str
+    verb: str
     blocks: tuple[Block, ...]
 
 
@@ -75,16 +88,16 @@ def _headless(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
 
 
 def posts(blocks: Iterable[Block]) -> list[Post]:
-    """The thread's posts; a post begins at a paragraph ``<author> wrote:``."""
-    found: list[tuple[str, list[Block]]] = [("", [])]
+    """The thread's posts; a post begins at a paragraph such as ``<author> wrote:`` or ``**<author>** »``."""
+    found: list[tuple[str, str, list[Block]]] = [("", "", [])]
     for block in blocks:
-        match = _AUTHOR.match("\n".join(block.lines)) if block.kind == "paragraph" else None
+        match = _POST.fullmatch("\n".join(block.lines)) if block.kind == "paragraph" else None
         if match:
-            found.append((match["author"], []))
+            found.append((match["author"], match["verb"].strip(), []))
             block = Block("paragraph", tuple(match["text"].split("\n")))
         if any(block.lines):
-            found[-1][1].append(block)
-    return [Post(author, tuple(held)) for author, held in found if author or held]
+            found[-1][2].append(block)
+    return [Post(author, verb, tuple(held)) for author, verb, held in found if author or held]
 
 
 def inline(text: str) -> Markup:

@@ -1,0 +1,39 @@
+"""The classifiers of the benchmark: as people train them (dimension 100, bigrams, 2 million buckets), on its own text.
+
+What they tell apart is where a text was found; only their size and shape matter here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import fasttext
+
+from tests.bench.corpus import Corpus
+
+OPTIONS = {"dim": 100, "wordNgrams": 2, "bucket": 2_000_000, "epoch": 1, "lr": 0.3, "thread": 2, "verbose": 0}
+TRAINING_SHARDS = 3
+
+
+def train_model(corpus: Corpus, folder: Path, labels: int) -> Path:
+    """A model with so many labels, from the cache in ``folder`` if it is there."""
+    path = folder / f"labels-{labels}.bin"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = folder / "training.txt"
+    with open(lines, "w", encoding="utf-8") as file:
+        for i in range(TRAINING_SHARDS):
+            for record in corpus.texts(i).select(["text", "url"]).to_pylist():
+                file.write(f"__label__{_label(record['url'], labels)} {' '.join(record['text'].split())}\n")
+    fasttext.FastText.eprint = lambda *_: None
+    fasttext.train_supervised(str(lines), **OPTIONS).save_model(str(path))
+    lines.unlink()
+    return path
+
+
+def _label(url: str, labels: int) -> str:
+    """The folder that a text comes from decides."""
+    source = url.rpartition("/")[0]
+    return f"part{zlib.crc32(source.encode()) % labels}"

@@ -1,0 +1,131 @@
+"""What tropescan is measured against: fasttext's own predict, datatrove's pipeline, and bare decoders that drop the text.
+
+Each as its users would run it, at its best: start-up and loading of the model are not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fasttext
+import orjson
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import zstandard
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+KEPT_FROM = 0.9
+"""datatrove keeps documents of the first label from this score on, and writes only those."""
+
+
+class PeerError(RuntimeError):
+    """A peer could not run; the message is the end of what it printed."""
+
+
+@lru_cache(maxsize=1)
+def load_fasttext(path: str) -> Any:
+    """fastText's own model; one at a time, because each takes about a gigabyte."""
+    fasttext.FastText.eprint = lambda *_: None
+    return fasttext.load_model(path)
+
+
+def fasttext_predict(model: Any, texts: Sequence[str]) -> None:
+    """All labels of each text, without newlines; one call a text, which is faster than a call with a list."""
+    for text in texts:
+        model.predict(text, k=-1)
+
+
+def decode_parquet(path: Path) -> int:
+    """pyarrow, the text column only; returns the bytes of text, as the other decoders do."""
+    with pq.ParquetFile(path) as file:
+        return sum(
+            pc.sum(pc.binary_length(batch.column(0))).as_py()
+            for batch in file.iter_batches(columns=["text"], use_threads=False)
+        )
+
+
+def decode_jsonl_zst(path: Path) -> int:
+    """zstandard in pieces, orjson by line."""
+    size, rest = 0, b""
+    with open(path, "rb") as file:
+        for piece in zstandard.ZstdDecompressor().read_to_iter(file, read_size=1 << 20, write_size=1 << 20):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                size += len(orjson.loads(line)["text"])
+    return size
+
+
+def decode_wet_gz(path: Path) -> int:
+    """fastwarc, conversion records."""
+    with open(path, "rb") as file:
+        records = ArchiveIterator(file, record_types=WarcRecordType.conversion)
+        return sum(len(record.reader.read()) for record in records)
+
+
+DECODERS: dict[str, Callable[[Path], int]] = {
+    "parquet": decode_parquet,
+    "jsonl.zst": decode_jsonl_zst,
+    "wet.gz": decode_wet_gz,
+}
+
+
+def datatrove_seconds(format: str, shard: Path, model: Path, label: str) -> dict[str, float]:
+    """Processor seconds of datatrove's reader, `FastTextClassifierFilter` and `ParquetWriter` on a shard, one task in
+    one process of its own: ``run``, and what is not counted, ``start`` (imports) and ``load`` (the model).
+    ``documents`` is what its filter was given. Raises `PeerError`."""
+    arguments = json.dumps({"format": format, "shard": str(shard), "model": str(model), "label": label})
+    command = [sys.executable, "-m", "tests.bench.peers", arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if done.returncode:
+        raise PeerError(f"datatrove on {shard.name}: {done.stderr.strip()[-500:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _run_datatrove(format: str, shard: str, model: str, label: str) -> dict[str, float]:
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.filters import FastTextClassifierFilter
+    from datatrove.pipeline.readers import JsonlReader, ParquetReader, WarcReader
+    from datatrove.pipeline.writers import ParquetWriter
+    from loguru import logger
+
+    logger.remove()
+    reader = {"parquet": ParquetReader, "jsonl.zst": JsonlReader, "wet.gz": WarcReader}[format]
+    folder, name = os.path.split(shard)
+    marks = {"start": time.process_time()}
+    scored = FastTextClassifierFilter(model, keep_labels=[(label, KEPT_FROM)])
+
+    class Load:
+        """Loads the model before the first document; the executor copies it together with the filter."""
+
+        def __init__(self) -> None:
+            self.filter = scored
+
+        def __call__(self, data: Any, rank: int, world_size: int) -> Any:
+            begin = time.process_time()
+            self.filter.model  # noqa: B018 (a property that loads)
+            marks["loaded"] = time.process_time()
+            marks["load"] = marks["loaded"] - begin
+            return data
+
+    with tempfile.TemporaryDirectory() as out:
+        steps = [Load(), reader(folder, glob_pattern=name), scored, ParquetWriter(f"{out}/kept")]
+        stats = LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=f"{out}/logs").run()
+    marks["run"] = time.process_time() - marks.pop("loaded")
+    filtered = json.loads(stats.to_json())[2]["stats"] if hasattr(stats, "to_json") else {}
+    total = filtered.get("total", 0)
+    marks["documents"] = total["total"] if isinstance(total, dict) else total
+    return marks
+
+
+if __name__ == "__main__":
+    print(json.dumps(_run_datatrove(**json.loads(sys.argv[1]))))

@@ -1,0 +1,341 @@
+"""A scan end to end: tags, accounting, resume after kills, stale outputs, full disks, exit statuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from classifiers.card import default_model
+from classifiers.score import FastTextScorer
+from jobs.scan import make_job
+from pipeline import storage
+from pipeline.scan import plan_scan, split_done, write_scan_report
+from pipeline.schema import tags_schema
+from pipeline.tag import host_of, tag_shard
+from pipeline.tasks import ReadOptions
+
+ROOT = Path(__file__).parent.parent
+WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
+
+
+def tropescan(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    command = [sys.executable, "-c", "from jobs.main import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def write_shard(path: Path, n: int, seed: int) -> None:
+    source = random.Random(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt") as file:
+        for i in range(n):
+            text = " ".join(source.choices(WORDS, k=source.randint(1, 300)))
+            row = {"id": f"{path.name}/{i}", "text": text, "url": f"https://Site{i % 3}.example:8080/p?{i}"}
+            file.write(json.dumps(row) + "\n")
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    folder = tmp_path / "crawl"
+    for k in range(4):
+        write_shard(folder / f"part{k % 2}" / f"{k}.jsonl.gz", 300 + 200 * k, k)
+    return folder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All files of a scan, with the times taken out of reports."""
+    found = {}
+    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            report = json.loads(data)
+            report["figures"].pop("seconds")
+            report.pop("command", None)
+            data = json.dumps(report).encode()
+        found[str(path.relative_to(out))] = data
+    return found
+
+
+def read_tags(out: Path) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in sorted((out / "tags").rglob("*.parquet")))
+
+
+def test_every_document_is_tagged_in_its_place(crawl: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = tropescan("scan", crawl, "--out", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    files = [str(p.relative_to(out / "tags")) for p in sorted((out / "tags").rglob("*.parquet"))]
+    assert files == [f"part{k % 2}/{k}.jsonl.gz.parquet" for k in (0, 2, 1, 3)]
+    tags = pq.read_table(out / "tags" / "part1" / "3.jsonl.gz.parquet")
+    assert tags["id"].to_pylist() == [f"3.jsonl.gz/{i}" for i in range(900)]
+    assert tags["row"].to_pylist() == list(range(900))
+    assert set(tags["host"].to_pylist()) == {"site0.example", "site1.example", "site2.example"}
+    labels = FastTextScorer.open(default_model()).labels
+    assert tags.schema.remove_metadata() == tags_schema(labels)
+    metadata = tags.schema.metadata
+    assert json.loads(metadata[b"tropescan.model"])["labels"] == list(labels)
+    assert metadata[b"tropescan.shard"].endswith(b"part1/3.jsonl.gz")
+    scan = json.loads((out / "scan.json").read_text())
+    assert scan["figures"]["read"] == scan["figures"]["tagged"] == 300 + 500 + 700 + 900
+    assert scan["figures"]["words"] == sum(read_tags(out)["words"].to_pylist())
+    assert "tropescan scan" in scan["command"] and scan["model"]["digest"]
+
+
+def test_scores_and_spans_are_the_scorers(crawl: Path, tmp_path: Path) -> None:
+    assert tropescan("scan", crawl, "--out", tmp_path / "out", "--span-threshold", 0.2).returncode == 0
+    raw = gzip.decompress((crawl / "part0" / "2.jsonl.gz").read_bytes())
+    texts = [json.loads(line) for line in raw.splitlines()]
+    tags = pq.read_table(tmp_path / "out" / "tags" / "part0" / "2.jsonl.gz.parquet")
+    scorer = FastTextScorer.open(default_model())
+    batch = pa.RecordBatch.from_pydict({"text": pa.array([t["text"] for t in texts], pa.large_string())})
+    assert tags["adverse"].combine_chunks().equals(scorer(batch).column("adverse"))
+    assert tags["chars"].to_pylist() == [len(t["text"]) for t in texts]
+    assert tags["bytes"].to_pylist() == [len(t["text"].encode()) for t in texts]
+    assert tags["words"].to_pylist() == [len(t["text"].split()) for t in texts]
+    spans = [(t["text"], s) for t, row in zip(texts, tags["spans"].to_pylist(), strict=True) for s in row]
+    assert len(spans) > 100
+    for text, span in spans:
+        piece = text[span["start"] : span["end"]]
+        assert piece == piece.strip() and len(piece.split()) <= len(text.split()) and span["score"] >= 0.2
+
+
+def test_workers_do_not_change_the_output_and_a_second_run_does_nothing(crawl: Path, tmp_path: Path) -> None:
+    tropescan("scan", crawl, "--out", tmp_path / "one", "--workers", 1)
+    tropescan("scan", crawl, "--out", tmp_path / "three", "--workers", 3)
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "one" / "tags").rglob("*.parquet")}
+    again = tropescan("scan", crawl, "--out", tmp_path / "one")
+    assert "4 of 4 shards were done before" in again.stderr and again.returncode == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "one" / "tags").rglob("*.parquet")}
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+
+
+def test_a_shard_that_changed_is_done_again(crawl: Path, tmp_path: Path) -> None:
+    tropescan("scan", crawl, "--out", tmp_path / "out")
+    write_shard(crawl / "part0" / "0.jsonl.gz", 10, 99)
+    again = tropescan("scan", crawl, "--out", tmp_path / "out")
+    assert "3 of 4" in again.stderr
+    assert json.loads((tmp_path / "out" / "scan.json").read_text())["figures"]["read"] == 10 + 500 + 700 + 900
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path: Path, seed: int) -> None:
+    tropescan("scan", crawl, "--out", tmp_path / "whole", "--workers", 2)
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(crawl)]
+    command += ["--out", str(tmp_path / "out"), "--workers", "2"]
+    source = random.Random(seed)
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   start_new_session=True)  # fmt: skip
+        time.sleep(source.uniform(0.4, 1.6))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert tropescan("scan", crawl, "--out", tmp_path / "out").returncode == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def finish(crawl: Path, out: Path) -> None:
+    """What a run in one process does."""
+    job = make_job(str(out), None, window=128, stride=64, label=None, threshold=None, span_threshold=None,
+                   strict=False, options=ReadOptions())  # fmt: skip
+    storage.remove_unfinished(str(out))
+    tasks = plan_scan([str(crawl)])
+    for task in split_done(job, tasks)[0]:
+        tag_shard(job, task)
+    write_scan_report(job, tasks, [], "")
+
+
+def test_killed_between_any_two_writes(crawl: Path, tmp_path: Path) -> None:
+    """The process dies just before the k-th file gets its name, for every k, and is run again."""
+    finish(crawl, tmp_path / "whole")
+    for k in range(9):
+        out = tmp_path / f"out-{k}"
+        child = os.fork()
+        if child == 0:
+            left, real = [k], os.replace
+
+            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                real(a, b)
+
+            os.replace = replace  # type: ignore[assignment]
+            finish(crawl, out)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert len(list(out.rglob("*unfinished*"))) == 1
+        finish(crawl, out)
+        assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_tags_of_another_model_or_other_options_are_not_mixed(crawl: Path, tmp_path: Path) -> None:
+    tropescan("scan", crawl / "part0", "--out", tmp_path / "out")
+    before = contents(tmp_path / "out")
+    done = tropescan("scan", crawl / "part0", "--out", tmp_path / "out", "--window", 64)
+    assert done.returncode == 2 and "choose another --out" in done.stderr
+    assert contents(tmp_path / "out") == before
+
+
+def test_rejections_are_counted_and_the_status_says_so(tmp_path: Path) -> None:
+    shard = tmp_path / "a.jsonl"
+    shard.write_text('{"id":"1","text":"one"}\n{bad\n{"id":"3","text":null}\n{"id":"4","text":"four"}\n')
+    done = tropescan("scan", shard, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "4 documents read = 2 tagged + 2 rejected" in done.stdout
+    report = json.loads((tmp_path / "out" / "reports" / "a.jsonl.json").read_text())
+    assert report["figures"]["rejected"] == {"bad_json": 1, "null_text": 1}
+    assert {e["row"] for e in report["rejection_examples"]} == {1, 2}
+    assert pq.read_table(tmp_path / "out" / "tags" / "a.jsonl.parquet")["row"].to_pylist() == [0, 3]
+    strict = tropescan("scan", shard, "--out", tmp_path / "strict", "--strict")
+    assert strict.returncode == 2 and "record 1" in strict.stderr
+    assert not list((tmp_path / "strict").rglob("*.parquet"))
+
+
+def test_one_bad_shard_does_not_stop_the_others(crawl: Path, tmp_path: Path) -> None:
+    (crawl / "part0" / "broken.parquet").write_bytes(b"PAR1 this is no parquet file PAR1")
+    done = tropescan("scan", crawl, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    scan = json.loads((tmp_path / "out" / "scan.json").read_text())
+    assert scan["figures"]["tagged"] == 2400
+    assert scan["figures"]["incomplete_shards"] + scan["figures"]["failed_shards"] == 1
+
+
+def test_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text":"x"}\n')
+    (tmp_path / "not-a-model.bin").write_bytes(b"nothing")
+    shard, out = tmp_path / "a.jsonl", tmp_path / "out"
+    for arguments, words in [
+        ([tmp_path / "missing", "--out", out], "missing"),
+        ([shard], "--out"),
+        ([shard, "--out", out, "--model", tmp_path / "not-a-model.bin"], "not-a-model.bin"),
+        ([shard, "--out", out, "--window", 100], "multiple of stride"),
+        ([shard, "--out", out, "--label", "ham"], "no label"),
+        ([shard, "--out", out, "--threshold", 7], "threshold"),
+        ([shard, "--out", "nosuchprotocol://x"], "nosuchprotocol"),
+    ]:
+        done = tropescan("scan", *arguments)
+        assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_shards_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_shard(tmp_path / name / "x.jsonl.gz", 5, 1)
+    tropescan(
+        "scan", tmp_path / "a", tmp_path / "b" / "x.jsonl.gz", tmp_path / "a" / "x.jsonl.gz", "--out", tmp_path / "out"
+    )
+    assert len(list((tmp_path / "out" / "tags").rglob("*.parquet"))) == 2
+    assert read_tags(tmp_path / "out").num_rows == 10
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(crawl: Path, tmp_path: Path) -> None:
+    done = tropescan("scan", crawl, "--out", tmp_path / "out", "--dry-run")
+    plan = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [task["name"] for task in plan] == [
+        "part1/3.jsonl.gz",
+        "part0/2.jsonl.gz",
+        "part1/1.jsonl.gz",
+        "part0/0.jsonl.gz",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_half_file(crawl: Path, tmp_path: Path) -> None:
+    limit = 20_000  # the larger shards' tags are larger
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    out = tmp_path / "out"
+    done = tropescan("scan", crawl, "--out", out, preexec_fn=limited)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert "disk may be full" in done.stderr and ".parquet" in done.stderr
+    for path in (out / "tags").rglob("*"):
+        assert path.is_dir() or pq.read_table(path).num_rows > 0
+    assert tropescan("scan", crawl, "--out", out).returncode == 0
+    tropescan("scan", crawl, "--out", tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_an_output_folder_that_cannot_be_made(crawl: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = tropescan("scan", crawl, "--out", tmp_path / "file" / "out")
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "file" in done.stderr
+
+
+def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
+    write_shard(tmp_path / "big.jsonl.gz", 40_000, 5)
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "big.jsonl.gz")]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "out"), "--workers", "1"], cwd=ROOT, text=True,
+                               stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    while not list((tmp_path / "out").rglob("*unfinished*")) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors and "Traceback" not in errors
+    assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
+
+
+def test_a_model_of_the_users_own(tmp_path: Path) -> None:
+    fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
+    lines = [f"__label__{'id' if i % 2 else 'spam'} {'alpha' if i % 2 else 'beta'} gamma {i % 7}" for i in range(200)]
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    fasttext.train_supervised(str(tmp_path / "t.txt"), thread=2, dim=64, verbose=0).save_model(str(tmp_path / "m.bin"))
+    (tmp_path / "a.jsonl").write_text('{"id":"1","text":"alpha gamma"}\n{"id":"2","text":"unheard of"}\n')
+    done = tropescan("scan", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--model", tmp_path / "m.bin")
+    assert done.returncode == 0, done.stderr
+    tags = read_tags(tmp_path / "out")
+    assert tags["id"].to_pylist() == ["1", "2"]  # the label `id` gave way
+    assert {"label_id", "label_id_window", "spam", "spam_window"} <= set(tags.schema.names)
+
+
+def test_remote_inputs_and_outputs(tmp_path: Path) -> None:
+    """In one process, since memory:// lives in it."""
+    write_shard(tmp_path / "a.jsonl.gz", 50, 1)
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/crawl/x/a.jsonl.gz", (tmp_path / "a.jsonl.gz").read_bytes())
+    tasks = plan_scan(["memory://crawl"])
+    assert [task.name for task in tasks] == ["x/a.jsonl.gz"]
+    job = make_job("memory://scanned", None, window=128, stride=64, label=None, threshold=None, span_threshold=None,
+                   strict=False, options=ReadOptions())  # fmt: skip
+    tag_shard(job, split_done(job, tasks)[0][0])
+    assert write_scan_report(job, tasks, [], "").tagged == 50
+    assert split_done(job, tasks)[0] == []
+    with fs.open("/scanned/tags/x/a.jsonl.gz.parquet") as file:
+        assert pq.read_table(file).num_rows == 50
+
+
+HOSTS = {
+    "http://Example.COM/a": "example.com",
+    "https://u:p@h.example:81/x": "h.example",
+    "s3://bucket/k": "bucket",
+    "https://h.example.": "h.example",
+    "http://[::1]:80/": "[::1]",
+    "https://münchen.example?q": "münchen.example",
+    "https://a.example#@b.example": "a.example",
+    "http:///path": None,
+    "mailto:x@y": None,
+    "": None,
+    None: None,
+}
+
+
+def test_hosts() -> None:
+    assert host_of(pa.array(list(HOSTS), pa.string())).to_pylist() == list(HOSTS.values())
+    assert host_of(pa.nulls(2, pa.string())).to_pylist() == [None, None]
