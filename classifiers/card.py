@@ -38,7 +38,17 @@ class ModelCard:
 
     def describe(self) -> dict[str, Any]:
         """What goes into the metadata of tags."""
-        keys = ("name", "digest", "labels", "target", "threshold", "span_thresholds", "codebook_version")
+        keys = (
+            "name",
+            "digest",
+            "labels",
+            "target",
+            "threshold",
+            "span_thresholds",
+            "codebook_version",
+            "metrics",
+            "limits",
+        )
         return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if key in keys}
 
 

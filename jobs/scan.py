@@ -18,6 +18,7 @@ from classifiers.score import FastTextScorer
 from jobs.local import available_cores, run_tasks
 from jobs.main import installed_version
 from jobs.progress import ScanProgress
+from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
@@ -28,7 +29,9 @@ FAILURES_SHOWN = 10
 
 
 Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
-"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags."""
+"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags.
+
+Raises `click.exceptions.Exit` if the work goes on elsewhere after the command has ended."""
 
 
 def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
@@ -60,17 +63,37 @@ def local_engine(workers: int, *, quiet: bool = False) -> Engine:
                 shown.finish(event.task.url)
                 if event.error is not None:
                     failures.append(Failure(event.task, event.error))
-                    _say_failure(event.task, event.error, len(failures))
+                    say_failure(event.task, event.error, len(failures))
         return failures
 
     return engine
 
 
-def _say_failure(task: ShardTask, error: str, number: int) -> None:
+def say_failure(task: ShardTask, error: str, number: int) -> None:
+    """Print the ``number``-th failure of a scan; the first few are enough."""
     if number <= FAILURES_SHOWN:
         click.echo(f"failed: {task.url}: {error}", err=True)
     if number == FAILURES_SHOWN:
         click.echo("further failures are listed in scan.json", err=True)
+
+
+def choose_engine(
+    kind: str, out: str, *, workers: int | None = None, quiet: bool = False, trove: TroveOptions | None = None
+) -> Engine:
+    """The engine of that name, loaded only now, with what killed runs left half-written in ``out`` taken away.
+
+    Raises `click.UsageError` for options of an engine that is not the chosen one, `ValueError` if it is not installed.
+    """
+    if kind != "datatrove" and trove not in (None, TroveOptions()):
+        raise click.UsageError("--executor and the other options of datatrove need --engine datatrove")
+    if kind == "datatrove":
+        try:
+            from jobs.trove import datatrove_engine
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--engine datatrove: {error}; pip install 'tropescan[datatrove]'") from error
+        return datatrove_engine(out, trove or TroveOptions(), workers=workers, quiet=quiet)
+    storage.remove_unfinished(out)
+    return local_engine(workers or available_cores(), quiet=quiet)
 
 
 def make_job(
@@ -116,7 +139,10 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
 @click.option("--model", metavar="PATH", help="A fastText classifier, .bin or .ftz. [default: the shipped model]")
-@click.option("--workers", type=click.IntRange(1), help="Processes. [default: one a core]")
+@click.option("--engine", type=click.Choice(("local", "datatrove")), default="local", show_default=True,
+              help="What schedules the shards; the output is the same.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1),
+              help="Shards, or an engine's tasks, at once. [default: one a core; on Slurm and Ray no limit]")  # fmt: skip
 @click.option("--label", help="The label whose score is counted as flagged. [default: the model card's]")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which it counts. [default: the card's]")
 @click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
@@ -137,10 +163,11 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--strict", is_flag=True, help="A shard with a rejected record fails and leaves no tags.")
 @click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
+@trove_options
 def command(
-    inputs: tuple[str, ...], out: str, model: str | None, workers: int | None, label: str | None,
+    inputs: tuple[str, ...], out: str, model: str | None, engine: str, workers: int | None, label: str | None,
     threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
-    quiet: bool, **reading: Any,
+    quiet: bool, trove: TroveOptions, **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
@@ -165,9 +192,9 @@ def command(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=options,
     )  # fmt: skip
-    storage.remove_unfinished(out)
+    chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove)
     spoken = shlex.join(["tropescan", *sys.argv[1:]])
-    total = run_scan(job, tasks, local_engine(workers or available_cores(), quiet=quiet), spoken, quiet=quiet)
+    total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
     _print_summary(job, total)
     if not total.clean:
         sys.exit(1 if total.shards else 2)

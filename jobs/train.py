@@ -17,7 +17,7 @@ from classifiers.evaluation import threshold_at_fpr
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
-from jobs.measure import BACKGROUND_FPR, logits_of, measure, strongest_logits_of
+from jobs.measure import logits_of, measure, strongest_logits_of
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
 
@@ -28,14 +28,14 @@ FOLDS = 4
 @dataclass(frozen=True)
 class Calibration:
     """What texts of unseen sources teach: a factor for each label's logits, and the scores of a document and of its
-    strongest window that one in a thousand background texts passes."""
+    strongest window that the allowed share of background texts passes."""
 
     scales: dict[str, float]
     threshold: float
     window_threshold: float
 
 
-def calibrate(examples: Sequence[Example], chosen: Hyperparameters) -> Calibration:
+def calibrate(examples: Sequence[Example], chosen: Hyperparameters, background_fpr: float) -> Calibration:
     """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
     folds = folds_by_source([example.source for example in examples], FOLDS)
     unseen: list[Example] = []
@@ -53,7 +53,7 @@ def calibrate(examples: Sequence[Example], chosen: Hyperparameters) -> Calibrati
     whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS}
     scales = {name: fit_scale(x, np.array([name in e.labels for e in unseen])) for name, x in whole.items()}
     limits = [
-        threshold_at_fpr(x[background] * scales[TARGET], BACKGROUND_FPR)
+        threshold_at_fpr(x[background] * scales[TARGET], background_fpr)
         for x in (whole[TARGET], np.concatenate(strongest))
     ]
     return Calibration(scales, *(float(1 / (1 + np.exp(-limit))) for limit in limits))
@@ -99,16 +99,23 @@ LIMITS = (
 @click.option("--word-ngrams", default=Hyperparameters.word_ngrams, show_default=True, help="Longest word n-gram.")
 @click.option("--min-count", default=Hyperparameters.min_count, show_default=True, help="Rarer words are left out.")
 @click.option("--bucket", default=Hyperparameters.bucket, show_default=True, help="Rows for hashed n-grams.")
+@click.option(
+    "--background-fpr",
+    default=0.01,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of background texts that the threshold may flag.",
+)
 @click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
 def command(
     labels: tuple[str, ...], out: Path, texts: tuple[str, ...], background: tuple[str, ...], dim: int, epochs: int,
-    lr: float, word_ngrams: int, min_count: int, bucket: int, seed: int,
+    lr: float, word_ngrams: int, min_count: int, bucket: int, background_fpr: float, seed: int,
 ) -> None:  # fmt: skip
     """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
 
     A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. Logits are
-    scaled to be calibrated, and the threshold is the score that one in a thousand background texts passes, both by
-    cross-validation over sources.
+    scaled to be calibrated, and the threshold is the score that one in a hundred background texts passes
+    (--background-fpr), both by cross-validation over sources.
     Same records, texts and options give the same model, byte for byte.
 
     \b
@@ -124,11 +131,11 @@ def command(
         raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
     chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
-    found = calibrate(examples, chosen)
+    found = calibrate(examples, chosen, background_fpr)
     click.echo("training …", err=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     train_model(examples, out, chosen, found.scales)
-    card = make_card(out, data, examples, chosen, found)
+    card = make_card(out, data, examples, chosen, found, background_fpr)
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
@@ -139,6 +146,7 @@ def make_card(
     examples: Sequence[Example],
     chosen: Hyperparameters,
     found: Calibration,
+    background_fpr: float,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
     labels = FastTextScorer.open(out).labels
@@ -152,7 +160,11 @@ def make_card(
         span_thresholds=dict.fromkeys(evidence, found.window_threshold),
         codebook_version=codebook.VERSION,
         data=_data_section(data, examples),
-        hyperparameters={**asdict(chosen), "scale of logits": found.scales},
+        hyperparameters={
+            **asdict(chosen),
+            "scale of logits": found.scales,
+            "background FPR of the threshold": background_fpr,
+        },
         metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
         limits=LIMITS,
     )

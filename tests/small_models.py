@@ -57,7 +57,7 @@ MODELS = {
     "ova 5-grams, 5 labels": Recipe("ova", 5, {"wordNgrams": 5}),
     "ova subwords from 1": Recipe("ova", 3, {"wordNgrams": 1, "minn": 1, "maxn": 2}),
     "hs bigrams": Recipe("hs", 6, {"wordNgrams": 2}),
-    "hs subwords, more labels than dimensions": Recipe("hs", 31, {"wordNgrams": 3, "dim": 5, **SUBWORDS}),
+    "hs subwords, more labels than dimensions": Recipe("hs", 31, {"wordNgrams": 3, "dim": 5, "lr": 0.8, **SUBWORDS}),
     "ns trigrams": Recipe("ns", 3, {"wordNgrams": 3}),
     "another label prefix": Recipe("softmax", 3, {"wordNgrams": 2}, label_prefix="#is:"),
     "no </s> in the vocabulary": Recipe("softmax", 3, {"wordNgrams": 2}, without_eos=True),
@@ -68,7 +68,7 @@ MODELS = {
     "quantized, pruned, subwords, norms": Recipe(
         "hs", 4, {"wordNgrams": 3, **SUBWORDS}, {"cutoff": 900, "qnorm": True, "dsub": 3}
     ),
-    "quantized with its output": Recipe("softmax", 300, {"wordNgrams": 2, "dim": 8}, {"qout": True, "qnorm": True}),
+    "quantized with its output": Recipe("softmax", 300, {"wordNgrams": 2, "dim": 8, "lr": 0.6, "bucket": 2003}, {"qout": True, "qnorm": True}),
 }
 
 

@@ -85,7 +85,10 @@ def test_odd_lines_are_rejected_where_they_stand(tmp_path: Path, odd: bytes, rea
         (b'\t {"text": "spaces around"} \r', "spaces around"),
         (b'{"text": ""}', ""),
         (b'{"text": "first", "text": "last wins"}', "last wins"),
-        ("{\"text\": \"line\u2028separator\x0b\u0085\"}".replace("\x0b", "\\u000b").encode(), "line\u2028separator\x0b\x85"),
+        (
+            '{"text": "line\u2028separator\x0b\u0085"}'.replace("\x0b", "\\u000b").encode(),
+            "line\u2028separator\x0b\x85",
+        ),
     ],
 )
 def test_lines_that_are_read_all_the_same(tmp_path: Path, line: bytes, text: str) -> None:
@@ -212,7 +215,11 @@ def test_a_block_read_at_once_gives_what_single_lines_give(
     assert together.tally.examples == alone.tally.examples
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_values_are_what_the_standard_library_reads(value: Any) -> None:
     assert loads(json.dumps(value).encode()) == json.loads(json.dumps(value)) or "e" in repr(value)
 

@@ -82,7 +82,11 @@ def test_nested_columns_and_guesses(tmp_path: Path) -> None:
 
 def test_text_in_a_struct_by_name(tmp_path: Path) -> None:
     rows = [{"body": {"text": f"t{i}"}, "n": i} if i % 2 else None for i in range(10)]
-    shard = read(table(tmp_path / "a.parquet", {"doc": rows, "text": ["no"] * 10}), text_column="doc.body.text", id_column="doc.n")
+    shard = read(
+        table(tmp_path / "a.parquet", {"doc": rows, "text": ["no"] * 10}),
+        text_column="doc.body.text",
+        id_column="doc.n",
+    )
     assert shard.texts == ["t1", "t3", "t5", "t7", "t9"] and shard.ids == ["1", "3", "5", "7", "9"]
     assert shard.rejected == {"null_text": 5}
 
@@ -138,7 +142,9 @@ def test_a_torn_file(tmp_path: Path, keep: float) -> None:
 
 
 def test_a_corrupt_page_costs_its_row_group_at_most(tmp_path: Path) -> None:
-    path = table(tmp_path / "a.parquet", {"text": TEXTS, "id": IDS}, row_group_size=500, use_dictionary=False, compression="zstd")
+    path = table(
+        tmp_path / "a.parquet", {"text": TEXTS, "id": IDS}, row_group_size=500, use_dictionary=False, compression="zstd"
+    )
     chunk = pq.ParquetFile(path).metadata.row_group(2).column(0)
     content = bytearray(path.read_bytes())
     start = chunk.data_page_offset
@@ -152,7 +158,9 @@ def test_a_corrupt_page_costs_its_row_group_at_most(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_byte_is_broken_the_accounting_holds(tmp_path: Path, seed: int) -> None:
-    content = bytearray(table(tmp_path / "a.parquet", {"text": TEXTS[:800], "id": IDS[:800]}, row_group_size=200).read_bytes())
+    content = bytearray(
+        table(tmp_path / "a.parquet", {"text": TEXTS[:800], "id": IDS[:800]}, row_group_size=200).read_bytes()
+    )
     at = len(content) * seed // 40
     content[at] ^= 0xFF
     shard = read(write(tmp_path, "b.parquet", bytes(content)))

@@ -83,6 +83,8 @@ def responses(tmp_path: Path, *blocks: bytes, **headers: str) -> Path:
         (http(b""), "empty_text"),
         (page("no status line").encode(), "bad_http"),
         (b"", "bad_http"),
+        (http(b"<div>" * 50_000 + b"bomb"), "too_complex"),
+        (http(gzip.compress(b"<p>bomb</p>" * 3_000_000), Content_Encoding="gzip"), "too_large"),
         (http(gzipped(b"x" * 5000)[:-1500] + b"\0" * 99, Content_Encoding="br"), "bad_http"),
     ],
 )

@@ -78,7 +78,7 @@ def drop_special(
             label |= keys[t] == odd_labels[k]
         if not (stopped or label):
             edges[2 * kept], edges[2 * kept + 1] = start, edges[2 * t + 1]
-            keys[kept], hashes[kept], slots[kept] = keys[t], hashes[t], slots[t]
+            prefix[kept], keys[kept], hashes[kept], slots[kept] = prefix[t], keys[t], hashes[t], slots[t]
             kept += 1
             stopped = start >= 0 and size == 4 and prefix[t] == uint64(EOS_PREFIX)
         if e < n_ends and ends[e] == t + 1:

@@ -166,17 +166,24 @@ def score_batch(
         strongest_window(head, sums, doc, per_window, logits, now, best, marks)
         windows[doc] = best
         for label in span_labels:
-            if best[label] < threshold[label]:
-                continue
-            for s in range(merge_windows(sums, doc, per_window, marks, label, threshold[label], found)):
-                if n_spans < spans.shape[0]:
-                    start = int64(offsets[first + doc])
-                    spans[n_spans, 0], spans[n_spans, 1] = doc, label
-                    spans[n_spans, 2] = code_points(data, start, int64(found[s, 0]))
-                    spans[n_spans, 3] = spans[n_spans, 2] + code_points(data, int64(found[s, 0]), int64(found[s, 1]))
-                    spans[n_spans, 4] = found[s, 2]
-                n_spans += 1
+            if best[label] >= threshold[label]:
+                n = merge_windows(sums, doc, per_window, marks, label, threshold[label], found)
+                _write_spans(data, int64(offsets[first + doc]), doc, label, found, n, spans, n_spans)
+                n_spans += n
     return n_spans
+
+
+@stage
+def _write_spans(data: Any, byte: Any, doc: Any, label: Any, found: Any, n: Any, spans: Any, row: Any) -> None:
+    """Spans from row ``row`` on, as far as there is room; one pass over the text, since they stand in its order."""
+    position = 0
+    for s in range(min(n, spans.shape[0] - row)):
+        start, stop = int64(found[s, 0]), int64(found[s, 1])
+        position += code_points(data, byte, start)
+        spans[row + s, 0], spans[row + s, 1], spans[row + s, 2] = doc, label, position
+        position += code_points(data, start, stop)
+        spans[row + s, 3], spans[row + s, 4] = position, found[s, 2]
+        byte = stop
 
 
 @stage

@@ -50,7 +50,7 @@ def _read(
             yield from read_warc(
                 pieces(source, found.compression, begins=b"WARC/"), options, tally, compressed=compressed
             )
-        case _:
+        case _:  # ARC too: fastwarc 2 no longer reads it.
             source.drain()
             tally.cut_short("unknown_format", 0, found.hint)
 

@@ -96,7 +96,7 @@ def _by_content(head: bytes) -> Detected:
     if text.startswith(b"WARC/"):
         return Detected(Format.WARC, Compression.NONE)
     if text.startswith(b"filedesc://"):
-        return Detected(Format.ARC, Compression.NONE)
+        return Detected(Format.ARC, Compression.NONE, "ARC, the format before WARC: convert it (warcio recompress)")
     if text.startswith(b"["):
         return Detected(Format.UNKNOWN, Compression.NONE, "a JSON array; write one object a line")
     if text.startswith(b"{"):

@@ -5,44 +5,90 @@ Knows one page at a time.
 
 from __future__ import annotations
 
-import codecs
+import re
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
 from pipeline.tasks import ReadOptions
 
+DEEP = 10_000_000
+OPEN_TAGS = 5_000
+LONG_TAG = 50_000
+_TAG = re.compile(r"<(/?)(div\b|article\b)?", re.IGNORECASE)
+_FORMATTING = re.compile(r"<(/?)(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b", re.IGNORECASE)
+_LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{LONG_TAG},}}")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "iso8859-11": "cp874"}
+"""What browsers read by a name is more than Python's codec of that name does."""
 
 
 def decode(data: bytes, declared: str | None, *, html: bool = False) -> str:
     """Bytes as text: by the byte order mark, the charset declared in HTTP, the one in the page (``html``), or by
     detection, in this order. What does not decode becomes U+FFFD.
 
-    The order is that of the WHATWG's HTML standard (determining the character encoding).
+    The order is that of the WHATWG's HTML standard (determining the character encoding). Where it leads to
+    windows-1252, which anything decodes as, but the bytes are UTF-8, they are read as UTF-8.
     """
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
-    encoding = _known(declared) or _known(detect_encoding(data, from_html_meta=html)) or "utf-8"
+    encoding = _known(declared) or _found(data, html=html)
+    if encoding.startswith("utf-16") and b"\0" not in data[:256]:
+        encoding = "utf-8"
     return data.decode(encoding, "replace")
 
 
 def _known(name: str | None) -> str | None:
     """Python's codec for a charset label, which means what browsers take it for (latin-1 is windows-1252)."""
-    if not name or not (label := map_encoding_to_html5(name, fallback_utf8=False)):
-        return None
+    label = map_encoding_to_html5(name, fallback_utf8=False) if name else None
+    return _WIDER.get(label, label) if label else None
+
+
+def _found(data: bytes, *, html: bool) -> str:
+    found = _known(detect_encoding(data, from_html_meta=html)) or "utf-8"
+    if found != "cp1252":
+        return found
     try:
-        return codecs.lookup(label).name
-    except LookupError:
-        return None
+        data.decode()
+    except UnicodeDecodeError:
+        return found
+    return "utf-8"
+
+
+class TooComplexError(ValueError):
+    """A page made, or broken, so that parsing it would take minutes."""
+
+
+def check_complexity(html: str) -> None:
+    """Raise `TooComplexError` for markup on which the parser or resiliparse take time by the square of its size:
+    elements deep inside ``div`` (each costs some 90 ns a level), formatting never closed, a tag of endless attributes.
+    """
+    tags = html.count("<")
+    if tags * (html.count("<div") + html.count("<article") + html.count("<DIV")) > DEEP and _levels(html) > DEEP:
+        raise TooComplexError("elements nested too deeply")
+    if tags > OPEN_TAGS and sum(-1 if close else 1 for close in _FORMATTING.findall(html)) > OPEN_TAGS:
+        raise TooComplexError("formatting that is never closed")
+    if len(html) > LONG_TAG and any(tag.group().count("=") > OPEN_TAGS for tag in _LONG_TAG.finditer(html)):
+        raise TooComplexError("a tag with thousands of attributes")
+
+
+def _levels(html: str) -> int:
+    """Sum over all tags of the blocks that each stands in."""
+    depth = total = 0
+    for close, block in _TAG.findall(html):
+        if block:
+            depth += -1 if close else 1
+        total += max(depth, 0)
+    return total
 
 
 def html_to_text(html: str, options: ReadOptions) -> str:
     """The text of a page by ``options.extractor``; ``options.main_content`` leaves out navigation and the like.
 
-    Raises `ImportError` if trafilatura is asked for and not installed.
+    Raises `TooComplexError`, and `ImportError` if trafilatura is asked for and not installed.
     """
+    check_complexity(html)
     if options.extractor == "trafilatura":
         return _trafilatura(html, main_content=options.main_content)
     return extract_plain_text(html, main_content=options.main_content, alt_texts=False)

@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.accounting import Tally
+from pipeline.readers import large_lines
 from pipeline.readers.batches import OTHERS, BatchBuilder
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.streams import Damage, Piece
@@ -71,7 +72,7 @@ def split_lines(pieces: Iterable[Piece], *, longest: int) -> Iterator[Block]:
             yield from _held(block, longest)
             offset += block.size
         if lines:
-            rest, size = bytearray(lines[-1]), len(lines[-1])
+            rest, size = bytearray(lines[-1] if len(lines[-1]) <= longest else b""), len(lines[-1])
     if size:
         yield Block(offset, [_without_bom(rest) if offset == 0 else rest], size, last=True)
 
@@ -117,14 +118,16 @@ def _released(sample: deque[Block]) -> Iterator[Block]:
 def _columns(sample: Iterable[Block], options: ReadOptions, where: str) -> Columns | None:
     """None when no line of the sample is an object."""
     paths: set[tuple[str, ...]] = set()
-    for block in sample:
-        for line in block.lines:
-            try:
-                value = loads(line)
-            except ValueError:
-                continue
-            paths.update(_paths(value))
+    for line in (line for block in sample for line in block.lines):
+        paths |= large_lines.paths_in(line) if large_lines.is_large(line) else _paths_in(line)
     return choose(options, paths, where=where) if paths else None
+
+
+def _paths_in(line: bytes | bytearray) -> set[tuple[str, ...]]:
+    try:
+        return set(_paths(loads(line)))
+    except ValueError:
+        return set()
 
 
 def _paths(value: Any) -> Iterator[tuple[str, ...]]:
@@ -194,7 +197,7 @@ class _Reader:
         return True
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
-        if not line or line.isspace():
+        if not line or line.isspace() or (columns and large_lines.is_large(line) and self._read_large(line, columns)):
             return
         try:
             value = loads(line)
@@ -212,6 +215,17 @@ class _Reader:
         else:
             detail = f"{'.'.join(columns.text)} is a JSON {type(text).__name__}, not text"
             self._tally.reject("wrong_type", offset, detail)
+
+    def _read_large(self, line: bytes | bytearray, columns: Columns) -> bool:
+        """Add a large line, or return False if it is not as it should be."""
+        paths = {name: path for name, path in vars(columns).items() if path is not None}
+        values = large_lines.strings_in(line, set(paths.values()))
+        text = values.pop(columns.text) if values else None
+        if text is None or values is None:
+            return False
+        others = {name: value.decode() for name in OTHERS if (value := values.get(paths.get(name, ())))}
+        self.builder.add(self._tally.accept(), text, **others)
+        return True
 
     def _refuse(self, offset: int, error: ValueError, block: Block) -> None:
         reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_json"

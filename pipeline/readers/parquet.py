@@ -31,15 +31,15 @@ def read_parquet(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterato
 
     Raises `OSError` if the file cannot be read, `ColumnError` if a column is missing or holds no text.
     """
-    with closing(_open(task.url)) as file:
-        size = file.size()
+    with closing(_Input(task.url)) as source:
+        size = source.file.size()
         try:
-            footer = pq.read_metadata(file)
+            footer = pq.read_metadata(source.file)
         except (pa.ArrowException, OSError, ValueError) as error:
-            _raise_if_unread(file, task.url)
+            source.raise_if_unread()
             tally.cut_short("torn_footer", size, f"no Parquet footer: {error}")
         else:
-            yield from _ParquetReader(file, footer, options, tally, where=task.url).batches(size)
+            yield from _ParquetReader(source, footer, options, tally).batches(size)
         tally.input_bytes = size
 
 
@@ -48,15 +48,18 @@ class _Watched:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.closed = False
 
     def read(self, n: int = -1) -> bytes:
         try:
-            return self._file.read(n)
-        except BaseException as error:
+            data = self._file.read(n)
+            if len(data) < n:
+                raise OSError(f"reading ended at byte {self._file.tell()}")
+        except Exception as error:
             self.error = error
             raise
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
@@ -81,30 +84,29 @@ class _Watched:
         self._file.close()
 
 
-class _RemoteFile(pa.PythonFile):  # type: ignore[misc]
-    """Keeps the watch beside Arrow's file."""
+class _Input:
+    """An open Parquet file as Arrow reads it."""
 
-    def __init__(self, watched: _Watched) -> None:
-        super().__init__(watched, mode="r")
-        self.watched = watched
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._watched = None if is_local(url) else _Watched(open_input(url))
+        self.file = pa.PythonFile(self._watched, mode="r") if self._watched else pa.OSFile(str(local_path(url)))
 
+    def raise_if_unread(self) -> None:
+        """Raise `OSError` if what Arrow took for a broken file was a failure to read."""
+        if self._watched and self._watched.error:
+            raise OSError(f"{self.url}: reading failed: {self._watched.error}; run again") from self._watched.error
 
-def _open(url: str) -> Any:
-    return pa.OSFile(str(local_path(url))) if is_local(url) else _RemoteFile(_Watched(open_input(url)))
-
-
-def _raise_if_unread(file: Any, url: str) -> None:
-    error = file.watched.error if isinstance(file, _RemoteFile) else None
-    if error is not None:
-        raise OSError(f"{url}: reading failed: {error}; run again") from error
+    def close(self) -> None:
+        self.file.close()
 
 
 class _ParquetReader:
     """The row groups of one file, in order."""
 
-    def __init__(self, file: Any, footer: pq.FileMetaData, options: ReadOptions, tally: Tally, *, where: str) -> None:
-        self._file, self._footer, self._options, self._tally, self._where = file, footer, options, tally, where
-        self._columns = _choose(footer.schema.to_arrow_schema(), options, where)
+    def __init__(self, source: _Input, footer: pq.FileMetaData, options: ReadOptions, tally: Tally) -> None:
+        self._source, self._footer, self._options, self._tally = source, footer, options, tally
+        self._columns = _choose(footer.schema.to_arrow_schema(), options, source.url)
         paths = [path for path in vars(self._columns).values() if path is not None]
         self._names = sorted({".".join(path) for path in paths})
         self._leaves = [
@@ -131,7 +133,7 @@ class _ParquetReader:
                 left -= batch.num_rows
                 yield batch
         except (pa.ArrowException, OSError, ValueError) as error:
-            _raise_if_unread(self._file, self._where)
+            self._source.raise_if_unread()
             offset = self._footer.row_group(group).column(self._text_leaf).data_page_offset
             for _ in range(left):
                 self._tally.reject("corrupt_page", offset, f"row group {group}: {error}")
@@ -143,7 +145,7 @@ class _ParquetReader:
         stored = sum(meta.column(i).total_uncompressed_size for i in self._leaves)
         per_row = max(stored // max(meta.num_rows, 1), 1)
         reader = pq.ParquetFile(
-            self._file,
+            self._source.file,
             metadata=self._footer,
             buffer_size=BUFFER,
             pre_buffer=False,
@@ -162,25 +164,24 @@ class _ParquetReader:
             text, dictionary = text.indices, text.dictionary
         elif pa.types.is_string_view(text.type) or pa.types.is_binary_view(text.type):
             text = text.cast(pa.large_binary())
+        others = {role: _strings(table, getattr(self._columns, role)) for role in OTHERS}
         for start, stop in _cuts(text, dictionary):
             part = text.slice(start, stop - start)
             texts = dictionary.take(part) if dictionary is not None else part
-            yield from self._batch(table.slice(start, stop - start), texts)
+            yield from self._batch(texts, {role: array.slice(start, stop - start) for role, array in others.items()})
 
-    def _batch(self, table: pa.RecordBatch, text: pa.Array) -> Iterator[pa.RecordBatch]:
+    def _batch(self, text: pa.Array, others: dict[str, pa.StringArray]) -> Iterator[pa.RecordBatch]:
+        n = len(text)
         text, bad = _checked(text, self._options.max_document_bytes)
-        first = self._count(bad, table.num_rows)
-        rows = np.arange(first, first + table.num_rows)
+        first = self._count(bad, n)
+        columns = {"text": text, "row": pa.array(np.arange(first, first + n)), **others}
         if bad:
-            keep = np.ones(table.num_rows, bool)
+            keep = np.ones(n, bool)
             keep[list(bad)] = False
-            table, text, rows = table.filter(pa.array(keep)), text.filter(pa.array(keep)), rows[keep]
-        if len(text) == 0:
-            return
-        others = {role: _strings(table, getattr(self._columns, role)) for role in OTHERS}
-        others["id"] = _with_ids(others["id"], others["url"], text)
-        by_name = {"text": text, "row": pa.array(rows, pa.int64()), **others}
-        yield pa.RecordBatch.from_arrays([by_name[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+            columns = {name: array.filter(pa.array(keep)) for name, array in columns.items()}
+        if len(columns["row"]):
+            columns["id"] = _with_ids(columns["id"], columns["url"], columns["text"])
+            yield pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
 
     def _count(self, bad: dict[int, tuple[str, str]], n: int) -> int:
         """Count a batch's rows in order; returns the row of the first."""

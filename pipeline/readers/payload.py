@@ -12,13 +12,19 @@ import pyarrow as pa
 from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import detect_mime
 
-from pipeline.readers.extract import decode, html_to_text
+from pipeline.readers.extract import TooComplexError, decode, html_to_text
 from pipeline.tasks import ReadOptions
 
-HELD_PAYLOAD = 64 << 20
-"""Larger HTTP responses and HTML pages are refused: parsing takes about thirty times a page's size in memory."""
+HEAD = 64 << 10
+"""Bytes of a block that hold its HTTP header, or tell what it is."""
+HTML_BYTES = 10 << 20
+"""Larger pages, and larger contents of an HTTP encoding, are refused: parsing takes thirty to ninety times as much
+memory as a page has bytes."""
 HTML = frozenset({"text/html", "application/xhtml+xml"})
 PLAIN = "text/plain"
+_HTTP = (
+    b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
+)
 
 
 class Refusal(NamedTuple):
@@ -29,78 +35,87 @@ class Refusal(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """Bytes, their media type (lower case, without parameters) and the declared charset."""
+    """What a block carries from byte ``start`` on: media type (lower case, without parameters), the declared charset,
+    the HTTP encodings that are to be undone, and whether the text was extracted already (WET)."""
 
-    data: bytes
+    start: int
     media: str
     charset: str | None
+    encodings: str = ""
+    extracted: bool = False
+
+    def largest(self, options: ReadOptions) -> int:
+        """The most bytes that are read of such a payload."""
+        most = options.max_document_bytes
+        return min(most, HTML_BYTES) if self.media in HTML or self.encodings else most
+
+
+def payload_of(kind: str, headers: dict[str, str], head: bytes) -> Payload | Refusal:
+    """What a record carries, or why that can be no document, by its WARC-Type, its WARC header by lower-case name, and
+    the first `HEAD` bytes of its block."""
+    content_type = headers.get("content-type", "")
+    if kind == "response" and (content_type.startswith("application/http") or head.startswith(b"HTTP/")):
+        payload = _http(head, headers.get("warc-identified-payload-type", ""))
+    else:
+        media, _, parameters = content_type.partition(";")
+        extracted = kind == "conversion"
+        charset = _charset(parameters) or ("utf-8" if extracted else None)
+        payload = Payload(0, media.strip().lower() or PLAIN, charset, extracted=extracted)
+    if isinstance(payload, Payload) and payload.media not in HTML and payload.media != PLAIN:
+        return Refusal("media_type", payload.media)
+    return payload
 
 
 def text_of(kind: str, headers: dict[str, str], block: bytes, size: int, options: ReadOptions) -> bytes | Refusal:
-    """The text of a record, in UTF-8, or why it has none. ``kind`` is its WARC-Type, ``headers`` its WARC header by
-    lower-case name, ``block`` its content, or the start of it if ``size`` (bytes) is too large to be held."""
-    content_type = headers.get("content-type", "")
-    if kind == "response" and (content_type.startswith("application/http") or block.startswith(b"HTTP/")):
-        payload = _http(block, whole=len(block) == size, identified=headers.get("warc-identified-payload-type", ""))
-    else:
-        media, _, parameters = content_type.partition(";")
-        charset = _charset(parameters) or ("utf-8" if kind == "conversion" else None)
-        payload = Payload(block, media.strip().lower() or PLAIN, charset)
+    """The text of a record, in UTF-8, or why it has none. ``block`` is its content, or the start of it if ``size``
+    (bytes) is too large to be held."""
+    payload = payload_of(kind, headers, block[:HEAD])
     if isinstance(payload, Refusal):
         return payload
-    if payload.media not in HTML and payload.media != PLAIN:
-        return Refusal("media_type", payload.media)
-    longest = options.max_document_bytes if kind == "conversion" else min(options.max_document_bytes, HELD_PAYLOAD)
-    if size > len(block) or len(payload.data) > longest:
-        return Refusal("too_large", f"over {longest} bytes of {payload.media}")
-    return _text(payload, options)
+    if size > len(block):
+        return Refusal("too_large", f"{size} bytes of {payload.media}; at most {payload.largest(options)} are read")
+    data = _decoded(payload, block) if payload.encodings else block[payload.start :]
+    if data is None:
+        return Refusal("bad_http", f"the content is not encoded as declared ({payload.encodings})")
+    if len(data) > payload.largest(options):
+        return Refusal("too_large", f"over {payload.largest(options)} bytes of {payload.media}")
+    return _text(payload, data, options)
 
 
-def _http(block: bytes, *, whole: bool, identified: str) -> Payload | Refusal:
-    head = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
-    raw = b"%sContent-Length: %d\r\n\r\n%s" % (head, len(block), block)
-    record = _parsed(raw, "none")
+def _http(head: bytes, identified: str) -> Payload | Refusal:
+    record = _parsed(head, "none")
     status = record.http_headers.status_code if record else None
     if record is None or status is None:
-        return Refusal("bad_http", f"no HTTP status line: {block[:60]!r}")
+        return Refusal("bad_http", f"no HTTP status line: {head[:60]!r}")
     if status != 200:
         return Refusal("http_status", str(status))
-    content_type = record.http_headers.get("content-type") or identified
-    media, _, parameters = content_type.partition(";")
-    media = media.strip().lower()
-    if not whole or (media and media not in HTML and media != PLAIN):
-        return Payload(b"", media, None)
-    data = _decoded(raw, record)
-    if data is None:
-        return Refusal("bad_http", f"the content is not encoded as declared ({_encodings(record)})")
-    return Payload(data, media or detect_mime(data[:4096]), _charset(parameters))
+    names = ("transfer-encoding", "content-encoding")
+    encodings = ", ".join(f"{name}: {value}" for name in names if (value := record.http_headers.get(name)))
+    media, _, parameters = (record.http_headers.get("content-type") or identified).partition(";")
+    body = record.reader.read()
+    return Payload(len(head) - len(body), media.strip().lower() or detect_mime(body), _charset(parameters), encodings)
 
 
-def _parsed(raw: bytes, auto_decode: Literal["none", "all"]) -> WarcRecord | None:
+def _parsed(block: bytes, auto_decode: Literal["none", "all"]) -> WarcRecord | None:
+    """An HTTP response as fastwarc reads it."""
     try:
-        record = WarcRecord.from_bytes(raw)
+        record = WarcRecord.from_bytes(_HTTP % len(block) + block)
         record.parse_http(auto_decode, quirks_mode=True, strict_mode=False)
     except (OSError, ValueError):
         return None
     return record
 
 
-def _encodings(record: WarcRecord) -> str:
-    names = ("transfer-encoding", "content-encoding")
-    return ", ".join(f"{name}: {value}" for name in names if (value := record.http_headers.get(name)))
-
-
-def _decoded(raw: bytes, record: WarcRecord) -> bytes | None:
+def _decoded(payload: Payload, block: bytes) -> bytes | None:
     """The payload with its encodings undone. Many crawlers store it decoded and keep the header, so what does not
     decode is taken as it stands, unless it looks compressed; None if it does."""
-    if _encodings(record) and (decoding := _parsed(raw, "all")):
+    if record := _parsed(block, "all"):
         try:
-            return decoding.reader.read(HELD_PAYLOAD + 1)
+            return record.reader.read(HTML_BYTES + 1)
         except (OSError, ValueError):
             pass
-    data = record.reader.read()
-    compressed = _encodings(record) and (data.startswith(b"\x1f\x8b") or b"\0" in data[:1024])
-    return None if compressed else data
+    data = block[payload.start :]
+    return None if data.startswith(b"\x1f\x8b") or b"\0" in data[:1024] else data
 
 
 def _charset(parameters: str) -> str | None:
@@ -111,35 +126,38 @@ def _charset(parameters: str) -> str | None:
     return None
 
 
-def _text(payload: Payload, options: ReadOptions) -> bytes | Refusal:
+def _text(payload: Payload, data: bytes, options: ReadOptions) -> bytes | Refusal:
     if payload.media == PLAIN:
-        if _is_ready(payload):
-            return payload.data
-        text = decode(payload.data, payload.charset)
-        if "\0" in text[:1024]:
+        if payload.charset in (None, "utf-8", "UTF-8") and _is_text(data):
+            return data
+        text = decode(data, payload.charset)
+        if not payload.extracted and "\0" in text[:1024]:
             return Refusal("media_type", "binary content under text/plain")
     else:
-        text = html_to_text(decode(payload.data, payload.charset, html=True), options)
-    if not text.strip():
-        return Refusal("empty_text", f"{len(payload.data)} bytes of {payload.media} without text")
+        try:
+            text = html_to_text(decode(data, payload.charset, html=True), options)
+        except TooComplexError as error:
+            return Refusal("too_complex", str(error))
+    if not text or text.isspace():
+        return Refusal("empty_text", f"{len(data)} bytes of {payload.media} without text")
     return text.encode("utf-8", "replace")
 
 
-def _is_ready(payload: Payload) -> bool:
-    """Whether the bytes are the text already: WET records, but for broken ones."""
-    data = payload.data
-    plain = payload.charset in (None, "utf-8", "UTF-8") and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe"))
-    return plain and not data.isspace() and b"\0" not in data[:1024] and is_utf8(data)
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are text as they stand: UTF-8, no byte order mark or NUL, not blank. Large ones are not decoded
+    to find out: that takes up to four times their size."""
+    if b"\0" in data[:1024] or data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return False
+    if len(data) > HEAD:
+        return _is_utf8(data) and not data.isspace()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and not text.isspace()
 
 
-def is_utf8(data: bytes) -> bool:
-    """Whether bytes are valid UTF-8. Large ones are not decoded for it: that takes up to four times their size."""
-    if len(data) < 64 << 10:
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
+def _is_utf8(data: bytes) -> bool:
     offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
     try:
         pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)]).validate(full=True)

@@ -15,14 +15,12 @@ import pyarrow as pa
 
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
-from pipeline.readers.payload import HELD_PAYLOAD, Refusal, text_of
+from pipeline.readers.payload import HEAD, Refusal, payload_of, text_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
 DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
-LARGE_HEAD = 256 << 10
-"""Bytes held of a block that is too large, to say what it is."""
 _RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
@@ -51,7 +49,7 @@ def read_warc(
 ) -> Iterator[pa.RecordBatch]:
     """DOCUMENTS batches of a WARC or WET file."""
     builder = BatchBuilder()
-    for record in records(pieces, tally, compressed=compressed, longest=options.max_document_bytes):
+    for record in records(pieces, tally, options, compressed=compressed):
         text = text_of(record.kind, record.headers, record.block, record.size, options)
         if isinstance(text, Refusal):
             tally.reject(text.reason, record.offset, text.detail)
@@ -71,11 +69,11 @@ def read_warc(
         yield builder.take()
 
 
-def records(pieces: Iterable[Piece], tally: Tally, *, compressed: bool, longest: int) -> Iterator[Record]:
+def records(pieces: Iterable[Piece], tally: Tally, options: ReadOptions, *, compressed: bool) -> Iterator[Record]:
     """Records of the types that can be documents, in order; the others and all that is broken go into ``tally``.
-    Blocks over ``longest`` bytes (over `HELD_PAYLOAD` where they carry HTTP) are not held."""
+    Blocks that are too large for what they carry are not held."""
     iterator = iter(pieces)
-    framer = _Framer(tally, longest)
+    framer = _Framer(tally, options)
     resumes = True
     while resumes:
         window = _Window(iterator, compressed)
@@ -187,8 +185,8 @@ class _Window:
 class _Framer:
     """Cuts windows into records."""
 
-    def __init__(self, tally: Tally, longest: int) -> None:
-        self._tally, self._longest = tally, longest
+    def __init__(self, tally: Tally, options: ReadOptions) -> None:
+        self._tally, self._options = tally, options
         self._one_per_frame = True
 
     def records(self, window: _Window) -> Iterator[Record]:
@@ -245,13 +243,10 @@ class _Framer:
         if not (length.isascii() and length.isdigit() and len(length) < 19):
             self._resynchronise(window, "bad_record", f"Content-Length is {length!r}", past=end)
             return
-        held = size = int(length)
-        if size <= (self._longest if kind == "conversion" else min(self._longest, HELD_PAYLOAD)):
-            if not self._whole(window, end, size):
-                return
-        else:
-            window.fill(end + LARGE_HEAD)
-            held = min(LARGE_HEAD, window.held - end)
+        size = int(length)
+        held = self._held(window, end, size, kind, headers)
+        if held == size and not self._whole(window, end, size):
+            return
         offset = window.offset()
         if kind in DOCUMENT_TYPES:
             yield Record(offset, kind, headers, window.bytes(end, end + held), size)
@@ -259,6 +254,17 @@ class _Framer:
             self._tally.other_records += 1
         if not window.skip(end + size) and window.damage is None:
             self._tally.cut_short("truncated_record", offset, f"the file ends inside a block of {size} bytes")
+
+    def _held(self, window: _Window, end: int, size: int, kind: str, headers: dict[str, str]) -> int:
+        """How much of a block to hold: all, or only its head if it is no document or too large for one."""
+        if size <= BLOCK:
+            return size
+        window.fill(end + HEAD)
+        if kind in DOCUMENT_TYPES:
+            payload = payload_of(kind, headers, window.bytes(end, end + HEAD))
+            if not isinstance(payload, Refusal) and size <= payload.start + payload.largest(self._options):
+                return size
+        return min(HEAD, window.held - end)
 
     def _header_end(self, window: _Window) -> int | None:
         """Length of the header with its blank line; None if it has no end (which is counted)."""

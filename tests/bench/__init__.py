@@ -1,1 +1,1 @@
-"""Speed of tropescan against well-known tools on real text: ``python -m tests.bench --out bench-out`` (``make bench``)."""
+"""Speed against well-known tools on real text: ``python -m tests.bench --out bench-out`` (``make bench``)."""

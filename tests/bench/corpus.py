@@ -30,7 +30,7 @@ PAGES = 40
 """HTML pages in each WARC shard."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """What was built: sizes in bytes of UTF-8 text, and of the stored shards by format."""
 
@@ -129,6 +129,8 @@ def _write_pages(folder: Path, paths: Sequence[Path], shards: int) -> int:
         records = [warcinfo(DATE)]
         for path in pages[i * PAGES : (i + 1) * PAGES]:
             http = {"Content-Type": "text/html; charset=utf-8"}
-            records += exchange(f"https://{path.parent.name}.example/{path.name}", DATE, "200 OK", http, path.read_bytes())
+            records += exchange(
+                f"https://{path.parent.name}.example/{path.name}", DATE, "200 OK", http, path.read_bytes()
+            )
         (folder / "warc.gz" / f"part-{i:05d}.warc.gz").write_bytes(gzip_members(records))
     return min(len(pages), shards * PAGES)

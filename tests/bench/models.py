@@ -34,6 +34,8 @@ def train_model(corpus: Corpus, folder: Path, labels: int) -> Path:
 
 
 def _label(url: str, labels: int) -> str:
-    """The folder that a text comes from decides."""
-    source = url.rpartition("/")[0]
-    return f"part{zlib.crc32(source.encode()) % labels}"
+    """Two labels are docstrings and all else; of more, the folder that a text comes from decides."""
+    folder = url.rpartition("/")[0]
+    if labels == 2:
+        return "docstring" if folder.startswith("https://docstring.") else "other"
+    return f"part{zlib.crc32(folder.encode()) % labels}"

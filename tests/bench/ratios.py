@@ -75,4 +75,4 @@ def order_statistics(n: int, confidence: float) -> tuple[int, float]:
 
 def _coverage(n: int, rank: int) -> float:
     """One minus the chance that fewer than ``rank`` of ``n`` values fall on one side of the median."""
-    return 1 - 2 * sum(comb(n, k) for k in range(rank)) / 2**n
+    return 1 - sum(comb(n, k) for k in range(rank)) / 2.0 ** (n - 1)

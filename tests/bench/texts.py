@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import math
 import os
 import random
 import re
@@ -15,6 +16,8 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +117,7 @@ def cut(text: str, seed: int) -> Iterator[str]:
 
 
 def _length(chance: random.Random) -> float:
-    return SHORTEST * (LONGEST / SHORTEST) ** chance.random()
+    return SHORTEST * math.exp(math.log(LONGEST / SHORTEST) * chance.random())
 
 
 def _plain(path: Path) -> str:
@@ -158,18 +161,16 @@ _READERS: dict[str, Callable[[Path], Iterator[str]]] = {
 
 def repeated(texts: Sequence[Text], size: int) -> Iterator[Text]:
     """Copies of the texts with other numbers and names, about ``size`` bytes: for machines with too few texts."""
-    lap = 0
-    while size > 0 and texts:
-        lap += 1
-        for text in texts:
-            if size <= 0:
-                return
-            changed = _CHANGED.sub(lambda match: _other(match[0], lap), text.text)
-            size -= len(changed.encode())
-            yield text._replace(text=changed)
+    for lap, text in ((lap, text) for lap in count() for text in texts):
+        if size <= 0:
+            return
+        changed = _CHANGED.sub(partial(_other, lap), text.text)
+        size -= len(changed.encode())
+        yield text._replace(text=changed)
 
 
-def _other(word: str, lap: int) -> str:
+def _other(lap: int, match: re.Match[str]) -> str:
+    word = match[0]
     number = zlib.crc32(f"{lap} {word}".encode())
     if word.isdigit():
         return str(number)[-len(word) :]

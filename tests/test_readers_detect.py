@@ -1,0 +1,109 @@
+"""Formats by content, names only as a hint; what is no shard is said to be none."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from reading import gzipped, read, record, write, zstd
+
+from pipeline.readers import Format, detect_format, is_shard
+
+JSONL = b'{"text": "a"}\n' * 3
+WARC = record(1, b"text")
+BUFFER = io.BytesIO()
+pq.write_table(pa.table({"text": ["a"]}), BUFFER)
+PARQUET = BUFFER.getvalue()
+
+
+@pytest.mark.parametrize("name", ["shard", "shard.bin", "shard.warc.gz", "shard.jsonl", "shard.parquet"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (JSONL, Format.JSONL),
+        (gzipped(JSONL), Format.JSONL),
+        (zstd(JSONL), Format.JSONL),
+        (bz2.compress(JSONL), Format.JSONL),
+        (lzma.compress(JSONL), Format.JSONL),
+        (b"\xef\xbb\xbf\n " + JSONL, Format.JSONL),
+        (WARC, Format.WARC),
+        (gzipped(WARC), Format.WARC),
+        (zstd(WARC), Format.WARC),
+        (PARQUET, Format.PARQUET),
+        (PARQUET[:40], Format.PARQUET),
+        (b"filedesc://x.arc 0.0.0.0 20100101 text/plain 70\n1 0 x\n", Format.ARC),
+        (b"\x7fELF" + bytes(500), Format.UNKNOWN),
+        (gzipped(bytes(5000)), Format.UNKNOWN),
+        (b'[{"text": "a"}]', Format.UNKNOWN),
+        (b'{\n  "text": "a"\n}', Format.UNKNOWN),
+        (b'{\r\n  "text": "a"\n}', Format.UNKNOWN),
+    ],
+)
+def test_by_content(tmp_path: Path, name: str, content: bytes, expected: Format) -> None:
+    assert detect_format(str(write(tmp_path, name, content))) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.jsonl", b"torn line}\n" + JSONL, Format.JSONL),
+        ("a.jsonl", b"\xff\xfe" + JSONL, Format.UNKNOWN),
+        ("a.warc", b"rubbish\n" + WARC, Format.WARC),
+        ("a.warc.gz", gzipped(WARC)[:15] + b"\xff" * 20 + gzipped(WARC), Format.WARC),
+        ("a.jsonl.gz", gzipped(JSONL)[:14], Format.JSONL),
+        ("a.txt", b"plain text\n", Format.UNKNOWN),
+        ("a.warc.gz", b"<html>error</html>", Format.UNKNOWN),
+        ("a.jsonl", "é".encode() * 40_000, Format.JSONL),
+        ("a.jsonl", b"x" + "é".encode() * 40_000, Format.JSONL),
+    ],
+)
+def test_names_help_where_content_says_nothing(tmp_path: Path, name: str, content: bytes, expected: Format) -> None:
+    assert detect_format(str(write(tmp_path, name, content))) == expected
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.warc.gz", "a.parquet", "a.jsonl", "a"])
+def test_garbage_is_one_rejection(tmp_path: Path, name: str) -> None:
+    shard = read(write(tmp_path, name, bytes(range(256)) * 5000))
+    assert shard.documents == [] and shard.rejected == {"unknown_format": 1} and not shard.tally.complete
+
+
+def test_hints_say_what_to_do(tmp_path: Path) -> None:
+    for content, hint in ((b'[{"text": "a"}]', "JSON array"), (b'{\n"text": "a"}', "several lines")):
+        shard = read(write(tmp_path, "a.json", content))
+        assert shard.rejected == {"unknown_format": 1} and hint in shard.tally.examples[0].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "rejected"),
+    [
+        ("a.jsonl", {}), ("a.warc", {}), ("a.jsonl.gz", {"unknown_format": 1}), ("a.warc.gz", {"unknown_format": 1}),
+        ("a.jsonl.zst", {"unknown_format": 1}), ("a.parquet", {"torn_footer": 1}), ("a", {"unknown_format": 1}),
+    ],
+)  # fmt: skip
+def test_zero_bytes(tmp_path: Path, name: str, rejected: dict[str, int]) -> None:
+    shard = read(write(tmp_path, name, b""))
+    assert shard.documents == [] and shard.rejected == rejected and shard.tally.complete == (not rejected)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.warc.gz", "a.jsonl.zst"])
+def test_a_compressed_file_of_nothing_is_an_empty_shard(tmp_path: Path, name: str) -> None:
+    shard = read(write(tmp_path, name, (zstd if "zst" in name else gzipped)(b"")))
+    assert shard.documents == [] and shard.rejected == {} and shard.tally.complete
+
+
+def test_names_of_shards() -> None:
+    for name in ("a.warc", "a.WARC.gz", "b.warc.wet.gz", "a.jsonl", "x.json.zst", "a.ndjson.xz", "train-00000.parquet"):
+        assert is_shard(f"s3://bucket/folder/{name}"), name
+    for name in ("README.md", "_SUCCESS", ".a.jsonl.crc", "a.jsonl.sha256", "a.png", "_a.parquet", "dataset_info.json",
+                 "a.parquet.crc", "wet.paths.gz", "data", "a.idx"):  # fmt: skip
+        assert not is_shard(f"folder/{name}"), name
+
+
+def test_a_missing_file_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no-such-file\.warc"):
+        detect_format("no-such-file.warc")
