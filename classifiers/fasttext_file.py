@@ -21,6 +21,8 @@ LOSSES = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
 SUPERVISED = 3
 EOS = b"</s>"
 LABEL_PREFIX = "__label__"
+LONGEST_NGRAM = 1000
+"""Larger n-gram options are taken for corruption: they would cost memory or time without end at scoring."""
 _ARGUMENTS = "dim ws epoch min_count neg word_ngrams loss model bucket minn maxn lr_update_rate".split()  # noqa: SIM905
 
 
@@ -111,8 +113,8 @@ def read_model(path: str | Path) -> FastTextModel:
     cursor = _Cursor(path, data)
     arguments = _read_arguments(cursor)
     dictionary = _read_dictionary(cursor)
-    embedding, quantized = _read_matrix(cursor, may_be_quantized=True)
-    output, _ = _read_matrix(cursor, may_be_quantized=quantized)
+    embedding, quantized = _read_matrix(cursor, arguments["dim"], may_be_quantized=True)
+    output, _ = _read_matrix(cursor, arguments["dim"], may_be_quantized=quantized)
     if cursor.at != len(data):
         raise cursor.fail("bytes are left over after the matrices")
     model = FastTextModel(
@@ -146,6 +148,9 @@ def _read_arguments(cursor: _Cursor) -> dict[str, Any]:
         raise cursor.fail(f"loss number {arguments['loss']} is unknown")
     if version == 11:  # older supervised models wrote a maxn that they did not use
         arguments["maxn"] = 0
+    ngrams = arguments["word_ngrams"], arguments["minn"], arguments["maxn"]
+    if min(ngrams) < 0 or max(ngrams) > LONGEST_NGRAM:
+        raise cursor.fail(f"n-grams of {ngrams[0]} words, of {ngrams[1]} to {ngrams[2]} characters, make no sense")
     hashes = arguments["word_ngrams"] > 1 or arguments["maxn"] > 0
     if arguments["dim"] <= 0 or arguments["bucket"] < hashes:
         raise cursor.fail(f"dimension {arguments['dim']} and bucket count {arguments['bucket']} make no sense")
@@ -162,6 +167,8 @@ def _read_dictionary(cursor: _Cursor) -> dict[str, Any]:
     entries = [_read_entry(cursor) for _ in range(size)]
     if any(kind != (i >= n_words) for i, (_, _, kind) in enumerate(entries)):
         raise cursor.fail("words and labels are out of order in the dictionary")
+    if len({name for name, _, _ in entries}) != size:
+        raise cursor.fail("two entries of the dictionary have the same bytes")
     pruned = cursor.array("<i4", 2 * n_pruned).reshape(-1, 2) if n_pruned >= 0 else None
     counts = np.array([count for _, count, _ in entries], np.int64)
     return {
@@ -183,20 +190,25 @@ def _read_entry(cursor: _Cursor) -> tuple[bytes, int, int]:
     return name, count, kind
 
 
-def _read_matrix(cursor: _Cursor, *, may_be_quantized: bool) -> tuple[NDArray[np.float32], bool]:
+def _read_matrix(cursor: _Cursor, dim: int, *, may_be_quantized: bool) -> tuple[NDArray[np.float32], bool]:
     quantized = cursor.flag() and may_be_quantized
     if quantized:
-        return _read_quantized(cursor), True
-    rows, columns = cursor.unpack("qq")
-    if rows < 0 or columns <= 0:
-        raise cursor.fail(f"a matrix of {rows} by {columns}")
+        return _read_quantized(cursor, dim), True
+    rows, columns = _read_shape(cursor, dim)
     return cursor.array("<f4", rows * columns).reshape(rows, columns), False
 
 
-def _read_quantized(cursor: _Cursor) -> NDArray[np.float32]:
+def _read_shape(cursor: _Cursor, dim: int) -> tuple[int, int]:
+    rows, columns = cursor.unpack("qq")
+    if rows < 0 or columns != dim:
+        raise cursor.fail(f"a matrix of {rows} by {columns} in a model of dimension {dim}")
+    return rows, columns
+
+
+def _read_quantized(cursor: _Cursor, dim: int) -> NDArray[np.float32]:
     """Product-quantized rows, decoded: each row is its norm times the concatenated centroids."""
     has_norm = cursor.flag()
-    rows, columns = cursor.unpack("qq")
+    rows, columns = _read_shape(cursor, dim)
     (code_size,) = cursor.unpack("i")
     codes = cursor.array("u1", code_size)
     parts = _read_quantizer(cursor, columns)
@@ -206,7 +218,8 @@ def _read_quantized(cursor: _Cursor) -> NDArray[np.float32]:
     decoded = np.concatenate([part[codes[:, i]] for i, part in enumerate(parts)], axis=1)
     if has_norm:
         norm_codes = cursor.array("u1", rows)
-        decoded *= _read_quantizer(cursor, 1)[0][norm_codes]
+        with np.errstate(over="ignore"):  # numbers that are not finite are refused when tables are made
+            decoded *= _read_quantizer(cursor, 1)[0][norm_codes]
     return np.ascontiguousarray(decoded, np.float32)
 
 
@@ -266,7 +279,7 @@ def _write_head(model: FastTextModel, file: IO[bytes]) -> None:
     file.write(struct.pack("<ii", MAGIC, VERSIONS[-1]))
     file.write(struct.pack("<12id", *(values[name] for name in _ARGUMENTS), values.get("t", 1e-4)))
     word_counts = model.word_counts if model.word_counts is not None else np.ones(len(model.words), np.int64)
-    tokens = int(word_counts.sum())
+    tokens = int(word_counts.sum()) + int(model.label_counts.sum())
     n_words, n_labels = len(model.words), len(model.labels)
     file.write(struct.pack("<iiiqq", n_words + n_labels, n_words, n_labels, tokens, -1))
     for kind, names, counts in ((0, model.words, word_counts), (1, model.labels, model.label_counts)):

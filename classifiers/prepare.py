@@ -57,8 +57,16 @@ def prepare(path: str | Path, digest: str | None = None) -> PreparedModel:
     if not (folder / "head.json").exists():
         with locked(folder.parent, digest[:32]):
             if not (folder / "head.json").exists():
-                _store(read_model(path), folder)
+                _read_and_store(path, folder)
     return _load(folder)
+
+
+def _read_and_store(path: str | Path, folder: Path) -> None:
+    model = read_model(path)
+    try:
+        _store(model, folder)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
 
 
 def _store(model: FastTextModel, folder: Path) -> None:
@@ -80,9 +88,17 @@ def is_folded(model: FastTextModel) -> bool:
 def folded_rows(model: FastTextModel, rows: slice) -> NDArray[np.float32]:
     """Rows of ``E @ W.T`` (or of E, where that is smaller): what each word or bucket adds to the sums."""
     part = np.asarray(model.embedding[rows], np.float64)
-    if is_folded(model):
-        part = part @ np.asarray(model.output, np.float64).T
-    return part.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if is_folded(model):
+            part = part @ np.asarray(model.output, np.float64).T
+        return _finite(part.astype(np.float32))
+
+
+def _finite(weights: NDArray[Any]) -> NDArray[Any]:
+    """The weights as they are. fastText too fails on a text that meets such a row ("Encountered NaN")."""
+    if not np.isfinite(weights).all():
+        raise ModelFileError("there are weights that are not finite numbers; train the model again, with a lower rate")
+    return weights
 
 
 def build_tables(model: FastTextModel, folder: Path) -> None:
@@ -154,7 +170,7 @@ def _word_bytes(words: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int6
 def _place(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint16], NDArray[np.int64], int]:
     """Pilots, the slot of each key, and the number of slots; more room is given until all keys fit."""
     if len(np.unique(keys)) != len(keys):
-        raise ModelFileError("two words of the model have the same bytes, or the same 64-bit key")
+        raise ModelFileError("two words of the model have the same 64-bit key; please report this with the model")
     bits = max(1, math.ceil(math.log2(max(2.0, len(keys) / _KEYS_PER_BUCKET))))
     for load in (_LOAD, 0.7, 0.5, 0.3):
         n_slots = int(len(keys) / load) + 16
@@ -215,7 +231,7 @@ def _head_arrays(model: FastTextModel) -> dict[str, NDArray[Any]]:
     width = model.dim + model.dim % 2
     projection = np.zeros((0 if is_folded(model) else len(model.labels), width))
     if not is_folded(model):
-        projection[:, : model.dim] = model.output
+        projection[:, : model.dim] = _finite(model.output)
     nodes, turns, depths = huffman_paths(model.label_counts) if model.loss == "hs" else _no_paths()
     return {
         "projection": projection,

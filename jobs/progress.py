@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console
@@ -44,8 +45,9 @@ class ScanProgress:
         self.counts[shard] = count
         self._show()
 
-    def finish(self, shard: str) -> None:
-        """A shard has ended, well or not."""
+    def finish(self, shard: str, stored_bytes: int) -> None:
+        """A shard has ended, well or not: nothing of it is left to read."""
+        self.counts[shard] = replace(self.counts.get(shard, Count()), input_bytes=stored_bytes)
         self.shards_done += 1
         self._show()
 

@@ -60,7 +60,7 @@ def local_engine(workers: int, *, quiet: bool = False) -> Engine:
                 if not event.finished:
                     shown.update(event.task.url, event.progress)
                     continue
-                shown.finish(event.task.url)
+                shown.finish(event.task.url, event.task.size)
                 if event.error is not None:
                     failures.append(Failure(event.task, event.error))
                     say_failure(event.task, event.error, len(failures))
@@ -142,7 +142,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--engine", type=click.Choice(("local", "datatrove")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
-              help="Shards, or an engine's tasks, at once. [default: one a core; on Slurm and Ray no limit]")  # fmt: skip
+              help="Shards, or engine's tasks, at once. [default: one a core; Slurm and Ray: no limit]")  # fmt: skip
 @click.option("--label", help="The label whose score is counted as flagged. [default: the model card's]")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which it counts. [default: the card's]")
 @click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")

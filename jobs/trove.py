@@ -5,6 +5,7 @@ Composes plan, step and executor; knows nothing of how a shard is tagged.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -85,7 +86,7 @@ def _ray(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
             import ray
         except ImportError as error:
             raise ValueError("--executor ray needs Ray: pip install 'tropescan[ray]'") from error
-        with ray.init(options.ray_address, log_to_driver=not quiet, logging_level="WARNING"):
+        with ray.init(options.ray_address, log_to_driver=not quiet, logging_level=logging.WARNING):
             RayExecutor(
                 [step], tasks=ranks, workers=workers or -1, logging_dir=step.folder.url,
                 cpus_per_task=options.cpus_per_task, mem_per_cpu_gb=options.mem_per_cpu_gb,

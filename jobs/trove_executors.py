@@ -66,7 +66,7 @@ class LocalExecutor(LocalPipelineExecutor):  # type: ignore[misc]
                 at[rank.number] = task
                 if count is None:
                     del at[rank.number]
-                    shown.finish(task.url)
+                    shown.finish(task.url, task.size)
                 else:
                     shown.update(task.url, count)
             elif event.result:

@@ -59,6 +59,7 @@ def assert_parity(path: Path, texts: list[bytes], loss: str) -> None:
     if loss in ("ova", "ns"):
         bound = np.full(len(ours), OVA_TOLERANCE)
         assert np.quantile(differences[~long], 0.999) <= OVA_TOLERANCE_999
+        assert (differences[~long] > OVA_TOLERANCE).mean() <= MOST_FLIPS
         assert_only_flips(ours, theirs, differences > OVA_TOLERANCE)
     else:
         bound = np.where(long, LONG_TOLERANCE, TOLERANCE)
@@ -71,10 +72,10 @@ def assert_parity(path: Path, texts: list[bytes], loss: str) -> None:
 
 
 def assert_only_flips(ours: NDArray[np.float64], theirs: NDArray[np.float64], beyond: NDArray[np.bool_]) -> None:
-    """The pairs in ``beyond`` are few, and neighbours in fastText's table of the sigmoid."""
+    """The pairs in ``beyond`` are neighbours in fastText's table of the sigmoid."""
     table = 1 / (1 + np.exp(-np.linspace(-8, 8, 513))) + 1e-5
     steps = [np.abs(table - value[beyond][:, None]).argmin(axis=1) for value in (ours, theirs)]
-    assert beyond.mean() <= MOST_FLIPS and (np.abs(steps[0] - steps[1]) == 1).all()
+    assert (np.abs(steps[0] - steps[1]) == 1).all()
 
 
 def test_there_are_texts_enough() -> None:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from reading import gzipped, read, shared, write, zstd
 
 from pipeline.readers import ColumnError
-from pipeline.readers.jsonl import loads, split_lines
+from pipeline.readers import long_strings
+from pipeline.readers.json_values import loads
+from pipeline.readers.jsonl import split_lines
 from pipeline.readers.streams import Piece
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -228,3 +230,30 @@ def test_real_corpus() -> None:
     path = shared("corpus", "pauseai.jsonl.gz")
     shard = read(path)
     assert len(shard.documents) == 128 and shard.rejected == {} and len(set(shard.ids)) == 128
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from('a"\\/é雪😀\n\0u'), max_size=80), st.booleans(), st.integers(12, 40))
+def test_long_strings_are_decoded_in_stretches(text: str, ascii: bool, stretch: int) -> None:
+    line = json.dumps({"n": 1, "text": text, "x": 'q"'}, ensure_ascii=ascii).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_strings, "LARGE_LINE", 5)
+        patch.setattr(long_strings, "LONG_STRING", 8)
+        patch.setattr(long_strings, "STRETCH", stretch)
+        short, strings = long_strings.shorten(line)
+        value = loads(short)
+        if value["text"] in strings:
+            assert long_strings.decode_string(line, *strings[value["text"]]).decode() == text
+        else:
+            assert value["text"] == text
+        assert value["n"] == 1 and value["x"] == 'q"'
+
+
+def test_a_document_of_forty_megabytes(tmp_path: Path) -> None:
+    text = 'an "odd" \\ line\n雪😀 ' * 1_800_000
+    for ascii in (True, False):
+        row = json.dumps({"id": 1, "text": text, "url": "http://a.example"}, ensure_ascii=ascii).encode()
+        shard = read(write(tmp_path, "a.jsonl", lines({"text": "first"}, row, row[:-9], {"text": "last"})))
+        assert shard.texts == ["first", text, "last"] and shard.sizes == [1, 1, 1]
+        assert shard.documents[1]["id"] == "1" and shard.documents[1]["url"] == "http://a.example"
+        assert shard.rejected == {"bad_json": 1}

@@ -1,13 +1,11 @@
-"""JSON lines to documents: one object a line, the text and the rest in its fields.
-
-orjson reads the lines; what it refuses goes to the standard library, which takes NaN and lone surrogates.
-"""
+"""JSON lines to documents: one object a line, the text and the rest in its fields. Knows lines, not files."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -15,9 +13,10 @@ import orjson
 import pyarrow as pa
 
 from pipeline.accounting import Tally
-from pipeline.readers import large_lines
 from pipeline.readers.batches import OTHERS, BatchBuilder
 from pipeline.readers.columns import Columns, choose
+from pipeline.readers.json_values import loads
+from pipeline.readers.long_strings import decode_string, shorten
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
@@ -119,15 +118,9 @@ def _columns(sample: Iterable[Block], options: ReadOptions, where: str) -> Colum
     """None when no line of the sample is an object."""
     paths: set[tuple[str, ...]] = set()
     for line in (line for block in sample for line in block.lines):
-        paths |= large_lines.paths_in(line) if large_lines.is_large(line) else _paths_in(line)
+        with suppress(ValueError):
+            paths.update(_paths(loads(shorten(line).line)))
     return choose(options, paths, where=where) if paths else None
-
-
-def _paths_in(line: bytes | bytearray) -> set[tuple[str, ...]]:
-    try:
-        return set(_paths(loads(line)))
-    except ValueError:
-        return set()
 
 
 def _paths(value: Any) -> Iterator[tuple[str, ...]]:
@@ -135,27 +128,6 @@ def _paths(value: Any) -> Iterator[tuple[str, ...]]:
         for name, inner in value.items():
             yield (name,)
             yield from ((name, *path) for path in _paths(inner))
-
-
-def loads(data: bytes | bytearray) -> Any:
-    """The value of a JSON text, lone surrogates replaced by U+FFFD. Raises `ValueError` if it is none, and
-    `UnicodeDecodeError` if it is not UTF-8."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        text = data.decode()
-    try:
-        return _without_surrogates(json.loads(text))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in value.items()}
-    return [_without_surrogates(inner) for inner in value] if isinstance(value, list) else value
 
 
 class _Reader:
@@ -197,10 +169,12 @@ class _Reader:
         return True
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
-        if not line or line.isspace() or (columns and large_lines.is_large(line) and self._read_large(line, columns)):
+        if not line or line.isspace():
             return
+        short, strings = shorten(line)
         try:
-            value = loads(line)
+            value = loads(short)
+            texts = {name: decode_string(line, *place) for name, place in strings.items()}
         except ValueError as error:
             self._refuse(offset, error, block)
             return
@@ -209,23 +183,12 @@ class _Reader:
             return
         text = _at(value, columns.text)
         if isinstance(text, str):
-            self._add(value, text, columns, line)
+            self._add(value, texts.get(text) or text.encode(), columns, short)
         elif text is None:
             self._tally.reject("null_text", offset, f"{'.'.join(columns.text)} is null or missing")
         else:
             detail = f"{'.'.join(columns.text)} is a JSON {type(text).__name__}, not text"
             self._tally.reject("wrong_type", offset, detail)
-
-    def _read_large(self, line: bytes | bytearray, columns: Columns) -> bool:
-        """Add a large line, or return False if it is not as it should be."""
-        paths = {name: path for name, path in vars(columns).items() if path is not None}
-        values = large_lines.strings_in(line, set(paths.values()))
-        text = values.pop(columns.text) if values else None
-        if text is None or values is None:
-            return False
-        others = {name: value.decode() for name in OTHERS if (value := values.get(paths.get(name, ())))}
-        self.builder.add(self._tally.accept(), text, **others)
-        return True
 
     def _refuse(self, offset: int, error: ValueError, block: Block) -> None:
         reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_json"
@@ -236,13 +199,13 @@ class _Reader:
         else:
             self._tally.reject(reason, offset, str(error))
 
-    def _add(self, value: dict[str, Any], text: str, columns: Columns, line: bytes | bytearray) -> None:
+    def _add(self, value: dict[str, Any], text: bytes, columns: Columns, line: bytes | bytearray) -> None:
         id = _at(value, columns.id)
         if isinstance(id, float):
             # orjson rounds numbers beyond 64 bits.
             id = _at(json.loads(line, parse_float=str, parse_int=str), columns.id)
         others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS if name != "id"}
-        self.builder.add(self._tally.accept(), text.encode(), id=_as_string(id), **others)
+        self.builder.add(self._tally.accept(), text, id=_as_string(id), **others)
 
 
 def _at(value: Any, path: tuple[str, ...] | None) -> Any:
