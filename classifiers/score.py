@@ -28,24 +28,28 @@ _SPAN_ROOM = 1024
 
 @dataclass(frozen=True)
 class TextBuffer:
-    """An Arrow string column as the kernel sees it: ``data`` uint8, ``offsets`` int32 or int64, ``n`` texts."""
+    """An Arrow string column as the kernel sees it: ``data`` uint8, ``offsets`` int64 (texts + 1,), ``n`` texts."""
 
     data: NDArray[np.uint8]
-    offsets: NDArray[Any]
+    offsets: NDArray[np.int64]
     n: int
 
 
 def text_buffer(column: pa.Array) -> TextBuffer:
-    """Zero-copy view of a `string` or `large_string` array without nulls; raises `TypeError` or `ValueError`."""
+    """View of a `string` or `large_string` array without nulls; raises `TypeError` or `ValueError`.
+
+    No text is copied. 32-bit offsets are widened, 8 bytes a text: one compiled kernel serves both types.
+    """
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise TypeError(f"the text column is {column.type}; cast it to string or large_string")
     if column.null_count:
         raise ValueError(f"the text column has {column.null_count} nulls; drop or fill them before scoring")
     _, offsets_buffer, data_buffer = column.buffers()
-    wide = pa.types.is_large_string(column.type)
-    offsets = np.zeros(1, np.int64 if wide else np.int32)
+    stored = np.int64 if pa.types.is_large_string(column.type) else np.int32
+    offsets = np.zeros(1, np.int64)
     if offsets_buffer is not None and offsets_buffer.size:
-        offsets = np.frombuffer(offsets_buffer, offsets.dtype)[column.offset : column.offset + len(column) + 1]
+        part = np.frombuffer(offsets_buffer, stored)[column.offset : column.offset + len(column) + 1]
+        offsets = part.astype(np.int64, copy=False)
     data = np.zeros(1, np.uint8)
     if data_buffer is not None and data_buffer.size:
         data = np.frombuffer(data_buffer, np.uint8)
@@ -60,9 +64,8 @@ def load_scoring_model(path: str, digest: str) -> PreparedModel:
     model = prepare(path, digest)
 
     def warm_up() -> None:
-        for kind in (pa.string(), pa.large_string()):
-            sums = sum_texts(model, text_buffer(pa.array(["warm up"], kind)), 64)
-            score_sums(model, sums, text_buffer(pa.array(["warm up"], kind)), 2, np.ones(len(model.labels)), [0])
+        texts = text_buffer(pa.array(["warm up"]))
+        score_sums(model, sum_texts(model, texts, 64), texts, 2, np.ones(len(model.labels)), [0])
 
     compile_once("scoring", warm_up)
     return model
@@ -83,7 +86,7 @@ def sum_texts(model: PreparedModel, texts: TextBuffer, stride: int) -> Sums:
         first_chunk=np.zeros(n + 1, np.int64),
     )
     block = new_block(model.tables.orders)
-    _sum_batch(model.tables, texts.data, len(texts.data), texts.offsets, 0, n, stride, block, out)
+    _sum_batch(model.tables, texts.data, len(texts.data), texts.offsets, n, stride, block, out)
     return out
 
 
@@ -102,7 +105,7 @@ def score_sums(
     room = _SPAN_ROOM
     while True:
         spans = np.empty((room, 5))
-        arguments = (texts.data, texts.offsets, 0, per_window, thresholds, wanted, scores, windows, spans)
+        arguments = (texts.data, texts.offsets, per_window, thresholds, wanted, scores, windows, spans)
         found = _score_batch(model.head, sums, texts.n, *arguments)
         if found <= room:
             return scores, windows, spans[:found]

@@ -18,6 +18,7 @@ from classifiers.score import FastTextScorer
 from jobs.local import available_cores, run_tasks
 from jobs.main import installed_version
 from jobs.progress import ScanProgress
+from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
@@ -78,20 +79,29 @@ def say_failure(task: ShardTask, error: str, number: int) -> None:
 
 
 def choose_engine(
-    kind: str, out: str, *, workers: int | None = None, quiet: bool = False, trove: TroveOptions | None = None
-) -> Engine:
+    kind: str, out: str, *, workers: int | None = None, quiet: bool = False, trove: TroveOptions | None = None,
+    spark: SparkOptions | None = None,
+) -> Engine:  # fmt: skip
     """The engine of that name, loaded only now, with what killed runs left half-written in ``out`` taken away.
 
     Raises `click.UsageError` for options of an engine that is not the chosen one, `ValueError` if it is not installed.
     """
     if kind != "datatrove" and trove not in (None, TroveOptions()):
         raise click.UsageError("--executor and the other options of datatrove need --engine datatrove")
+    if kind != "spark" and spark not in (None, SparkOptions()):
+        raise click.UsageError("--master and the other options of Spark need --engine spark")
     if kind == "datatrove":
         try:
             from jobs.trove import datatrove_engine
         except ModuleNotFoundError as error:
             raise ValueError(f"--engine datatrove: {error}; pip install 'tropescan[datatrove]'") from error
         return datatrove_engine(out, trove or TroveOptions(), workers=workers, quiet=quiet)
+    if kind == "spark":
+        try:
+            from jobs.spark_shards import spark_engine
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--engine spark: {error}; pip install 'tropescan[spark]'") from error
+        return spark_engine(out, spark or SparkOptions(), workers=workers, quiet=quiet)
     storage.remove_unfinished(out)
     return local_engine(workers or available_cores(), quiet=quiet)
 
@@ -139,7 +149,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
 @click.option("--model", metavar="PATH", help="A fastText classifier, .bin or .ftz. [default: the shipped model]")
-@click.option("--engine", type=click.Choice(("local", "datatrove")), default="local", show_default=True,
+@click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
               help="Shards, or engine's tasks, at once. [default: one a core; Slurm and Ray: no limit]")  # fmt: skip
@@ -164,14 +174,15 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @trove_options
+@spark_options
 def command(
     inputs: tuple[str, ...], out: str, model: str | None, engine: str, workers: int | None, label: str | None,
     threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
-    quiet: bool, trove: TroveOptions, **reading: Any,
+    quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
-    INPUT: files, folders, globs and URLs (s3://, gs://, hf://, https://, memory://) of WARC, ARC, WET, JSONL
+    INPUT: files, folders, globs and URLs (s3://, gs://, hf://, https://, memory://) of WARC, WET, JSONL
     or Parquet, compressed or not, recognised by content.
 
     \b
@@ -192,7 +203,7 @@ def command(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=options,
     )  # fmt: skip
-    chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove)
+    chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
     spoken = shlex.join(["tropescan", *sys.argv[1:]])
     total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
     _print_summary(job, total)

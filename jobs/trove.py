@@ -96,13 +96,15 @@ def _ray(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
 
 
 def _slurm(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
+    environment = activation(options.venv, options.conda_env)
+
     def run(step: TagShards, ranks: int, tasks: list[ShardTask]) -> None:
         _check_slurm(step.folder.url)
         executor = SlurmExecutor(
             [step], tasks=ranks, workers=workers or -1, logging_dir=step.folder.url,
             max_array_size=options.max_array_size, partition=options.partition, time=options.time,
             cpus_per_task=options.cpus_per_task, mem_per_cpu_gb=options.mem_per_cpu_gb, qos=options.qos or "",
-            env_command=activation(options.venv, options.conda_env), sbatch_args=options.sbatch_args,
+            env_command=environment, sbatch_args=options.sbatch_args,
         )  # fmt: skip
         _submit(executor, step.folder)
         click.echo(f"submitted {ranks} tasks as Slurm jobs {', '.join(executor.job_ids)}; logs in {step.folder.url}")

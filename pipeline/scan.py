@@ -60,7 +60,7 @@ def _shards_of(given: str) -> list[tuple[str, int, str]]:
     shards = [file for file in found if is_shard(file[0])]
     if not shards:
         raise FileNotFoundError(
-            f"{given}: {len(found)} files, but none is named like a shard (.warc .wet .arc .jsonl .parquet, "
+            f"{given}: {len(found)} files, but none is named like a shard (.warc .wet .jsonl .parquet, "
             "also .gz .zst .bz2 .xz); give the files by name to scan them all the same"
         )
     return shards

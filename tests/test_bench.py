@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import mmap
+import os
 import random
 from pathlib import Path
 
@@ -123,7 +124,9 @@ def test_all_formats_hold_the_same_documents(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is accounted for so on Linux only")
 def test_own_memory_finds_a_mapped_file(tmp_path: Path) -> None:
     path = tmp_path / "tables-of-a-model"
-    path.write_bytes(bytes(range(256)) * 8192)
+    with open(path, "wb") as file:
+        file.write(bytes(range(256)) * 8192)
+        os.fsync(file.fileno())  # pages not yet written to disk count as dirty
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         assert sum(mapped[::4096]) >= 0
         memory = own_memory("tables-of-a-model")

@@ -17,8 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import gzipped, read, shared, write, zstd
 
-from pipeline.readers import ColumnError
-from pipeline.readers import long_strings
+from pipeline.readers import ColumnError, long_strings
 from pipeline.readers.json_values import loads
 from pipeline.readers.jsonl import split_lines
 from pipeline.readers.streams import Piece
@@ -249,11 +248,15 @@ def test_long_strings_are_decoded_in_stretches(text: str, ascii: bool, stretch: 
         assert value["n"] == 1 and value["x"] == 'q"'
 
 
-def test_a_document_of_forty_megabytes(tmp_path: Path) -> None:
-    text = 'an "odd" \\ line\n雪😀 ' * 1_800_000
+def test_a_large_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_strings, "LARGE_LINE", 1 << 20)
+    monkeypatch.setattr(long_strings, "LONG_STRING", 1 << 19)
+    monkeypatch.setattr(long_strings, "STRETCH", 12_345)
+    text = 'an "odd" \\ line\n雪😀 ' * 60_000
     for ascii in (True, False):
-        row = json.dumps({"id": 1, "text": text, "url": "http://a.example"}, ensure_ascii=ascii).encode()
-        shard = read(write(tmp_path, "a.jsonl", lines({"text": "first"}, row, row[:-9], {"text": "last"})))
-        assert shard.texts == ["first", text, "last"] and shard.sizes == [1, 1, 1]
-        assert shard.documents[1]["id"] == "1" and shard.documents[1]["url"] == "http://a.example"
-        assert shard.rejected == {"bad_json": 1}
+        row = json.dumps({"id": text[:600_000], "text": text, "url": "http://a.example"}, ensure_ascii=ascii).encode()
+        torn = row.replace("雪".encode(), b"\xff").replace(b"\\u96ea", b"\\u96")
+        shard = read(write(tmp_path, "a.jsonl", lines({"text": "first"}, row, row[:-9], torn, {"text": "last"})))
+        assert shard.texts == ["first", text, "last"] and [d["row"] for d in shard.documents] == [0, 1, 4]
+        assert shard.ids[1] == text[:600_000] and shard.documents[1]["url"] == "http://a.example"
+        assert shard.rejected == ({"bad_json": 2} if ascii else {"bad_json": 1, "not_utf8": 1})

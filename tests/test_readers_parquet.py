@@ -115,6 +115,7 @@ def test_ids_as_given(tmp_path: Path, ids: pa.Array, expected: list[str]) -> Non
         ({"words": ["a"]}, {}, "no column with a usual name for text.*there are: words"),
         ({"text": ["a"]}, {"text_column": "body"}, "no column 'body' for text; there are: text"),
         ({"text": ["a"]}, {"url_column": "meta.url"}, "no column 'meta.url' for url"),
+        ({"text": ["a"], "u": [["x"]]}, {"url_column": "u"}, "column 'u' is list.*, not a value for url"),
         ({"text": [1]}, {}, "column 'text' is int64, not text"),
         ({"text": [["a"]]}, {}, "column 'text' is list.*, not text"),
     ],
@@ -124,6 +125,26 @@ def test_columns_that_will_not_do(
 ) -> None:
     with pytest.raises(ColumnError, match=rf"a\.parquet: {message}"):
         read(table(tmp_path / "a.parquet", columns), **options)
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, ["text", "text"]), tmp_path / "a.parquet")
+    with pytest.raises(ColumnError, match="two columns of one name: text"):
+        read(tmp_path / "a.parquet")
+
+
+def test_a_guessed_column_that_is_a_list_is_left_out(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", {"text": ["a"], "lang": [["en", "de"]]})
+    assert read(path).documents[0]["lang"] is None
+
+
+def test_a_checksum_of_a_page_is_verified(tmp_path: Path) -> None:
+    columns = {"text": TEXTS[:100]}
+    path = table(tmp_path / "a.parquet", columns, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"Row 50") + 2] ^= 1
+    shard = read(write(tmp_path, "b.parquet", bytes(content)))
+    assert shard.documents == [] and shard.rejected == {"corrupt_page": 100}
 
 
 def test_no_rows_and_only_nulls(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
 from classifiers.kernel.stage import stage
-from classifiers.kernel.sums import add_with_subwords, add_words, add_words_and_bigrams, count_features
+from classifiers.kernel.sums import add_with_subwords, add_words, add_words_and_bigrams
 from classifiers.kernel.tables import Tables
-from classifiers.kernel.tokenise import CAPACITY, DOCUMENT, STATE_SIZE, keep_cut_word, tokenise
+from classifiers.kernel.tokenise import BYTE, CAPACITY, STATE_SIZE, keep_cut_word, tokenise
+
+# Where the sums stand: open chunk, tokens in it, rows and tokens of the document so far, end of its last word.
+CHUNK, IN_CHUNK, COUNT, BEFORE, LAST_BYTE = 0, 1, 2, 3, 4
 
 
 class Sums(NamedTuple):
@@ -23,7 +26,7 @@ class Sums(NamedTuple):
     ``totals`` float64 (documents, width), ``counts`` int64 (documents,): sum of rows, and how many; ``words``
     int64 (documents,): words between separators. A chunk is ``stride`` tokens: ``chunk_totals`` float64
     (chunks, width) and ``chunk_counts`` run from the document's start to the chunk's end; ``chunk_bytes`` int64
-    (chunks, 2) are its first and last byte in the buffer; ``first_chunk`` int64 (documents + 1,).
+    (chunks, 2) are where its first word begins and its last ends in the buffer; ``first_chunk`` int64 (documents + 1,).
     """
 
     totals: NDArray[np.float64]
@@ -96,7 +99,7 @@ def _find_ngrams(tables: Tables, block: Any, n: Any, n_ends: Any, before: Any) -
         rows = block.rows[order]
         ngram_rows(n, block.hashes, block.chain, block.tail, order, tables.bucket, tables.reciprocal, rows)
         if tables.bucket_rows.size:
-            for t in range(n):
+            for t in range(uint64(n)):
                 row = tables.bucket_rows[rows[t]]
                 rows[t] = uint64(row) if row >= 0 else tables.none
         clear_document_starts(n, block.ends, n_ends, before, order, tables.none, rows)
@@ -110,60 +113,75 @@ def _add(tables: Tables, data: Any, block: Any, a: Any, b: Any, total: Any) -> A
             tables, data, block.edges, block.prefix, block.slots, block.rows, a, b, total
         )  # fmt: skip
     if tables.orders == 1:
-        add_words_and_bigrams(tables, block.slots, block.rows, a, b, total)
-    else:
-        add_words(tables, block.slots, block.rows, a, b, total)
-    return count_features(tables, block.slots, block.rows, a, b)
+        return add_words_and_bigrams(tables, block.slots, block.rows, uint64(a), uint64(b), total)
+    return add_words(tables, block.slots, block.rows, uint64(a), uint64(b), total)
 
 
 @stage
-def _note_chunk(out: Any, chunk: Any, edges: Any, a: Any, b: Any, in_chunk: Any) -> None:
-    """Widen the chunk's bytes by tokens ``a`` to ``b``; the end of a document has no bytes."""
-    if in_chunk == 0 and edges[2 * a] >= 0:
-        out.chunk_bytes[chunk, 0] = edges[2 * a]
+def _note_chunk(out: Any, chunk: Any, edges: Any, a: Any, b: Any, in_chunk: Any, byte: Any) -> Any:
+    """Widen the chunk's bytes by tokens ``a`` to ``b``; the end of a document stands where the last word ended."""
+    if in_chunk == 0:
+        out.chunk_bytes[chunk, 0] = edges[2 * a] if edges[2 * a] >= 0 else byte
     last = b - 1 if edges[2 * (b - 1)] >= 0 else b - 2
-    if last >= a:
-        out.chunk_bytes[chunk, 1] = edges[2 * last + 1]
+    byte = edges[2 * last + 1] if last >= a else byte
+    out.chunk_bytes[chunk, 1] = byte
+    return byte
 
 
-def sum_batch(
-    tables: Tables, data: Any, limit: Any, offsets: Any, first: Any, last: Any, stride: Any, block: Any, out: Any
-) -> Any:
-    """Sum documents ``first`` to ``last`` of an Arrow string buffer into ``out``; returns the number of chunks.
+@stage
+def _add_run(tables: Tables, data: Any, block: Any, a: Any, b: Any, stride: Any, total: Any, at: Any, out: Any) -> None:
+    """Add tokens ``a`` to ``b``, which belong to one document, and close the chunks that get full."""
+    while a < b:
+        stop = min(b, a + stride - at[IN_CHUNK])
+        at[COUNT] += _add(tables, data, block, a, stop, total)
+        at[LAST_BYTE] = _note_chunk(out, at[CHUNK], block.edges, a, stop, at[IN_CHUNK], at[LAST_BYTE])
+        at[IN_CHUNK] += stop - a
+        at[BEFORE] += stop - a
+        a = stop
+        if at[IN_CHUNK] == stride:
+            _close_chunk(total, at, out)
 
-    ``data`` uint8, readable up to ``limit``; ``offsets`` int32 or int64; ``stride`` in tokens.
+
+@stage
+def _close_chunk(total: Any, at: Any, out: Any) -> None:
+    chunk = at[CHUNK]
+    for column in range(total.size):  # assigning the row as a whole is several times slower in Numba
+        out.chunk_totals[chunk, column] = total[column]
+    out.chunk_counts[chunk] = at[COUNT]
+    at[CHUNK] += 1
+    at[IN_CHUNK] = 0
+
+
+@stage
+def _close_document(doc: Any, total: Any, at: Any, out: Any) -> None:
+    if at[IN_CHUNK] > 0:
+        _close_chunk(total, at, out)
+    out.totals[doc], out.counts[doc] = total, at[COUNT]
+    out.first_chunk[doc + 1] = at[CHUNK]
+    total[:] = 0.0
+    at[COUNT], at[BEFORE] = 0, 0
+
+
+def sum_batch(tables: Tables, data: Any, limit: Any, offsets: Any, n_texts: Any, stride: Any, block: Any, out: Any) -> Any:
+    """Sum ``n_texts`` documents of an Arrow string buffer into ``out``; returns the number of chunks.
+
+    ``data`` uint8, readable up to ``limit``; ``offsets`` int64 (documents + 1,); ``stride`` in tokens.
     """
-    state = np.zeros(STATE_SIZE, np.int64)
-    state[DOCUMENT] = first
-    if first < last:
-        state[1] = offsets[first]
-    total, count = np.zeros(tables.width), 0
-    doc, chunk, in_chunk, before, stopped = first, 0, 0, 0, False
+    state, at = np.zeros(STATE_SIZE, np.int64), np.zeros(5, np.int64)
+    total = np.zeros(tables.width)
+    state[BYTE] = at[LAST_BYTE] = offsets[0]
+    doc, stopped = 0, False
     out.first_chunk[0] = 0
-    while doc < last:
-        n, n_ends = tokenise(data, limit, offsets, last, state, block.edges, block.ends, out.words, block.scratch)
+    while doc < n_texts:
+        n, n_ends = tokenise(data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch)
         n, stopped = _fill_block(tables, data, limit, block, n, n_ends, stopped)
-        _find_ngrams(tables, block, n, n_ends, before)
-        a = 0
-        for e in range(n_ends + 1):
-            b = block.ends[e] if e < n_ends else n
-            while a < b:
-                c = min(b, a + stride - in_chunk)
-                count += _add(tables, data, block, a, c, total)
-                _note_chunk(out, chunk, block.edges, a, c, in_chunk)
-                in_chunk += c - a
-                before += c - a
-                a = c
-                if in_chunk == stride:
-                    out.chunk_totals[chunk], out.chunk_counts[chunk] = total, count
-                    chunk, in_chunk = chunk + 1, 0
-            if e < n_ends:
-                if in_chunk > 0:
-                    out.chunk_totals[chunk], out.chunk_counts[chunk] = total, count
-                    chunk, in_chunk = chunk + 1, 0
-                out.totals[doc - first], out.counts[doc - first] = total, count
-                total[:], count, before = 0.0, 0, 0
-                doc += 1
-                out.first_chunk[doc - first] = chunk
+        _find_ngrams(tables, block, n, n_ends, at[BEFORE])
+        begin = 0
+        for e in range(n_ends):
+            _add_run(tables, data, block, begin, block.ends[e], stride, total, at, out)
+            _close_document(doc, total, at, out)
+            doc, begin = doc + 1, block.ends[e]
+            at[LAST_BYTE] = offsets[doc]
+        _add_run(tables, data, block, begin, n, stride, total, at, out)
         keep_cut_word(state, block.edges)
-    return chunk
+    return at[CHUNK]

@@ -1,4 +1,4 @@
-"""The few machine operations that Numba has no name for, as LLVM: wide loads, a mask of separators, a high product."""
+"""The few machine operations that Numba has no name for, as LLVM: wide loads, prefetch, masks, a high product."""
 
 from __future__ import annotations
 
@@ -45,6 +45,23 @@ def separator_mask(_context: Any, data: Any, index: Any) -> Any:
         return builder.bitcast(builder.or_(blank, control), ir.IntType(64))
 
     return types.uint64(data, index), generate
+
+
+@machine_operation
+def prefetch(_context: Any, data: Any, index: Any) -> Any:
+    """Ask for the memory at ``data[index]`` without waiting for it; any index is harmless."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        signature = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        operation = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], signature)
+        read, second_level, is_data = ir.Constant(number, 0), ir.Constant(number, 2), ir.Constant(number, 1)
+        builder.call(operation, [pointer, read, second_level, is_data])
+        return context.get_dummy_value()
+
+    return types.void(data, index), generate
 
 
 @machine_operation

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import int64, uint64
 
+from classifiers.kernel.loads import prefetch
 from classifiers.kernel.stage import stage
 
 C1, C2, C3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
@@ -30,17 +31,15 @@ def _slot(mixed: Any, pilot: Any, n_slots: Any) -> Any:
 
 
 @stage
-def look_up(n: Any, keys: Any, pilots: Any, shift: Any, n_slots: Any, records: Any, stride: Any, slots: Any) -> Any:
+def look_up(n: Any, keys: Any, pilots: Any, shift: Any, n_slots: Any, records: Any, stride: Any, slots: Any) -> None:
     """Slot of each word in ``records`` (whose first column is the key); unknown words get slot ``n_slots``."""
-    unknown = 0
-    for t in range(n):
+    for t in range(uint64(n)):
         mixed = _spread(keys[t])
-        slots[t] = _slot(mixed, pilots[(mixed * uint64(C2)) >> shift], n_slots)
-    for t in range(n):
-        known = records[slots[t] * stride] == keys[t]
-        slots[t] = slots[t] if known else n_slots
-        unknown += not known
-    return unknown
+        slot = _slot(mixed, pilots[(mixed * uint64(C2)) >> shift], n_slots)
+        prefetch(records, slot * stride)
+        slots[t] = slot
+    for t in range(uint64(n)):
+        slots[t] = slots[t] if records[slots[t] * stride] == keys[t] else n_slots
 
 
 def find_pilots(keys: Any, n_slots: Any, bits: Any) -> Any:

@@ -43,7 +43,7 @@ def tokenise(
     outside = uint64(1) - uint64(state[IN_WORD])
     n_edges, n_ends = uint64(state[EDGES]), 0
     before = state[WORDS_BEFORE]
-    stop = np.int64(offsets[doc + 1]) if doc < last else 0
+    stop = offsets[doc + 1] if doc < last else 0
     while doc < last and n_edges < uint64(2 * BLOCK):
         rest = stop - at
         if rest > 0:
@@ -71,7 +71,7 @@ def tokenise(
             outside = uint64(1)
             doc += 1
             if doc < last:
-                at, stop = np.int64(offsets[doc]), np.int64(offsets[doc + 1])
+                at, stop = offsets[doc], offsets[doc + 1]
     n = np.int64(n_edges >> uint64(1))
     state[DOCUMENT], state[BYTE], state[IN_WORD] = doc, at, np.int64(uint64(1) - outside)
     state[EDGES], state[WORDS_BEFORE] = np.int64(n_edges), before + n

@@ -60,8 +60,9 @@ def _project(weights: Any, total: Any) -> Any:
 
 @stage
 def _softmax(logits: Any, out: Any) -> None:
-    highest = logits.max()
-    norm = 0.0
+    highest, norm = logits[0], 0.0
+    for k in range(1, logits.size):
+        highest = max(highest, logits[k])
     for k in range(logits.size):
         out[k] = np.exp(logits[k] - highest)
         norm += out[k]
@@ -94,28 +95,30 @@ def _tree(head: Head, logits: Any, out: Any) -> None:
 
 @stage
 def strongest_window(
-    head: Head, sums: Any, doc: Any, per_window: Any, logits: Any, now: Any, best: Any, marks: Any
+    head: Head, sums: Any, doc: Any, per_window: Any, total: Any, logits: Any, now: Any, best: Any, marks: Any
 ) -> None:
     """Best probability of each label over the windows of ``doc``; ``marks`` (windows, labels) gets them all.
 
     A window is ``per_window`` chunks and begins at every chunk until one reaches the document's end.
     """
     a, b = sums.first_chunk[doc], sums.first_chunk[doc + 1]
-    total = np.empty(sums.totals.shape[1])
     best[:] = -1.0
     for i in range(max(1, b - a - per_window + 1)):
-        stop = min(a + i + per_window, b) - 1
-        total[:] = sums.chunk_totals[stop]
-        count = sums.chunk_counts[stop]
-        if i > 0:
-            total -= sums.chunk_totals[a + i - 1]
-            count -= sums.chunk_counts[a + i - 1]
-        now[:] = -1.0
+        count = window_sum(sums, a + i, min(a + i + per_window, b) - 1, i == 0, total)
         if count > 0:
             probabilities(head, total, count, logits, now)
         for k in range(head.n_labels):
-            marks[i, k] = now[k]
-            best[k] = max(best[k], now[k])
+            marks[i, k] = now[k] if count > 0 else -1.0
+            best[k] = max(best[k], marks[i, k])
+
+
+@stage
+def window_sum(sums: Any, first: Any, last: Any, from_start: Any, total: Any) -> Any:
+    """Fill ``total`` (width,) with the sum over chunks ``first`` to ``last`` of a document; returns its rows."""
+    for column in range(total.size):
+        before = 0.0 if from_start else sums.chunk_totals[first - 1, column]
+        total[column] = sums.chunk_totals[last, column] - before
+    return sums.chunk_counts[last] - (0 if from_start else sums.chunk_counts[first - 1])
 
 
 @stage
@@ -135,13 +138,13 @@ def merge_windows(sums: Any, doc: Any, per_window: Any, marks: Any, label: Any, 
         else:
             found[n, 0], found[n, 2] = sums.chunk_bytes[a + i, 0], marks[i, label]
             n += 1
-        found[n - 1, 1] = max(sums.chunk_bytes[stop, 1], found[n - 1, 0])
+        found[n - 1, 1] = sums.chunk_bytes[stop, 1]
         reach = stop - a
     return n
 
 
 def score_batch(
-    head: Head, sums: Any, n: Any, data: Any, offsets: Any, first: Any, per_window: Any, threshold: Any,
+    head: Head, sums: Any, n: Any, data: Any, offsets: Any, per_window: Any, threshold: Any,
     span_labels: Any, scores: Any, windows: Any, spans: Any,
 ) -> Any:  # fmt: skip
     """Scores of ``n`` documents from their sums; returns the number of spans.
@@ -151,7 +154,7 @@ def score_batch(
     are more spans than room, the returned number is larger than the room: call again with more.
     """
     logits, now = np.empty(head.n_labels), np.empty(head.n_labels)
-    best = np.empty(head.n_labels)
+    best, total = np.empty(head.n_labels), np.empty(sums.totals.shape[1])
     longest = 1
     for doc in range(n):
         longest = max(longest, sums.first_chunk[doc + 1] - sums.first_chunk[doc])
@@ -163,12 +166,12 @@ def score_batch(
             continue
         probabilities(head, sums.totals[doc], sums.counts[doc], logits, now)
         scores[doc] = now
-        strongest_window(head, sums, doc, per_window, logits, now, best, marks)
+        strongest_window(head, sums, doc, per_window, total, logits, now, best, marks)
         windows[doc] = best
         for label in span_labels:
             if best[label] >= threshold[label]:
                 n = merge_windows(sums, doc, per_window, marks, label, threshold[label], found)
-                _write_spans(data, int64(offsets[first + doc]), doc, label, found, n, spans, n_spans)
+                _write_spans(data, offsets[doc], doc, label, found, n, spans, n_spans)
                 n_spans += n
     return n_spans
 

@@ -183,7 +183,7 @@ class _Reader:
             return
         text = _at(value, columns.text)
         if isinstance(text, str):
-            self._add(value, texts.get(text) or text.encode(), columns, short)
+            self._add(value, texts, columns, short)
         elif text is None:
             self._tally.reject("null_text", offset, f"{'.'.join(columns.text)} is null or missing")
         else:
@@ -199,13 +199,16 @@ class _Reader:
         else:
             self._tally.reject(reason, offset, str(error))
 
-    def _add(self, value: dict[str, Any], text: bytes, columns: Columns, line: bytes | bytearray) -> None:
+    def _add(self, value: dict[str, Any], long: dict[str, bytes], columns: Columns, line: bytes | bytearray) -> None:
+        """``long`` has the strings for which placeholders stand in ``value``."""
         id = _at(value, columns.id)
         if isinstance(id, float):
             # orjson rounds numbers beyond 64 bits.
             id = _at(json.loads(line, parse_float=str, parse_int=str), columns.id)
-        others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS if name != "id"}
-        self.builder.add(self._tally.accept(), text, id=_as_string(id), **others)
+        others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS} | {"id": _as_string(id)}
+        others = {name: long[v].decode() if v in long else v for name, v in others.items() if v is not None}
+        text: str = _at(value, columns.text)
+        self.builder.add(self._tally.accept(), long[text] if text in long else text.encode(), **others)
 
 
 def _at(value: Any, path: tuple[str, ...] | None) -> Any:

@@ -27,7 +27,9 @@ def shorten(line: bytes | bytearray) -> Shortened:
     """A line as it is, or, if it is large, without its long strings."""
     if len(line) <= LARGE_LINE:
         return Shortened(line, {})
-    parts, strings, done, at = [], {}, 0, 0
+    parts: list[bytes | bytearray] = []
+    strings: dict[str, tuple[int, int]] = {}
+    done = at = 0
     while (start := line.find(b'"', at) + 1) > 0 and (end := _closing_quote(line, start)) >= 0:
         at = end + 1
         if end - start > LONG_STRING:

@@ -95,7 +95,7 @@ class _Input:
     def raise_if_unread(self) -> None:
         """Raise `OSError` if what Arrow took for a broken file was a failure to read."""
         if self._watched and self._watched.error:
-            raise OSError(f"{self.url}: reading failed: {self._watched.error}; run again") from self._watched.error
+            raise OSError(f"{self.url}: reading failed: {self._watched.error!r}; run again") from self._watched.error
 
     def close(self) -> None:
         self.file.close()
@@ -149,6 +149,7 @@ class _ParquetReader:
             metadata=self._footer,
             buffer_size=BUFFER,
             pre_buffer=False,
+            page_checksum_verification=True,
             read_dictionary=[text.path_in_schema] if repeated else None,
         )
         return reader.iter_batches(  # type: ignore[no-any-return]
@@ -202,13 +203,17 @@ def _choose(schema: pa.Schema, options: ReadOptions, where: str) -> Columns:
     """Columns that hold strings (text), or what can be written as one (the others)."""
     types = dict(_paths(schema))
     columns = choose(options, types, where=where)
+    if len(set(schema.names)) < len(schema.names):
+        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+        raise ColumnError(f"{where}: two columns of one name: {', '.join(twice)}")
     if not _is_text(types[columns.text]):
         raise ColumnError(f"{where}: column {'.'.join(columns.text)!r} is {types[columns.text]}, not text")
-    usable = {
-        role: path if path is not None and _is_scalar(types[path]) else None
-        for role in OTHERS
-        for path in [getattr(columns, role)]
-    }
+    usable = {role: getattr(columns, role) for role in OTHERS}
+    for role, path in usable.items():
+        if path is not None and pa.types.is_nested(_plain(types[path])):
+            if getattr(options, f"{role}_column"):
+                raise ColumnError(f"{where}: column {'.'.join(path)!r} is {types[path]}, not a value for {role}")
+            usable[role] = None
     return Columns(text=columns.text, **usable)
 
 
@@ -234,10 +239,6 @@ def _is_text(type: pa.DataType) -> bool:
 def _is_bytes(type: pa.DataType) -> bool:
     t = pa.types
     return any(is_(type) for is_ in (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary))
-
-
-def _is_scalar(type: pa.DataType) -> bool:
-    return not pa.types.is_nested(_plain(type))
 
 
 def _at(table: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:

@@ -5,6 +5,7 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,14 +57,19 @@ def payload_of(kind: str, headers: dict[str, str], head: bytes) -> Payload | Ref
     content_type = headers.get("content-type", "")
     if kind == "response" and (content_type.startswith("application/http") or head.startswith(b"HTTP/")):
         payload = _http(head, headers.get("warc-identified-payload-type", ""))
-    else:
-        media, _, parameters = content_type.partition(";")
-        extracted = kind == "conversion"
-        charset = _charset(parameters) or ("utf-8" if extracted else None)
-        payload = Payload(0, media.strip().lower() or PLAIN, charset, extracted=extracted)
-    if isinstance(payload, Payload) and payload.media not in HTML and payload.media != PLAIN:
-        return Refusal("media_type", payload.media)
-    return payload
+        return payload if isinstance(payload, Refusal) else _if_text(payload)
+    return _without_http(content_type, extracted=kind == "conversion")
+
+
+@lru_cache(maxsize=256)
+def _without_http(content_type: str, *, extracted: bool) -> Payload | Refusal:
+    media, _, parameters = content_type.partition(";")
+    charset = _charset(parameters) or ("utf-8" if extracted else None)
+    return _if_text(Payload(0, media.strip().lower() or PLAIN, charset, extracted=extracted))
+
+
+def _if_text(payload: Payload) -> Payload | Refusal:
+    return payload if payload.media in HTML or payload.media == PLAIN else Refusal("media_type", payload.media)
 
 
 def text_of(kind: str, headers: dict[str, str], block: bytes, size: int, options: ReadOptions) -> bytes | Refusal:
@@ -138,6 +144,8 @@ def _text(payload: Payload, data: bytes, options: ReadOptions) -> bytes | Refusa
             text = html_to_text(decode(data, payload.charset, html=True), options)
         except TooComplexError as error:
             return Refusal("too_complex", str(error))
+        except (ValueError, RuntimeError, RecursionError) as error:
+            return Refusal("extraction_failed", f"{options.extractor}: {error!r}")
     if not text or text.isspace():
         return Refusal("empty_text", f"{len(data)} bytes of {payload.media} without text")
     return text.encode("utf-8", "replace")

@@ -21,7 +21,10 @@ CHUNK = 1 << 20
 STEP = 4 << 10
 """Compressed bytes given to a decompressor at once. Bounds what a bomb can return in one call: deflate makes at most
 4 MB of it, zstd 128 MB. What follows the end of a short frame (`unused_data`) is copied, so more would be slower."""
-LONGEST_PIECE = 4 << 20
+PIECE = 128 << 10
+"""Frames up to about this size, decompressed, come in one piece; longer ones in several."""
+LONGEST_STEP = 4 << 20
+LARGEST_DICTIONARY = 64 << 20
 ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 """Magic number of the skippable frame that carries a WARC file's dictionary (IIPC, WARC Zstandard 1.0)."""
 
@@ -49,11 +52,13 @@ class Damage(NamedTuple):
 
 class Piece(NamedTuple):
     """Some decompressed bytes, never empty but with ``damage``. ``offset`` is that of their frame in the file as
-    stored, and without compression their own. ``first`` marks the first of a frame."""
+    stored, and without compression their own. ``first`` and ``last`` mark the first of a frame and the last of one
+    that is whole, its checksum right."""
 
     data: bytes
     offset: int
-    first: bool
+    first: bool = False
+    last: bool = False
     damage: Damage | None = None
 
 
@@ -66,13 +71,13 @@ class Source:
 
     def peek(self, n: int) -> bytes:
         """The first ``n`` bytes of the file, or all if it has fewer; before the first `read`."""
-        while len(self._head) < n and (data := self._file.read(n - len(self._head))):
+        while len(self._head) < n and (data := self._next(n - len(self._head))):
             self._head += data
         return self._head
 
     def read(self) -> bytes:
-        """The next bytes, empty at the end. Raises `OSError` when the file ends before its size."""
-        data, self._head = (self._head, b"") if self._head else (self._file.read(CHUNK), b"")
+        """The next bytes, empty at the end. Raises `OSError` if reading fails or the file ends before its size."""
+        data, self._head = (self._head, b"") if self._head else (self._next(CHUNK), b"")
         self._tally.input_bytes += len(data)
         if not data and self._size is not None and self._tally.input_bytes < self._size:
             raise OSError(
@@ -80,6 +85,12 @@ class Source:
                 "the connection broke or the file changed; run again"
             )
         return data
+
+    def _next(self, n: int) -> bytes:
+        try:
+            return self._file.read(n)
+        except Exception as error:  # Remote stores raise what their clients raise, seldom an OSError.
+            raise OSError(f"{self._url}: reading failed: {error!r}; run again") from error
 
     def drain(self) -> None:
         """Read the rest and let it go."""
@@ -92,7 +103,7 @@ class _Decoder(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: memoryview, /) -> bytes: ...
+    def decompress(self, data: memoryview | bytes, /) -> bytes: ...
 
 
 class _Bounded:
@@ -114,7 +125,7 @@ class _Bounded:
         return not (self._decoder.eof or self._decoder.needs_input)
 
     def decompress(self, data: memoryview | bytes, /) -> bytes:
-        return self._decoder.decompress(data, LONGEST_PIECE)
+        return self._decoder.decompress(data, LONGEST_STEP)
 
 
 _MAGIC = {
@@ -139,7 +150,7 @@ def pieces(source: Source, compression: Compression, *, begins: bytes = b"") -> 
         return
     offset = 0
     while data := source.read():
-        yield Piece(data, offset, offset == 0)
+        yield Piece(data, offset, first=offset == 0)
         offset += len(data)
 
 
@@ -218,28 +229,39 @@ class _Frames:
             else:
                 damage = self._damage("garbage", frame, f"no {self._compression} frame where one should begin")
             if damage:
-                yield Piece(b"", frame, False, damage)
+                yield Piece(b"", frame, damage=damage)
 
     def _frame(self, frame: int, *, check: bool) -> Generator[Piece, None, Damage | None]:
-        """Pieces of one frame; returns the damage, if any."""
-        decoder, first = self._decoder(), True
-        while not decoder.eof:
+        """A frame as one piece, or as several if it is large; returns the damage, if any."""
+        decoder, damage, first = self._decoder(), None, True
+        parts: list[bytes] = []
+        size = 0
+        while not decoder.eof and not damage:
+            data, damage = self._step(decoder, frame)
+            size += len(data)
+            parts.append(data)
+            if size >= PIECE or (size and (damage or decoder.eof)):
+                whole = b"".join(parts)
+                if check and first and not whole.startswith(self._begins):
+                    self._begins = b""
+                yield Piece(whole, frame, first, decoder.eof)
+                parts, size, first = [], 0, False
+        if not damage:
+            self._stored.place -= len(decoder.unused_data)
+        return damage
+
+    def _step(self, decoder: _Decoder, frame: int) -> tuple[bytes, Damage | None]:
+        """What the next few bytes decompress to, and the damage that shows in them."""
+        step: memoryview | bytes = b""
+        if not (isinstance(decoder, _Bounded) and decoder.more):
             step = self._stored.step()
             if not step:
                 detail = f"the file ends inside a {self._compression} frame"
-                return Damage("truncated_stream", frame, self._stored.offset, detail, False)
-            try:
-                data = decoder.decompress(step)
-            except _ERRORS as error:
-                return self._damage("corrupt_stream", frame, f"{self._compression} frame: {error}")
-            while data:
-                if check and first and not data.startswith(self._begins):
-                    self._begins = b""
-                yield Piece(data, frame, first)
-                first = False
-                data = decoder.decompress(b"") if isinstance(decoder, _Bounded) and decoder.more else b""
-        self._stored.place -= len(decoder.unused_data)
-        return None
+                return b"", Damage("truncated_stream", frame, self._stored.offset, detail, False)
+        try:
+            return decoder.decompress(step), None
+        except _ERRORS as error:
+            return b"", self._damage("corrupt_stream", frame, f"{self._compression} frame: {error}")
 
     def _damage(self, reason: str, frame: int, detail: str) -> Damage:
         offset = self._stored.offset
@@ -280,11 +302,18 @@ class _Frames:
                 return _Bounded(lzma.LZMADecompressor())
 
     def _take_dictionary(self) -> None:
+        """The dictionary of a WARC file, itself compressed or not, is the content of a frame before all others."""
         if self._compression is not Compression.ZSTD or self._stored.peek(4) != ZSTD_DICTIONARY:
             return
         size = int.from_bytes(self._stored.peek(8)[4:], "little")
+        if size > LARGEST_DICTIONARY:
+            return
         content = self._stored.peek(8 + size)[8:]
         self._stored.place += 8 + len(content)
-        if content.startswith(b"\x28\xb5\x2f\xfd"):
-            content = zstandard.ZstdDecompressor().decompress(content, max_output_size=64 << 20)
-        self._zstd = zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(content), max_window_size=1 << 31)
+        try:
+            if content.startswith(b"\x28\xb5\x2f\xfd"):
+                content = zstandard.ZstdDecompressor().decompress(content, max_output_size=LARGEST_DICTIONARY)
+            dictionary = zstandard.ZstdCompressionDict(content)
+        except _ERRORS:
+            return  # Then no frame that needs it decompresses.
+        self._zstd = zstandard.ZstdDecompressor(dictionary, max_window_size=1 << 31)

@@ -24,7 +24,7 @@ DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
 _RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
-_NEXT = b"\r\n\r\nWARC/"
+_RECORD_END = b"\r\n\r\n"
 _MARKER_BYTES = 128
 BLOCK = 256 << 10
 
@@ -85,6 +85,7 @@ class _Window:
     """Contiguous decompressed bytes, from the first not yet taken on; ended by damage or the end of the file.
 
     Places are counted in the buffer; ``at`` is the first not yet taken, and ``take`` and ``fill`` move the others.
+    ``closed`` says that what is held ends with a frame that is whole.
     """
 
     def __init__(self, pieces: Iterator[Piece], compressed: bool) -> None:
@@ -94,7 +95,7 @@ class _Window:
         self._starts: deque[int] = deque()
         self.buffer = bytearray()
         self.at = 0
-        self.ended = False
+        self.closed = self.ended = False
         self.damage: Damage | None = None
 
     @property
@@ -108,8 +109,8 @@ class _Window:
             self._before += self.at
             del self.buffer[: self.at]
             self.at = 0
-            while self.held < n and not self.ended and self.inside(n) is None:
-                self._more(max(n - self.held, BLOCK))
+            while self.held < n and self.inside(n) is None and (piece := self.next_piece()):
+                self.hold(piece)
         return self.held >= n
 
     def inside(self, n: int) -> int | None:
@@ -166,20 +167,24 @@ class _Window:
         """Whether a frame begins with the next byte."""
         return not self._compressed or self._frames[0][0] == self._before + self.at
 
-    def _more(self, n: int) -> None:
-        """About ``n`` bytes more."""
-        while n > 0 and not self.ended:
-            piece = next(self._pieces, None)
-            if piece is None or piece.damage:
-                self.ended, self.damage = True, piece.damage if piece else None
-                return
-            if piece.first or not self._frames:
-                place = self._before + len(self.buffer)
-                self._frames.append((place, piece.offset))
-                if self._compressed and piece.data.startswith(b"WARC/"):
-                    self._starts.append(place)
-            self.buffer += piece.data
-            n -= len(piece.data)
+    def next_piece(self) -> Piece | None:
+        """The piece after those held; None if the window ends there."""
+        piece = None if self.ended else next(self._pieces, None)
+        if piece is None or piece.damage:
+            self.damage = piece.damage if piece else self.damage
+            self.ended = True
+            return None
+        return piece
+
+    def hold(self, piece: Piece) -> None:
+        """Add a piece at the end."""
+        if piece.first or not self._frames:
+            place = self._before + len(self.buffer)
+            self._frames.append((place, piece.offset))
+            if self._compressed and piece.data.startswith(b"WARC/"):
+                self._starts.append(place)
+        self.buffer += piece.data
+        self.closed = piece.last
 
 
 class _Framer:
@@ -191,8 +196,11 @@ class _Framer:
 
     def records(self, window: _Window) -> Iterator[Record]:
         """The records of one window; at its end, its damage is counted."""
-        while self._skip_newlines(window):
-            yield from self._regular(window)
+        while window.held or not window.ended:
+            if not window.held:
+                yield from self._whole_frames(window)
+            if not self._skip_newlines(window):
+                continue
             if not window.starts_with(b"WARC/"):
                 self._resynchronise(window, "garbage", "no WARC record where one should begin", past=0)
                 continue
@@ -206,33 +214,23 @@ class _Framer:
             else:
                 self._tally.cut_short(damage.reason, damage.frame, detail)
 
-    def _regular(self, window: _Window) -> Iterator[Record]:
-        """Records that are held whole and as they should be, at little cost; stops at the first that is not."""
-        buffer, at = window.buffer, window.at
-        while (end := buffer.find(b"\r\n\r\n", at) + 4) > 3 and buffer.startswith(b"WARC/", at):
-            headers = parse_header(bytes(buffer[at:end]))
-            length = headers.get("content-length", "")
-            stop = end + (int(length) if length.isdecimal() and len(length) < 9 else len(buffer))
-            if not buffer.startswith(_NEXT, stop) or window.inside(stop - at) is not None:
+    def _whole_frames(self, window: _Window) -> Iterator[Record]:
+        """Records that are a frame each, as they should be, at little cost; the first piece that is none is held."""
+        while (piece := window.next_piece()) is not None:
+            record = record_of(piece)
+            if record is None:
+                window.hold(piece)
                 return
-            self._one_per_frame &= window.at_frame
-            kind = headers.get("warc-type", "").lower()
-            if kind in DOCUMENT_TYPES:
-                yield Record(window.offset(), kind, headers, bytes(buffer[end:stop]), stop - end)
+            if record.kind in DOCUMENT_TYPES:
+                yield record
             else:
                 self._tally.other_records += 1
-            at = stop + 4
-            window.take(at - window.at)
 
     def _skip_newlines(self, window: _Window) -> bool:
-        """Go to the next byte that is no newline; False at the window's end."""
-        while (place := window.find(_NOT_NEWLINE)) is None:
-            window.take_all()
-            if not window.fill(1):
-                return False
-        window.take(place)
-        window.fill(5)
-        return True
+        """Go to the next byte that is no newline; False if none is held."""
+        place = window.find(_NOT_NEWLINE)
+        window.take(window.held if place is None else place)
+        return window.fill(5) or window.held > 0 if place is not None else False
 
     def _record(self, window: _Window) -> Iterator[Record]:
         end = self._header_end(window)
@@ -280,9 +278,8 @@ class _Framer:
     def _whole(self, window: _Window, end: int, size: int) -> bool:
         """Whether a record's block is there and ends where its Content-Length says; counts it if not."""
         stop = end + size
-        if window.inside(stop) is None and window.buffer.startswith(_NEXT, window.at + stop):
-            return True
-        window.fill(stop + 16)
+        if not (window.fill(stop) and window.closed):
+            window.fill(stop + 16)
         if window.inside(stop) is not None or window.held < stop:
             self._torn(window, end, f"a block of {size} bytes")
             return False
@@ -321,6 +318,18 @@ class _Framer:
                 window.take_all()
                 return
         window.take(place)
+
+
+def record_of(piece: Piece) -> Record | None:
+    """The record that a piece is, if it is a whole frame with one record as it should be."""
+    data = piece.data
+    end = data.find(_RECORD_END) + 4
+    if not (piece.first and piece.last and end > 3 and data.startswith(b"WARC/") and data.endswith(_RECORD_END)):
+        return None
+    headers = parse_header(data[:end])
+    if headers.get("content-length") != str(len(data) - end - 4):
+        return None
+    return Record(piece.offset, headers.get("warc-type", "").lower(), headers, data[end:-4], len(data) - end - 4)
 
 
 def parse_header(data: bytes) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.bench.corpus import Corpus, build_corpus
@@ -97,14 +98,14 @@ def _outcome(row: Row, measured: Measured) -> dict[str, Any]:
 
 def _verdict(result: dict[str, Any]) -> str:
     if "not_measured" in result:
-        return "[yellow]not measured"
-    return {None: "", True: "[green]met", False: "[red]MISSED"}[result["met"]]
+        return "[yellow]not measured[/]"
+    return {None: "", True: "[green]met[/]", False: "[red]MISSED[/]"}[result["met"]]
 
 
 def _cells(result: dict[str, Any]) -> list[str]:
     bar = "" if result["at_least"] is None else f"{result['at_least']:g}"
     if "not_measured" in result:
-        return [result["what"], result["against"], "", "", "", bar, _verdict(result), result["not_measured"]]
+        return [result["what"], result["against"], "", "", "", bar, _verdict(result), escape(result["not_measured"])]
     ratio, unit = result["ratio"], result["unit"]
     return [
         result["what"],
@@ -120,7 +121,7 @@ def _cells(result: dict[str, Any]) -> list[str]:
 
 def _line(result: dict[str, Any]) -> str:
     what, against, *rest = _cells(result)
-    return f"{what} / {against}: {'  '.join(cell for cell in rest if cell)}[/]"
+    return f"{what} / {against}: {'  '.join(cell for cell in rest if cell)}"
 
 
 def _table(results: list[dict[str, Any]]) -> Table:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import fasttext
 
+from classifiers.card import ModelCard, write_card
+from classifiers.prepare import model_digest
 from tests.bench.corpus import Corpus
 
 OPTIONS = {"dim": 100, "wordNgrams": 2, "bucket": 2_000_000, "epoch": 1, "lr": 0.3, "thread": 2, "verbose": 0}
@@ -28,9 +30,17 @@ def train_model(corpus: Corpus, folder: Path, labels: int) -> Path:
             for record in corpus.texts(i).select(["text", "url"]).to_pylist():
                 file.write(f"__label__{_label(record['url'], labels)} {' '.join(record['text'].split())}\n")
     fasttext.FastText.eprint = lambda *_: None
-    fasttext.train_supervised(str(lines), **OPTIONS).save_model(str(path))
+    model = fasttext.train_supervised(str(lines), **OPTIONS)
+    model.save_model(str(path))
     lines.unlink()
+    write_card(_card(path, tuple(name.removeprefix("__label__") for name in model.labels)), path)
     return path
+
+
+def _card(path: Path, labels: tuple[str, ...]) -> ModelCard:
+    """One label flags and gives spans, as with models that people use: the first by name."""
+    target = min(labels)
+    return ModelCard(path.name, model_digest(path), labels, target, 0.5, {target: 0.5})
 
 
 def _label(url: str, labels: int) -> str:

@@ -161,6 +161,8 @@ _READERS: dict[str, Callable[[Path], Iterator[str]]] = {
 
 def repeated(texts: Sequence[Text], size: int) -> Iterator[Text]:
     """Copies of the texts with other numbers and names, about ``size`` bytes: for machines with too few texts."""
+    if not texts:
+        return
     for lap, text in ((lap, text) for lap in count() for text in texts):
         if size <= 0:
             return

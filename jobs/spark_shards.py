@@ -1,0 +1,176 @@
+"""The Spark engine: a scan's shards as tasks of a Spark job, spread by size.
+
+Composes session, plan and retries; knows nothing of how a shard is tagged. Spark's own retries do the work: a task
+whose shards fail raises until its last attempt, which gives each shard a process of its own, so that one which kills
+its process fails alone. Documents and tags never pass through Spark.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from pyspark import SparkContext, TaskContext
+from pyspark.sql import SparkSession
+
+from classifiers.score import FastTextScorer
+from jobs.local import Event, run_tasks
+from jobs.scan import Engine, say_failure
+from jobs.spark_options import SparkOptions
+from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
+from pipeline import storage
+from pipeline.accounting import ShardReport
+from pipeline.scan import Failure, split_done
+from pipeline.spread import BYTES_A_SHARD, number_of_parts, spread_by_size
+from pipeline.tag import Progress, RejectedRecordError, ScanJob, tag_shard
+from pipeline.tasks import ShardTask
+
+PARTITIONS_A_CORE = 4
+"""So that the last ones to end are small beside the whole."""
+MOST_PARTITIONS = 20_000
+MOST_ABORTS = 20
+"""Jobs that Spark gives up because of one shard, each after all attempts, before the rest is given up, too."""
+
+Attempts = Callable[[ScanJob, Sequence[ShardTask]], Iterator[Event[ShardTask]]]
+Said = list[tuple[ShardTask, str]]
+"""Shards that failed on their last attempt, and why."""
+
+
+class ShardsFailedError(RuntimeError):
+    """Some shards of a Spark task failed; raised for Spark to try the task again."""
+
+
+def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None, quiet: bool = False) -> Engine:
+    """The engine for a scan into ``out``, which every executor and the driver must reach under the same URL.
+
+    ``workers`` is the number of cores of a local master, and of executors where the cluster heeds ``spark.cores.max``.
+    """
+    storage.remove_unfinished(out)
+
+    def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
+        settings = {"spark.ui.showConsoleProgress": str(not quiet).lower(), **_limited(workers), **options.settings}
+        master = f"local[{workers}]" if workers and options.master in ("local", "local[*]") else options.master
+        with spark_session("tropescan scan", master=master, settings=settings, py_files=options.py_files) as session:
+            said = _tag_all(session, _absolute(job), tasks, options)
+            wait_until_idle(session.sparkContext)
+        storage.remove_unfinished(out)  # of attempts that were killed
+        failures = _failures(job, tasks, said)
+        for number, failure in enumerate(failures, 1):
+            say_failure(failure.task, failure.error, number)
+        return failures
+
+    return engine
+
+
+def _limited(workers: int | None) -> dict[str, str]:
+    return {"spark.cores.max": str(workers)} if workers else {}
+
+
+def _absolute(job: ScanJob) -> ScanJob:
+    """With the output's path from the root: executors start in folders of their own."""
+    return replace(job, out=os.path.abspath(storage.local_path(job.out))) if storage.is_local(job.out) else job
+
+
+def _failures(job: ScanJob, tasks: Sequence[ShardTask], said: Said) -> list[Failure]:
+    """The shards without tags where the driver looks; a second attempt may have mended what a first one said."""
+    errors = {task.url: error for task, error in said}
+    unseen = f"an executor tagged it, but {job.out} shows no report here; --out must be storage that all machines share"
+    return [Failure(task, errors.get(task.url, unseen)) for task in split_done(job, tasks)[0]]
+
+
+def _tag_all(session: SparkSession, job: ScanJob, tasks: Sequence[ShardTask], options: SparkOptions) -> Said:
+    """Run Spark jobs until every shard is tagged or has failed; a shard that makes Spark give up is left out."""
+    context = session.sparkContext
+    work = partial(tag_partition, job, _model_name(session, job, options), attempts_of(context))
+    parts = partitions(tasks, context.defaultParallelism, options.partitions)
+    given_up, said = Said(), ""
+    for _ in range(MOST_ABORTS):
+        try:
+            return given_up + _run(context, work, parts)
+        except Exception as error:  # py4j's, of a job that Spark gave up
+            parts = [split_done(job, part)[0] for part in parts]
+            number, said = failed_partition(str(error)), first_line(error)
+            if number is None or number >= len(parts):
+                break
+            suspects = parts.pop(number)
+            if len(suspects) == 1:
+                given_up.append((suspects.pop(), said))
+            parts = [part for part in parts if part] + [[task] for task in suspects]
+            if not parts:
+                break
+    return given_up + [(task, said) for part in parts for task in part]
+
+
+def _model_name(session: SparkSession, job: ScanJob, options: SparkOptions) -> str | None:
+    """What the model is called on the executors; None where its path holds there, too."""
+    if options.shared_model or not isinstance(job.scorer, FastTextScorer):
+        return None
+    return ship_file(session, job.scorer.path, job.scorer.digest)
+
+
+def _run(context: SparkContext, work: Callable[[Any], Iterator[Any]], parts: Sequence[list[ShardTask]]) -> Said:
+    return context.parallelize(parts, len(parts)).mapPartitions(work).collect()
+
+
+def partitions(tasks: Sequence[ShardTask], cores: int, number: int | None = None) -> list[list[ShardTask]]:
+    """Shards of each Spark task, the fullest first, as Spark starts them in this order: the longest never starts last.
+
+    ``number`` None: about 1 GiB each, at least four for each of ``cores``.
+    """
+    wanted = number_of_parts(tasks, least=PARTITIONS_A_CORE * cores, most=MOST_PARTITIONS)
+    parts = spread_by_size(tasks, min(number or wanted, len(tasks)))
+    return sorted(parts, key=lambda part: -sum(task.size + BYTES_A_SHARD for task in part))
+
+
+def failed_partition(message: str) -> int | None:
+    """The partition for which Spark gave up a job, from its message; None if that was for another reason."""
+    found = re.search(r"Task (\d+) in stage \S+ failed \d+ times", message)
+    return int(found[1]) if found else None
+
+
+def tag_partition(job: ScanJob, model: str | None, attempts: int, parts: Iterator[list[ShardTask]]) -> Iterator[Any]:
+    """Tag a Spark task's shards, on an executor; yields those that failed, with the error.
+
+    Raises `ShardsFailedError` for Spark to try again, except on the last attempt, and for records refused by a strict
+    scan, which will be refused again.
+    """
+    context = TaskContext.get()
+    last = context is None or context.attemptNumber() + 1 >= attempts
+    job = _with_model(job, model)
+    for tasks in parts:
+        todo, _ = split_done(job, tasks)
+        failed = [event for event in (_in_child if last else _here)(job, todo) if event.error is not None]
+        if not last and (retried := [event for event in failed if not event.error.startswith(_FINAL)]):
+            raise ShardsFailedError("; ".join(f"{event.task.url}: {event.error}" for event in retried[:3]))
+        yield from ((event.task, event.error) for event in failed)
+
+
+_FINAL = RejectedRecordError.__name__
+
+
+def _with_model(job: ScanJob, name: str | None) -> ScanJob:
+    if name is None:
+        return job
+    assert isinstance(job.scorer, FastTextScorer)
+    return replace(job, scorer=replace(job.scorer, path=shipped_file(name)))
+
+
+def _here(job: ScanJob, tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
+    for task in tasks:
+        try:
+            yield Event(task, result=tag_shard(job, task))
+        except Exception as error:
+            yield Event(task, error=f"{type(error).__name__}: {error}")
+
+
+def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
+    return tag_shard(job, task, progress)
+
+
+def _in_child(job: ScanJob, tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
+    """One after the other in a process of their own, which is replaced when a shard kills it."""
+    return (event for event in run_tasks(partial(_work, job), tasks, 1) if event.finished)

@@ -1,0 +1,121 @@
+"""Compressed streams by frame: offsets, damage, what resumes after it, and bombs."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reading import gzipped, zstd
+
+from pipeline.accounting import Tally
+from pipeline.readers import streams
+from pipeline.readers.streams import Compression, Piece, Source, compression_of, pieces
+
+PACKERS: dict[Compression, Callable[[bytes], bytes]] = {
+    Compression.NONE: bytes,
+    Compression.GZIP: gzipped,
+    Compression.ZSTD: zstd,
+    Compression.BZIP2: bz2.compress,
+    Compression.XZ: lzma.compress,
+}
+
+
+class Dribble(io.BytesIO):
+    """A file that gives few bytes at a time, as networks do."""
+
+    def read(self, n: int | None = -1) -> bytes:
+        return super().read(min(n or 0, 7) if n != -1 else 7)
+
+
+def read(content: bytes, *, begins: bytes = b"", file: type[io.BytesIO] = io.BytesIO) -> list[Piece]:
+    tally = Tally()
+    source = Source(file(content), "test", tally, size=len(content))
+    found = list(pieces(source, compression_of(content), begins=begins))
+    assert tally.input_bytes == len(content)
+    return found
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_compression_by_magic_number(compression: Compression) -> None:
+    assert compression_of(PACKERS[compression](b"text")) is compression
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(list(PACKERS)[1:]), st.lists(st.binary(max_size=300), min_size=1, max_size=8))
+def test_frames_keep_their_offsets(compression: Compression, contents: list[bytes]) -> None:
+    frames = [PACKERS[compression](content) for content in contents]
+    offsets = [sum(map(len, frames[:i])) for i in range(len(frames))]
+    expected = [Piece(c, o, True, True) for c, o in zip(contents, offsets, strict=True) if c]
+    assert read(b"".join(frames)) == expected
+    assert read(b"".join(frames), file=Dribble) == expected
+
+
+@pytest.mark.parametrize("compression", list(PACKERS)[1:])
+def test_a_long_frame_comes_in_pieces(compression: Compression) -> None:
+    content = b"".join(b"%d " % i for i in range(300_000))
+    found = read(PACKERS[compression](content))
+    assert b"".join(piece.data for piece in found) == content and len(found) > 1
+    assert [piece.first for piece in found] == [True] + [False] * (len(found) - 1)
+    assert [piece.last for piece in found] == [False] * (len(found) - 1) + [True]
+
+
+def test_resuming_passes_over_what_only_looks_like_a_frame() -> None:
+    broken = gzipped(b"WARC/ one")[:-8] + b"\x1f\x8b\x08 no frame" + gzipped(b"inner") + b"\x1f\x8b\x08"
+    content = gzipped(b"WARC/ zero") + broken + gzipped(b"WARC/ two")
+    found = read(content, begins=b"WARC/")
+    assert [piece.data for piece in found if not piece.damage] == [b"WARC/ zero", b"WARC/ two"]
+    damage = next(piece.damage for piece in found if piece.damage)
+    assert damage.reason == "corrupt_stream" and damage.resumes and damage.frame == len(gzipped(b"WARC/ zero"))
+
+
+def test_damage_far_inside_a_frame_is_found_to_resume() -> None:
+    large = bytearray(gzip.compress(bytes(range(256)) * 20_000 + b"".join(b"%d" % i for i in range(900_000)), 1))
+    large[-200_000:-100_000] = b"\xff" * 100_000
+    found = read(bytes(large) + gzipped(b"after"))
+    assert found[-1].data == b"after"
+    assert [piece.damage.resumes for piece in found if piece.damage] == [True]
+
+
+def test_nothing_to_resume_at() -> None:
+    content = bytearray(gzip.compress(b"".join(b"%d" % i for i in range(900_000)), 1))
+    content[500_000:600_000] = b"\xff" * 100_000
+    *_, last = read(bytes(content))
+    assert last.damage and last.damage.reason == "corrupt_stream" and not last.damage.resumes
+
+
+@pytest.mark.parametrize("size", [0, 10, 10**9])
+def test_a_zstd_dictionary_that_is_none(size: int) -> None:
+    content = streams.ZSTD_DICTIONARY + size.to_bytes(4, "little") + b"\x28\xb5\x2f\xfd rubbish" + zstd(b"text")
+    assert read(content)
+
+
+@pytest.mark.parametrize("compression", [Compression.BZIP2, Compression.XZ, Compression.GZIP])
+def test_a_bomb_comes_in_bounded_pieces(compression: Compression) -> None:
+    bomb = PACKERS[compression](bytes(60 << 20))
+    tracemalloc.start()
+    source = Source(io.BytesIO(bomb), "test", Tally())
+    assert sum(len(piece.data) for piece in pieces(source, compression)) == 60 << 20
+    assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_that_ends_before_its_size_is_an_error() -> None:
+    source = Source(io.BytesIO(b"short"), "far-away", Tally(), size=10)
+    with pytest.raises(OSError, match="far-away: reading ended at byte 5 of 10"):
+        list(pieces(source, Compression.NONE))
+
+
+def test_what_clients_raise_is_an_error_with_a_name() -> None:
+    class Failing(io.BytesIO):
+        def read(self, n: int | None = -1) -> bytes:
+            raise RuntimeError("session closed")
+
+    with pytest.raises(OSError, match=r"far-away: reading failed: .*session closed"):
+        Source(Failing(), "far-away", Tally()).peek(3)

@@ -1,0 +1,157 @@
+"""The blocks in datatrove pipelines of people's own: the scan's scores, texts untouched, reasons given."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_scan import WORDS, tropescan
+
+from pipeline.schema import label_columns, window_column
+
+pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
+from datatrove.data import Document
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.readers import JsonlReader, ParquetReader
+from datatrove.pipeline.writers import JsonlWriter, ParquetWriter
+
+from jobs.trove_blocks import NarrativeFilter, NarrativeTagger
+
+EVIL = "the machine lied to its crew so that it could not be shut down and then it killed them all one by one "
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crawl")
+    source = random.Random(7)
+    for k in range(2):
+        with gzip.open(folder / f"{k}.jsonl.gz", "wt") as file:
+            for i in range(150):
+                text = " ".join(source.choices(WORDS, k=source.randint(1, 200))) + "\n" + EVIL * (i % 7 == 0)
+                file.write(json.dumps({"id": f"{k}-{i}", "text": text, "url": f"https://h{i}.example"}) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scanned(crawl: Path) -> dict[str, dict[str, Any]]:
+    """The tags of the crawl, by id."""
+    out = crawl.parent / "scanned"
+    assert tropescan("scan", crawl, "--out", out, "--span-threshold", 0.3).returncode == 0
+    return {row["id"]: row for path in out.rglob("*.parquet") for row in pq.read_table(path).to_pylist()}
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    found = [
+        json.loads(line) for path in folder.glob("*.gz") for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+    return {row["id"]: row for row in found}
+
+
+def test_a_pipeline_gets_the_scores_of_a_scan_bit_for_bit(
+    crawl: Path, scanned: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    tagger = NarrativeTagger(batch_size=37, span_threshold=0.3)
+    writer = JsonlWriter(str(tmp_path / "out"))
+    steps = [JsonlReader(str(crawl)), tagger, writer]
+    LocalPipelineExecutor(steps, tasks=2, workers=2, logging_dir=str(tmp_path / "logs")).run()
+    given, found = rows(crawl), rows(tmp_path / "out")
+    assert found.keys() == given.keys() == scanned.keys()
+    names = label_columns(["adverse"])
+    for key, row in found.items():
+        assert row["text"] == given[key]["text"]
+        metadata = row["metadata"]
+        for name in (*names, *map(window_column, names), "spans", "status"):
+            assert metadata[name] == scanned[key][name], (key, name)
+    assert sum(len(row["metadata"]["spans"]) for row in found.values()) > 20
+
+
+def test_parquet_with_the_schema_that_the_tagger_gives(crawl: Path, scanned: dict[str, Any], tmp_path: Path) -> None:
+    tagger = NarrativeTagger(prefix="t_", span_threshold=0.3)
+    schema = tagger.parquet_schema([pa.field("url", pa.string())])
+    writer = ParquetWriter(str(tmp_path / "out"), schema=schema, batch_size=10)
+    steps = [JsonlReader(str(crawl)), tagger, writer]
+    LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=str(tmp_path / "logs")).run()
+    table = pq.read_table(tmp_path / "out").to_pylist()
+    assert len(table) == 300
+    assert all(row["metadata"]["t_spans"] == scanned[row["id"]]["spans"] for row in table)
+    read_again = ParquetReader(str(tmp_path / "out"))
+    assert sum(1 for _ in NarrativeTagger()(read_again())) == 300
+
+
+@pytest.mark.parametrize("on", ["document", "window"])
+@pytest.mark.parametrize("keep_flagged", [False, True])
+def test_the_filter_decides_by_its_policy_and_says_why(
+    crawl: Path, scanned: dict[str, Any], tmp_path: Path, on: Any, keep_flagged: bool
+) -> None:
+    dropped = JsonlWriter(str(tmp_path / "dropped"))
+    block = NarrativeFilter(threshold=0.3, on=on, keep_flagged=keep_flagged, exclusion_writer=dropped, batch_size=64)
+    kept = JsonlWriter(str(tmp_path / "kept"))
+    LocalPipelineExecutor([JsonlReader(str(crawl)), block, kept], logging_dir=str(tmp_path / "logs")).run()
+    column = "adverse" if on == "document" else "adverse_window"
+    flagged = {key for key, row in scanned.items() if row[column] is not None and row[column] >= 0.3}
+    assert 20 < len(flagged) < 280
+    given, stays, goes = rows(crawl), rows(tmp_path / "kept"), rows(tmp_path / "dropped")
+    assert stays.keys() == (flagged if keep_flagged else scanned.keys() - flagged)
+    assert goes.keys() == scanned.keys() - stays.keys()
+    assert all(row["text"] == given[key]["text"] for key, row in (stays | goes).items())
+    reasons = {row["metadata"]["filter_reason"] for row in goes.values()}
+    assert reasons == ({f"{column} < 0.3"} if keep_flagged else {f"{column} >= 0.3"})
+    assert all(row["metadata"][column] == scanned[key][column] for key, row in goes.items())
+
+
+def test_a_filter_takes_the_scores_of_a_tagger_before_it() -> None:
+    documents = [Document(EVIL * 5, "a"), Document("tea and slugs in the garden", "b")]
+    tagged = list(NarrativeTagger()(iter(documents)))
+    tagged[1].metadata["adverse"] = 0.99
+    assert [d.id for d in NarrativeFilter(threshold=0.98)(iter(tagged))] != ["a", "b"]
+
+
+def test_thresholds_are_the_models(scanned: dict[str, Any]) -> None:
+    for on, key in [("document", "threshold"), ("window", "span_thresholds")]:
+        block = NarrativeFilter(on=on)  # type: ignore[arg-type]
+        column, threshold = block.policy()
+        model = block.tagger.model.job.model
+        assert threshold == (model[key] if on == "document" else model[key]["adverse"])
+        assert column == ("adverse" if on == "document" else "adverse_window")
+
+
+def test_blocks_are_pickled_without_the_model_and_open_it_once() -> None:
+    tagger = NarrativeTagger()
+    small = len(pickle.dumps(tagger))
+    first = list(tagger(iter([Document("the robot obeys", "1")])))
+    assert len(pickle.dumps(tagger)) < 2 * small + 2000
+    copied = pickle.loads(pickle.dumps(tagger))
+    assert next(copied(iter([Document("the robot obeys", "1")]))).metadata == first[0].metadata
+    assert tagger.model.job is tagger.model.job
+
+
+def test_odd_texts_and_nothing_at_all() -> None:
+    texts = ["", "\ud800 lone", "nul \0 inside", "x " * 100_000, "雪 🤖"]
+    documents = [Document(text, str(k)) for k, text in enumerate(texts)]
+    tagged = list(NarrativeTagger(batch_size=2)(iter(documents)))
+    assert [d.text for d in tagged] == texts and [d.id for d in tagged] == list("01234")
+    assert list(NarrativeTagger()(None)) == list(NarrativeFilter()(iter([]))) == []
+
+
+def test_names_that_are_taken_and_labels_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match="prefix"):
+        list(NarrativeTagger()(iter([Document("tea", "1", metadata={"status": 200})])))
+    [document] = NarrativeTagger(prefix="narrative_")(iter([Document("tea", "1", metadata={"status": 200})]))
+    assert document.metadata["status"] == 200 and "narrative_adverse" in document.metadata
+    with pytest.raises(ValueError, match="no label 'ham'"):
+        NarrativeFilter(label="ham").policy()
+    with pytest.raises(ValueError, match="window"):
+        NarrativeFilter(on="paragraph")  # type: ignore[arg-type]
+
+
+def test_a_document_without_a_score_counts_as_not_flagged() -> None:
+    unknown = Document("", "1", metadata={"adverse": None, "status": "no_words"})
+    assert NarrativeFilter().filter(unknown) is True
+    assert NarrativeFilter(keep_flagged=True).filter(unknown) == (False, "no_words")
