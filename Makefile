@@ -40,12 +40,12 @@ bench: $(VENV)/.installed-bench
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev
-	$(BIN)/tropescan eval labels/seed labels/real.jsonl --floors classifiers/models/floors.json \
+	$(BIN)/tropescan eval labels/seed labels/real --floors classifiers/models/floors.json \
 	  $(if $(wildcard $(SHARED)/corpus),--texts $(SHARED)/corpus --background $(SHARED)/corpus)
 
 # The shipped model, from the labels in the project and the texts that they point to.
 train: $(VENV)/.installed-dev
-	$(BIN)/tropescan train labels/seed labels/real.jsonl --texts $(SHARED)/corpus --background $(SHARED)/corpus \
+	$(BIN)/tropescan train labels/seed labels/real --texts $(SHARED)/corpus --background $(SHARED)/corpus \
 	  --out classifiers/models/tropescan-v0.bin
 
 clean:

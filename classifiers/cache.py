@@ -20,6 +20,8 @@ from typing import Any
 import numba
 from llvmlite import binding
 
+from classifiers.kernel.stage import OPTIONS
+
 
 @cache
 def cache_folder() -> Path:
@@ -56,12 +58,15 @@ def kernel_folder() -> Path:
     return cache_folder() / f"kernel-{name}"
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first call, release the interpreter lock, and keep the machine code in `kernel_folder`."""
+def compiled(function: Callable[..., Any], *, allocates: bool = False) -> Callable[..., Any]:
+    """Compile on first call, as `classifiers.kernel.stage` does, and keep the machine code in `kernel_folder`.
+
+    ``allocates`` says that the function makes arrays.
+    """
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(kernel_folder())
     try:
-        return numba.njit(nogil=True, boundscheck=False, cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(**{**OPTIONS, "_nrt": allocates}, cache=True)(function)  # type: ignore[no-any-return]
     finally:
         numba.config.CACHE_DIR = before
 

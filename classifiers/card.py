@@ -5,8 +5,12 @@ Stands beside the model as JSON (``model.json`` for ``model.bin``) and, for peop
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import uuid
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +57,25 @@ class ModelCard:
 
 
 def default_model() -> Path:
-    """The model that ships with tropescan."""
-    return Path(__file__).parent / "models" / "tropescan-v0.bin"
+    """The model that ships with tropescan; where our code is a zip, a copy with its card in the cache folder."""
+    found = resources.files("classifiers.models") / "tropescan-v0.bin"
+    return found if isinstance(found, Path) else _unpacked(found.name)
+
+
+def _unpacked(name: str) -> Path:
+    from classifiers.cache import cache_folder  # here: it loads Numba
+
+    parts = {suffix: resources.files("classifiers.models") / f"{name[:-4]}{suffix}" for suffix in (".json", ".bin")}
+    contents = {suffix: part.read_bytes() for suffix, part in parts.items()}
+    folder = cache_folder() / "shipped" / hashlib.sha256(b"".join(contents.values())).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, content in contents.items():
+        target = folder / f"{name[:-4]}{suffix}"
+        if not target.exists():
+            unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
+            unfinished.write_bytes(content)
+            os.replace(unfinished, target)
+    return folder / name
 
 
 def card_path(model: str | Path) -> Path:

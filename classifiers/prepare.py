@@ -22,7 +22,6 @@ from classifiers.cache import cache_folder, compiled, kernel_folder, locked
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
 from classifiers.kernel.hashing import word_keys
 from classifiers.kernel.lookup import find_pilots
-from classifiers.kernel.stage import stage
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
@@ -190,22 +189,16 @@ def _bucket_rows(model: FastTextModel) -> NDArray[np.int32]:
     return rows
 
 
-@stage
-def _sum_subwords(tables: Tables, data: Any, edges: Any, word: Any, sums: Any) -> Any:
-    slots = np.full(edges.size // 2, tables.n_slots, np.uint64)
-    rows = np.full((max(1, tables.orders), edges.size // 2), tables.none, np.uint64)
-    prefix = np.zeros(edges.size // 2, np.uint64)
-    return add_with_subwords(tables, data, edges, prefix, slots, rows, word, word + 1, sums)
-
-
 @compiled
-def _sum_all_subwords(tables: Tables, data: Any, edges: Any, sums: Any, counts: Any) -> None:
+def _sum_all_subwords(
+    tables: Tables, data: Any, edges: Any, prefix: Any, slots: Any, rows: Any, sums: Any, counts: Any
+) -> None:
     for word in range(counts.size):
-        counts[word] = _sum_subwords(tables, data, edges[2 * word : 2 * word + 2], 0, sums[word])
+        counts[word] = add_with_subwords(tables, data, edges, prefix, slots, rows, word, word + 1, sums[word])
 
 
-_word_keys = compiled(word_keys)
-_find_pilots = compiled(find_pilots)
+_word_keys = compiled(word_keys, allocates=True)
+_find_pilots = compiled(find_pilots, allocates=True)
 
 
 def _add_subwords_of_words(
@@ -214,7 +207,9 @@ def _add_subwords_of_words(
     """A known word's row takes in its subwords, and its feature count with them (`</s>` has none)."""
     n, width = len(model.words), int(tables.width)
     sums, counts = np.zeros((n, width)), np.zeros(n, np.int64)
-    _sum_all_subwords(tables, pool, edges, sums, counts)
+    unknown = np.full(n, tables.n_slots, np.uint64)  # so that only the subwords are added
+    no_ngrams = np.full((max(1, tables.orders), n), tables.none, np.uint64)
+    _sum_all_subwords(tables, pool, edges, np.zeros(n, np.uint64), unknown, no_ngrams, sums, counts)
     if EOS in model.words:
         sums[model.words.index(EOS)], counts[model.words.index(EOS)] = 0, 0
     rows = records.view(np.float32).reshape(-1, 2 * int(tables.stride))

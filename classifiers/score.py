@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from classifiers.cache import compile_once, compiled
 from classifiers.kernel.batch import Sums, new_block, sum_batch
-from classifiers.kernel.windows import score_batch
+from classifiers.kernel.windows import new_room, score_batch
 from classifiers.prepare import PreparedModel, model_digest, prepare
 from pipeline.schema import NO_WORDS, OK, SPAN, label_columns, scores_schema, window_column
 
@@ -85,7 +85,7 @@ def sum_texts(model: PreparedModel, texts: TextBuffer, stride: int) -> Sums:
         chunk_bytes=np.zeros((room, 2), np.int64),
         first_chunk=np.zeros(n + 1, np.int64),
     )
-    block = new_block(model.tables.orders)
+    block = new_block(model.tables.orders, width)
     _sum_batch(model.tables, texts.data, len(texts.data), texts.offsets, n, stride, block, out)
     return out
 
@@ -102,14 +102,13 @@ def score_sums(
     scores = np.empty((texts.n, len(model.labels)), np.float32)
     windows = np.empty_like(scores)
     wanted = np.asarray(span_labels, np.int64)
-    room = _SPAN_ROOM
+    room, found = new_room(len(model.labels), int(model.tables.width), sums.first_chunk), _SPAN_ROOM
     while True:
-        spans = np.empty((room, 5))
-        arguments = (texts.data, texts.offsets, per_window, thresholds, wanted, scores, windows, spans)
-        found = _score_batch(model.head, sums, texts.n, *arguments)
-        if found <= room:
+        spans = np.empty((found, 5))
+        arguments = (texts.data, texts.offsets, per_window, thresholds, wanted, room, scores, windows, spans)
+        found = _score_batch(model.head, sums, *arguments)
+        if found <= len(spans):
             return scores, windows, spans[:found]
-        room = found
 
 
 @dataclass(frozen=True)

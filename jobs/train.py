@@ -119,7 +119,7 @@ def command(
     Same records, texts and options give the same model, byte for byte.
 
     \b
-    tropescan train labels/seed real.jsonl --texts corpus --background corpus --out model.bin
+    tropescan train labels/seed labels/real --texts corpus --background corpus --out model.bin
     """
     data = load_training_data(labels, texts, background)
     if data.missing:

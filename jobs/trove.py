@@ -109,7 +109,7 @@ def _slurm(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
         _submit(executor, step.folder)
         click.echo(f"submitted {ranks} tasks as Slurm jobs {', '.join(executor.job_ids)}; logs in {step.folder.url}")
         if not options.wait:
-            click.echo("when they have ended, run the same command with --collect in place of --wait or of nothing")
+            click.echo("when they have ended, the same command with --collect adds up")
             raise click.exceptions.Exit(0)
         wait_for_jobs(set(executor.job_ids))
 

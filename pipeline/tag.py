@@ -22,6 +22,9 @@ from pipeline.schema import OK, Scorer, label_columns, tags_schema
 from pipeline.tasks import ReadOptions, ShardTask, digest
 
 ROWS_PER_GROUP = 65_536
+REPETITIVE = ["host", "date", "lang", "source", "status", "spans.list.element.label"]
+"""Columns stored with a dictionary. For ids, URLs and scores it would be given up after a megabyte: that costs half as
+much again in time, and a fifth in size."""
 _HOST = r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]*)"
 
 
@@ -100,7 +103,7 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     tally, counter = Tally(), _Counter(job)
     with storage.whole_file(job.tags_url(task)) as file:
         schema = tags_schema(job.labels, _metadata(job, task))
-        with pq.ParquetWriter(file, schema, compression="zstd", store_schema=True) as writer:
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=REPETITIVE, store_schema=True) as writer:
             for table in _grouped(_tagged(job, task, tally, counter, progress), schema):
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
         if job.strict and tally.rejected:

@@ -68,7 +68,9 @@ MODELS = {
     "quantized, pruned, subwords, norms": Recipe(
         "hs", 4, {"wordNgrams": 3, **SUBWORDS}, {"cutoff": 900, "qnorm": True, "dsub": 3}
     ),
-    "quantized with its output": Recipe("softmax", 300, {"wordNgrams": 2, "dim": 8, "lr": 0.6, "bucket": 2003}, {"qout": True, "qnorm": True}),
+    "quantized with its output": Recipe(
+        "softmax", 300, {"wordNgrams": 2, "dim": 8, "lr": 0.6, "bucket": 2003}, {"qout": True, "qnorm": True}
+    ),
 }
 
 

@@ -57,7 +57,9 @@ def test_batches_of_any_size_give_the_same_bytes(name: str, size: int) -> None:
 def test_batches_cut_anywhere_give_the_same_bytes(data: Any) -> None:
     scorer = scorer_of(data.draw(st.sampled_from(MODELS)))
     words = st.sampled_from([*vocabulary()[:60], "</s>", "__label__0", "\n", "", "zz\0z"])
-    texts = data.draw(st.lists(st.lists(words, max_size=90).map(lambda w: " ".join(w).encode()), min_size=1, max_size=9))
+    texts = data.draw(
+        st.lists(st.lists(words, max_size=90).map(lambda w: " ".join(w).encode()), min_size=1, max_size=9)
+    )
     batch = as_batch(texts, data.draw(st.sampled_from([pa.string(), pa.large_string()])))
     cuts = sorted({0, len(texts), *data.draw(st.lists(st.integers(0, len(texts)), max_size=4))})
     parts = [scorer(batch.slice(a, b - a)) for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -182,7 +184,9 @@ def window_texts() -> list[bytes]:
         words = [str(word) for word in chosen.choice(vocabulary(), size)]
         gaps = chosen.choice([" ", "\n", "  ", "\t\t ", "\0"], size)
         lead = "\n \0" if size % 2 else ""
-        texts.append((lead + "".join(w + g for w, g in zip(words, gaps, strict=True))[: -1 if size % 3 else None]).encode())
+        texts.append(
+            (lead + "".join(w + g for w, g in zip(words, gaps, strict=True))[: -1 if size % 3 else None]).encode()
+        )
     return texts
 
 

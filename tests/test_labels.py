@@ -112,6 +112,6 @@ def test_famous_names_decide_nothing_alone() -> None:
 
 
 def test_the_shared_labels_are_pointers_without_text() -> None:
-    records = read_records(ROOT / "labels" / "real.jsonl")
+    records = read_records(ROOT / "labels" / "real")
     assert len(records) >= 2851
     assert all(r.text is None and not r.synthetic for r in records)

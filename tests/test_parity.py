@@ -42,7 +42,11 @@ def scored(path: Path, texts: list[bytes]) -> tuple[NDArray[np.float64], list[st
     scorer = FastTextScorer.open(path)
     got = scorer(as_batch(texts))
     columns = [got.column(name).to_numpy(zero_copy_only=False) for name in label_columns(scorer.labels)]
-    return np.stack(columns, axis=1).astype(np.float64), got.column("status").to_pylist(), got.column("words").to_pylist()
+    return (
+        np.stack(columns, axis=1).astype(np.float64),
+        got.column("status").to_pylist(),
+        got.column("words").to_pylist(),
+    )
 
 
 def assert_parity(path: Path, texts: list[bytes], loss: str) -> None:

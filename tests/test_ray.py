@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_datatrove import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
@@ -27,17 +29,20 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster with two CPUs, which ends with its driver."""
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    process = subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, env=environment)  # fmt: skip
-    assert process.stdout and process.stdin
-    address = next((line.split()[1] for line in process.stdout if line.startswith("address")), None)
-    assert address, "Ray did not start"
-    yield address
-    process.stdin.close()
-    process.wait(60)
+def cluster() -> Iterator[str]:
+    """The address of a cluster with two CPUs, which ends with its driver; its token is made here, for the tests."""
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        process = subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+        assert process.stdout and process.stdin
+        address = next((line.split()[1] for line in process.stdout if line.startswith("address")), None)
+        assert address, "Ray did not start"
+        yield address
+        process.stdin.close()
+        process.wait(60)
 
 
 def on_ray(cluster: str) -> list[str]:
@@ -56,6 +61,14 @@ def test_ray_gives_the_bytes_of_the_local_engine(cluster: str, tmp_path: Path) -
     [folder] = Path(f"{tmp_path}/ray-logs").glob("scan-*")
     assert len(list((folder / "completions").iterdir())) == len(list((folder / "logs").iterdir())) == 3
     assert json.loads((folder / "executor.json").read_text())["world_size"] == 3
+
+
+def test_the_recipe_for_ray(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shard(tmp_path / "crawl" / "a.jsonl.gz", 20, 1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    [recipe] = recipes("ray")
+    done = follow(recipe, tmp_path)
+    assert done.returncode == 0 and "20 tagged" in done.stdout, done.stderr
 
 
 def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(cluster: str, tmp_path: Path) -> None:

@@ -60,4 +60,4 @@ def test_the_file_tree_is_true() -> None:
 
 def test_counts_in_the_readme() -> None:
     assert f"on {len(read_records(ROOT / 'labels' / 'seed'))} passages" in README
-    assert f"{len(read_records(ROOT / 'labels' / 'real.jsonl')):,} labels of real documents" in README
+    assert f"{len(read_records(ROOT / 'labels' / 'real')):,} labels of real documents" in README

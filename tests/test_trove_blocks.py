@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pickle
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_scan import WORDS, tropescan
+from test_scan import ROOT, WORDS, tropescan
 
 from pipeline.schema import label_columns, window_column
 
@@ -155,3 +159,14 @@ def test_a_document_without_a_score_counts_as_not_flagged() -> None:
     unknown = Document("", "1", metadata={"adverse": None, "status": "no_words"})
     assert NarrativeFilter().filter(unknown) is True
     assert NarrativeFilter(keep_flagged=True).filter(unknown) == (False, "no_words")
+
+
+def test_the_pipeline_of_the_page(crawl: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "engines-datatrove.md").read_text("utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "crawl").symlink_to(crawl)
+    (tmp_path / "program.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (rows(tmp_path / "kept") | rows(tmp_path / "dropped")).keys() == rows(crawl).keys()

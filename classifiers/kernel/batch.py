@@ -53,10 +53,13 @@ class Block(NamedTuple):
     rows: NDArray[np.uint64]
     tail: NDArray[np.uint64]
     scratch: NDArray[np.uint8]
+    state: NDArray[np.int64]
+    at: NDArray[np.int64]
+    total: NDArray[np.float64]
 
 
-def new_block(orders: int) -> Block:
-    """Work space for a model with ``orders`` n-gram lengths beyond single words."""
+def new_block(orders: int, width: int) -> Block:
+    """Work space for one batch of a model with ``orders`` n-gram lengths beyond single words."""
     return Block(
         edges=np.zeros(2 * CAPACITY, np.int64),
         ends=np.zeros(CAPACITY, np.int64),
@@ -70,6 +73,9 @@ def new_block(orders: int) -> Block:
         rows=np.zeros((max(orders, 1), CAPACITY), np.uint64),
         tail=np.zeros(max(orders, 1), np.uint64),
         scratch=np.zeros(128, np.uint8),
+        state=np.zeros(STATE_SIZE, np.int64),
+        at=np.zeros(5, np.int64),
+        total=np.zeros(width),
     )
 
 
@@ -78,7 +84,8 @@ def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_end
     """Stages two and three, and the rare words that are left out; returns (tokens, stopped)."""
     n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
     hash_prefixes(n, block.prefix, block.length, block.hashes)
-    block.keys[:n] = block.prefix[:n]
+    for t in range(uint64(n)):
+        block.keys[t] = block.prefix[t]
     hash_rest(data, block.edges, n_long, block.long_words, block.hashes, block.keys)
     look_up(
         n, block.keys, tables.pilots, tables.shift, tables.n_slots, tables.records, tables.stride, block.slots
@@ -156,19 +163,22 @@ def _close_chunk(total: Any, at: Any, out: Any) -> None:
 def _close_document(doc: Any, total: Any, at: Any, out: Any) -> None:
     if at[IN_CHUNK] > 0:
         _close_chunk(total, at, out)
-    out.totals[doc], out.counts[doc] = total, at[COUNT]
+    for column in range(total.size):
+        out.totals[doc, column] = total[column]
+        total[column] = 0.0
+    out.counts[doc] = at[COUNT]
     out.first_chunk[doc + 1] = at[CHUNK]
-    total[:] = 0.0
     at[COUNT], at[BEFORE] = 0, 0
 
 
-def sum_batch(tables: Tables, data: Any, limit: Any, offsets: Any, n_texts: Any, stride: Any, block: Any, out: Any) -> Any:
+def sum_batch(
+    tables: Tables, data: Any, limit: Any, offsets: Any, n_texts: Any, stride: Any, block: Any, out: Any
+) -> Any:
     """Sum ``n_texts`` documents of an Arrow string buffer into ``out``; returns the number of chunks.
 
-    ``data`` uint8, readable up to ``limit``; ``offsets`` int64 (documents + 1,); ``stride`` in tokens.
+    ``data`` uint8, readable up to ``limit``; ``offsets`` int64 (documents + 1,); ``stride`` in tokens; ``block`` new.
     """
-    state, at = np.zeros(STATE_SIZE, np.int64), np.zeros(5, np.int64)
-    total = np.zeros(tables.width)
+    state, at, total = block.state, block.at, block.total
     state[BYTE] = at[LAST_BYTE] = offsets[0]
     doc, stopped = 0, False
     out.first_chunk[0] = 0

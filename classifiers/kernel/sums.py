@@ -15,7 +15,7 @@ from classifiers.kernel.ngrams import remainder
 from classifiers.kernel.stage import stage
 from classifiers.kernel.tables import Tables
 
-AHEAD = uint64(16)
+AHEAD = uint64(64)
 """Tokens between asking for an n-gram's row and adding it: its table is far larger than the caches. Behind the last
 token of a block stand rows of blocks before, which are asked for in vain."""
 

@@ -36,6 +36,31 @@ class Head(NamedTuple):
     depths: NDArray[np.int32]
 
 
+class Room(NamedTuple):
+    """Work space of `score_batch`: logits, probabilities and best ones of the labels, a sum, and the windows of the
+    longest document, with the merged ones."""
+
+    logits: NDArray[np.float64]
+    now: NDArray[np.float64]
+    best: NDArray[np.float64]
+    total: NDArray[np.float64]
+    marks: NDArray[np.float64]
+    found: NDArray[np.float64]
+
+
+def new_room(n_labels: int, width: int, first_chunk: NDArray[np.int64]) -> Room:
+    """Room for documents whose chunks begin at ``first_chunk``."""
+    longest = max(1, int(np.diff(first_chunk).max(initial=0)))
+    return Room(
+        logits=np.zeros(n_labels),
+        now=np.zeros(n_labels),
+        best=np.zeros(n_labels),
+        total=np.zeros(width),
+        marks=np.zeros((longest, n_labels)),
+        found=np.zeros((longest, 3)),
+    )
+
+
 @stage
 def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> None:
     """fastText's probabilities of all labels for one sum of rows; ``logits`` is work space (labels,)."""
@@ -94,22 +119,20 @@ def _tree(head: Head, logits: Any, out: Any) -> None:
 
 
 @stage
-def strongest_window(
-    head: Head, sums: Any, doc: Any, per_window: Any, total: Any, logits: Any, now: Any, best: Any, marks: Any
-) -> None:
-    """Best probability of each label over the windows of ``doc``; ``marks`` (windows, labels) gets them all.
+def strongest_window(head: Head, sums: Any, doc: Any, per_window: Any, room: Any) -> None:
+    """Best probability of each label over the windows of ``doc``; ``room.marks`` (windows, labels) gets them all.
 
     A window is ``per_window`` chunks and begins at every chunk until one reaches the document's end.
     """
     a, b = sums.first_chunk[doc], sums.first_chunk[doc + 1]
-    best[:] = -1.0
+    room.best[:] = -1.0
     for i in range(max(1, b - a - per_window + 1)):
-        count = window_sum(sums, a + i, min(a + i + per_window, b) - 1, i == 0, total)
+        count = window_sum(sums, a + i, min(a + i + per_window, b) - 1, i == 0, room.total)
         if count > 0:
-            probabilities(head, total, count, logits, now)
+            probabilities(head, room.total, count, room.logits, room.now)
         for k in range(head.n_labels):
-            marks[i, k] = now[k] if count > 0 else -1.0
-            best[k] = max(best[k], marks[i, k])
+            room.marks[i, k] = room.now[k] if count > 0 else -1.0
+            room.best[k] = max(room.best[k], room.marks[i, k])
 
 
 @stage
@@ -122,12 +145,13 @@ def window_sum(sums: Any, first: Any, last: Any, from_start: Any, total: Any) ->
 
 
 @stage
-def merge_windows(sums: Any, doc: Any, per_window: Any, marks: Any, label: Any, threshold: Any, found: Any) -> Any:
+def merge_windows(sums: Any, doc: Any, per_window: Any, label: Any, threshold: Any, room: Any) -> Any:
     """Windows of ``doc`` at or over ``threshold``, merged where they overlap or touch.
 
-    Fills ``found`` (windows, 3) with first byte, last byte and highest probability; returns how many.
+    Fills ``room.found`` (windows, 3) with first byte, last byte and highest probability; returns how many.
     """
     a, b = sums.first_chunk[doc], sums.first_chunk[doc + 1]
+    marks, found = room.marks, room.found
     n, reach = 0, -1
     for i in range(max(1, b - a - per_window + 1)):
         if marks[i, label] < threshold:
@@ -144,36 +168,37 @@ def merge_windows(sums: Any, doc: Any, per_window: Any, marks: Any, label: Any, 
 
 
 def score_batch(
-    head: Head, sums: Any, n: Any, data: Any, offsets: Any, per_window: Any, threshold: Any,
-    span_labels: Any, scores: Any, windows: Any, spans: Any,
+    head: Head, sums: Any, data: Any, offsets: Any, per_window: Any, thresholds: Any, span_labels: Any, room: Any,
+    scores: Any, windows: Any, spans: Any,
 ) -> Any:  # fmt: skip
-    """Scores of ``n`` documents from their sums; returns the number of spans.
+    """Scores of all documents from their sums; returns the number of spans.
 
     ``scores`` and ``windows`` float32 (documents, labels), NaN where the model knows no word of the document;
-    ``spans`` float64 (room, 5): document, label, first and last code point, probability. When there
-    are more spans than room, the returned number is larger than the room: call again with more.
+    ``thresholds`` (labels,); ``spans`` float64 (room, 5): document, label, first and last code point, probability.
+    When there are more spans than fit, the returned number is larger: call again with room for as many.
     """
-    logits, now = np.empty(head.n_labels), np.empty(head.n_labels)
-    best, total = np.empty(head.n_labels), np.empty(sums.totals.shape[1])
-    longest = 1
-    for doc in range(n):
-        longest = max(longest, sums.first_chunk[doc + 1] - sums.first_chunk[doc])
-    marks, found = np.empty((longest, head.n_labels)), np.empty((longest, 3))
     n_spans = 0
-    for doc in range(n):
+    for doc in range(scores.shape[0]):
         if sums.counts[doc] == 0:
-            scores[doc], windows[doc] = np.nan, np.nan
+            scores[doc, :] = np.nan
+            windows[doc, :] = np.nan
             continue
-        probabilities(head, sums.totals[doc], sums.counts[doc], logits, now)
-        scores[doc] = now
-        strongest_window(head, sums, doc, per_window, total, logits, now, best, marks)
-        windows[doc] = best
+        probabilities(head, sums.totals[doc], sums.counts[doc], room.logits, room.now)
+        _write_row(scores, doc, room.now)
+        strongest_window(head, sums, doc, per_window, room)
+        _write_row(windows, doc, room.best)
         for label in span_labels:
-            if best[label] >= threshold[label]:
-                n = merge_windows(sums, doc, per_window, marks, label, threshold[label], found)
-                _write_spans(data, offsets[doc], doc, label, found, n, spans, n_spans)
+            if room.best[label] >= thresholds[label]:
+                n = merge_windows(sums, doc, per_window, label, thresholds[label], room)
+                _write_spans(data, offsets[doc], doc, label, room.found, n, spans, n_spans)
                 n_spans += n
     return n_spans
+
+
+@stage
+def _write_row(table: Any, row: Any, values: Any) -> None:
+    for k in range(values.size):
+        table[row, k] = values[k]
 
 
 @stage

@@ -1,0 +1,66 @@
+"""A scan by Spark whose scorer misbehaves as told: a process that a test may kill, and scorers that executors import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.scan import choose_engine, make_job, run_scan
+from jobs.spark_options import SparkOptions
+from pipeline.scan import plan_scan
+from pipeline.schema import Scorer
+from pipeline.tag import ScanJob
+from pipeline.tasks import ReadOptions
+
+
+@dataclass(frozen=True)
+class OddScorer:
+    """Scores as ``scorer`` does; but a shard whose first document's id starts with ``fails`` always raises, with
+    ``kills`` kills its process, and with ``slow`` waits for a minute the first time. ``marks`` gets a file each time."""
+
+    scorer: Scorer
+    marks: str
+    fails: str | None = None
+    kills: str | None = None
+    slow: str | None = None
+
+    def __call__(self, documents: pa.RecordBatch) -> pa.RecordBatch:
+        first = documents.column("id")[0].as_py().replace("/", "_")
+        before = list(Path(self.marks).glob(f"{first}-*"))
+        Path(self.marks, f"{first}-{os.getpid()}-{uuid.uuid4().hex}").touch()
+        if self.fails is not None and first.startswith(self.fails):
+            raise ArithmeticError("this shard always fails")
+        if self.kills is not None and first.startswith(self.kills):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.slow is not None and first.startswith(self.slow) and not before:
+            time.sleep(60)
+        return self.scorer(documents)
+
+
+def odd_job(out: str, marks: str, **odd: Any) -> ScanJob:
+    """The job of a plain scan with an `OddScorer`; its output counts as that of the plain one."""
+    job = make_job(
+        out, None, window=128, stride=64, label=None, threshold=None, span_threshold=None, strict=False,
+        options=ReadOptions(),
+    )  # fmt: skip
+    os.makedirs(marks, exist_ok=True)
+    return replace(job, scorer=OddScorer(job.scorer, marks, **odd))
+
+
+def run_odd(crawl: str, out: str, marks: str, options: SparkOptions, **odd: Any) -> Any:
+    """The figures of such a scan."""
+    job = odd_job(out, marks, **odd)
+    return run_scan(job, plan_scan([crawl]), choose_engine("spark", out, quiet=True, spark=options), "test", quiet=True)
+
+
+if __name__ == "__main__":
+    given_crawl, given_out, given_marks, master, slow, *conf = sys.argv[1:]
+    run_odd(given_crawl, given_out, given_marks, SparkOptions(master, tuple(conf)), slow=slow)

