@@ -72,7 +72,7 @@ def train_model(
         options = {k: v for k, v in asdict(chosen).items() if k not in ("word_ngrams", "min_count")}
         options |= {"wordNgrams": chosen.word_ngrams, "minCount": chosen.min_count, "thread": 1, "verbose": 0}
         try:
-            with _zeroed_memory():
+            with zeroed_memory():
                 fasttext.train_supervised(str(lines), **options).save_model(str(raw))
         except RuntimeError as error:  # fastText's "Encountered NaN."
             raise ValueError(f"fastText gave up ({error}); use a lower --lr or fewer --epochs") from error
@@ -97,7 +97,7 @@ def fit_scale(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
 
 
 @contextmanager
-def _zeroed_memory() -> Iterator[None]:
+def zeroed_memory() -> Iterator[None]:
     """Have the C library zero every block of memory that it hands out.
 
     With one thread fastText 0.9.2 initialises only the first tenth of the input matrix (`DenseMatrix::uniform`)

@@ -50,7 +50,8 @@ def calibrate(examples: Sequence[Example], chosen: Hyperparameters, background_f
             logits.append(logits_of(path, [e.text for e in part]))
             strongest.append(strongest_logits_of(path, [e.text for e in part], TARGET))
     background = np.array([not e.labels for e in unseen])
-    whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS}
+    known = set.intersection(*(set(one) for one in logits))  # a label may be too rare for every fold
+    whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS if name in known}
     scales = {name: fit_scale(x, np.array([name in e.labels for e in unseen])) for name, x in whole.items()}
     limits = [
         threshold_at_fpr(x[background] * scales[TARGET], background_fpr)

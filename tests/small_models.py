@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from classifiers.training import _zeroed_memory
+from classifiers.training import zeroed_memory
 
 PROSE = """The lighthouse keeper counted the boats twice before she lit the lamp. Seven had gone out and six were home.
 It was the machine in the cellar that told her, in its dry small voice, that the seventh had turned its engine off
@@ -120,7 +120,7 @@ def model_file(name: str) -> Path:
     lines = stem.with_suffix(".txt")
     lines.write_text("".join(line + "\n" for line in _lines(recipe)), "utf-8")
     options = {"dim": 10, "bucket": 5003, "epoch": 50, "lr": 1.5, "minCount": 1, "seed": 3} | recipe.options
-    with _zeroed_memory():
+    with zeroed_memory():
         model = fasttext.train_supervised(
             str(lines), loss=recipe.loss, label=recipe.label_prefix, thread=1, verbose=0, **options
         )

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_models import MODELS, language_model, model_file, trainer
 
@@ -19,7 +20,21 @@ WHOLE = ["softmax bigrams", "hs subwords, more labels than dimensions", "quantiz
          "quantized with its output"]  # fmt: skip
 HEAD = struct.Struct("<ii12id")
 SIZES = struct.Struct("<iiiqq")
-NUMBERS = "magic version dim ws epoch min_count neg word_ngrams loss model bucket minn maxn lr_update_rate".split()
+NUMBERS = [
+    "magic",
+    "version",
+    "dim",
+    "ws",
+    "epoch",
+    "min_count",
+    "neg",
+    "word_ngrams",
+    "loss",
+    "model",
+    "bucket",
+    "minn",
+    "maxn",
+]
 
 
 @cache
@@ -94,8 +109,6 @@ def test_flipped_bits_are_refused_or_read_but_never_crash(name: str, tmp_path: P
 
 
 def test_scoring_with_flipped_bits_never_crashes(tmp_path: Path) -> None:
-    import pyarrow as pa
-
     batch = pa.RecordBatch.from_pydict({"text": ["The lighthouse keeper counted the boats", "zzz", ""]})
     for name in ("softmax bigrams", "ova bigrams", "quantized, pruned, subwords, norms"):
         raw, chosen = whole(name), random.Random(2)
@@ -112,7 +125,7 @@ def test_scoring_with_flipped_bits_never_crashes(tmp_path: Path) -> None:
 
 
 def with_number(raw: bytes, name: str, value: int) -> bytes:
-    values = list(HEAD.unpack_from(raw))
+    values = list(HEAD.unpack_from(raw))  # and a few more behind those that have names
     values[NUMBERS.index(name)] = value
     return HEAD.pack(*values) + raw[HEAD.size :]
 

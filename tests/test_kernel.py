@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def test_batches_cut_anywhere_give_the_same_bytes(data: Any) -> None:
     )
     batch = as_batch(texts, data.draw(st.sampled_from([pa.string(), pa.large_string()])))
     cuts = sorted({0, len(texts), *data.draw(st.lists(st.integers(0, len(texts)), max_size=4))})
-    parts = [scorer(batch.slice(a, b - a)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [scorer(batch.slice(a, b - a)) for a, b in pairwise(cuts)]
     assert joined(parts).equals(scorer(batch))
 
 
@@ -94,10 +96,10 @@ def _is_utf8(text: bytes) -> bool:
 def test_buffers_that_end_where_memory_ends(kind: pa.DataType) -> None:
     """The text ends at the last byte of a mapped page, with a page behind it that may not be read."""
     scorer = scorer_of("ova bigrams")
-    libc = __import__("ctypes").CDLL(None, use_errno=True)
+    libc = ctypes.CDLL(None, use_errno=True)
     pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
     address = pa.py_buffer(pages).address
-    assert libc.mprotect(__import__("ctypes").c_void_p(address + 2 * mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+    assert libc.mprotect(ctypes.c_void_p(address + 2 * mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
     for size in [*range(1, 140), 700, 4096, 8192]:
         text = ("the lamp lighthouse é was " * 400).encode()[:size]
         pages[2 * mmap.PAGESIZE - size : 2 * mmap.PAGESIZE] = text

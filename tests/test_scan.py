@@ -21,6 +21,7 @@ import pytest
 
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
+from classifiers.training import zeroed_memory
 from jobs.scan import make_job
 from pipeline import storage
 from pipeline.scan import plan_scan, split_done, write_scan_report
@@ -296,7 +297,9 @@ def test_a_model_of_the_users_own(tmp_path: Path) -> None:
     fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
     lines = [f"__label__{'id' if i % 2 else 'spam'} {'alpha' if i % 2 else 'beta'} gamma {i % 7}" for i in range(200)]
     (tmp_path / "t.txt").write_text("\n".join(lines))
-    fasttext.train_supervised(str(tmp_path / "t.txt"), thread=2, dim=64, verbose=0).save_model(str(tmp_path / "m.bin"))
+    with zeroed_memory():
+        trained = fasttext.train_supervised(str(tmp_path / "t.txt"), thread=1, dim=64, verbose=0)
+    trained.save_model(str(tmp_path / "m.bin"))
     (tmp_path / "a.jsonl").write_text('{"id":"1","text":"alpha gamma"}\n{"id":"2","text":"unheard of"}\n')
     done = tropescan("scan", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--model", tmp_path / "m.bin")
     assert done.returncode == 0, done.stderr

@@ -179,7 +179,7 @@ def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
 def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     old = tmp_path / "bin" / "java"
-    old.write_text('#!/bin/sh\necho \'openjdk version "1.7.0_80"\' >&2\n')
+    old.write_text("#!/bin/sh\necho 'openjdk version \"1.7.0_80\"' >&2\n")
     old.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -195,7 +195,10 @@ def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tm
 def pages(spark: Any, crawl: Path) -> Any:
     """A table of documents: texts of every kind beside columns of other types."""
     rows = [{"id": f"{k}", "text": text, "n": {"of": k}} for k, text in enumerate([None, "", "naïve 雪\nrobot", "☃"])]
-    rows += [{"id": row["id"], "text": row["text"], "n": {"of": 1}} for row in pq.read_table(crawl / "rows.parquet").to_pylist()]
+    rows += [
+        {"id": row["id"], "text": row["text"], "n": {"of": 1}}
+        for row in pq.read_table(crawl / "rows.parquet").to_pylist()
+    ]
     return spark.createDataFrame(pa.Table.from_pylist(rows))
 
 
@@ -380,7 +383,11 @@ def test_a_packed_zip_is_all_that_executors_need(
     command += [word for setting in QUIET for word in ("--conf", setting)]
     scan = ["scan", str(crawl), "--out", str(tmp_path / "out"), "--engine", "spark", "--quiet"]
     done = subprocess.run(
-        [*command, str(tmp_path / "spark_submit.py"), *scan], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [*command, str(tmp_path / "spark_submit.py"), *scan],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert contents(tmp_path / "out") == whole

@@ -141,19 +141,3 @@ def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.json").unlink()
     with pytest.raises(ModelCardError, match="no label"):
         card_of(tmp_path / "m.bin", scorer.digest, scorer.labels, "ham")
-
-
-def test_model_info_and_fold(tmp_path: Path) -> None:
-    lines = [f"__label__{'x' if i % 2 else 'y'} {'alpha' if i % 2 else 'beta'} w{i % 9}" for i in range(100)]
-    (tmp_path / "t.txt").write_text("\n".join(lines))
-    trained = fasttext.train_supervised(str(tmp_path / "t.txt"), thread=2, dim=20, bucket=100, wordNgrams=2, verbose=0)
-    trained.save_model(str(tmp_path / "m.bin"))
-    done = CliRunner().invoke(cli, ["model", "fold", str(tmp_path / "m.bin"), str(tmp_path / "f.bin")])
-    assert done.exit_code == 0, done.output
-    facts = json.loads(CliRunner().invoke(cli, ["model", "info", "--json", str(tmp_path / "f.bin")]).output)
-    assert facts["dimension"] == 2 and set(facts["labels"]) == {"x", "y"} and facts["digest"] in str(facts)
-    assert (tmp_path / "f.bin").stat().st_size < (tmp_path / "m.bin").stat().st_size / 4
-    folded = fasttext.load_model(str(tmp_path / "f.bin"))
-    for text in ("alpha w1", "beta", "nothing known"):
-        expected, got = (dict(zip(*m.predict(text, k=2), strict=True)) for m in (trained, folded))
-        assert got == pytest.approx(expected, abs=1e-5)

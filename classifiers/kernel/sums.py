@@ -55,7 +55,7 @@ def _count_rows(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any:
 
 @stage
 def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> Any:
-    """`add_words` for models with bigrams, the usual kind: one loop less, and four columns at a time where there are."""
+    """`add_words` for models with bigrams, the usual kind: a loop less, four columns at a time if there are."""
     column, count = uint64(0), 0
     while column + uint64(4) <= tables.width:
         count = _add_four(tables, slots, rows[0], a, b, column, sums)
