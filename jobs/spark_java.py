@@ -66,13 +66,13 @@ def java_home() -> str:
 
 
 def _accepted() -> tuple[int, ...]:
-    """Long-term versions of Java that the installed Spark runs on: its documentation's, and 25 as tried from 4.1 on."""
+    """Long-term versions of Java that the installed Spark runs on. On 25, Spark 4.1 starts but has no Arrow; 4.3 has."""
     import pyspark
 
     major, minor = map(int, pyspark.__version__.split(".")[:2])
     if major < 4:
         return (8, 11, 17)
-    return (17, 21) if (major, minor) == (4, 0) else (17, 21, 25)
+    return (17, 21) if (major, minor) < (4, 3) else (17, 21, 25)
 
 
 def accepts(version: int | None) -> bool:

@@ -24,13 +24,14 @@ from pipeline.tasks import ReadOptions
 @dataclass(frozen=True)
 class OddScorer:
     """Scores as ``scorer`` does; but a shard whose first document's id starts with ``fails`` always raises, with
-    ``kills`` kills its process, and with ``slow`` waits for a minute the first time. ``marks`` gets a file each time."""
+    ``kills`` kills its process, and with one of ``slow`` waits for a minute the first time. ``marks`` gets a file each
+    time."""
 
     scorer: Scorer
     marks: str
     fails: str | None = None
     kills: str | None = None
-    slow: str | None = None
+    slow: tuple[str, ...] = ()
 
     def __call__(self, documents: pa.RecordBatch) -> pa.RecordBatch:
         first = documents.column("id")[0].as_py().replace("/", "_")
@@ -40,7 +41,7 @@ class OddScorer:
             raise ArithmeticError("this shard always fails")
         if self.kills is not None and first.startswith(self.kills):
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.slow is not None and first.startswith(self.slow) and not before:
+        if first.startswith(self.slow) and not before:
             time.sleep(60)
         return self.scorer(documents)
 
@@ -63,4 +64,4 @@ def run_odd(crawl: str, out: str, marks: str, options: SparkOptions, **odd: Any)
 
 if __name__ == "__main__":
     given_crawl, given_out, given_marks, master, slow, *conf = sys.argv[1:]
-    run_odd(given_crawl, given_out, given_marks, SparkOptions(master, tuple(conf)), slow=slow)
+    run_odd(given_crawl, given_out, given_marks, SparkOptions(master, tuple(conf)), slow=tuple(slow.split(",")))

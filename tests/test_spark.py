@@ -281,7 +281,7 @@ def driver(crawl: Path, folder: Path, master: str, slow: str, *conf: str) -> sub
 
 def test_executors_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """A Python worker of one executor, and the whole other one."""
-    process = driver(crawl, tmp_path, "local-cluster[2,1,2048]", "", "spark.executor.memory=1g")
+    process = driver(crawl, tmp_path, "local-cluster[2,1,2048]", "0.,1.", "spark.executor.memory=1g")
     marks = tmp_path / "marks"
     first, second = scorer_process(marks, "0."), scorer_process(marks, "1.")
     os.kill(first, signal.SIGKILL)
@@ -380,7 +380,8 @@ def test_a_packed_zip_is_all_that_executors_need(
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
     command = [str(Path(spark_home()) / "bin" / "spark-submit"), "--master", cluster, "--py-files", str(packed)]
-    command += [word for setting in QUIET for word in ("--conf", setting)]
+    for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
+        command += ["--conf", setting]
     scan = ["scan", str(crawl), "--out", str(tmp_path / "out"), "--engine", "spark", "--quiet"]
     done = subprocess.run(
         [*command, str(tmp_path / "spark_submit.py"), *scan],
