@@ -6,9 +6,9 @@ Works where the package's own folder is read-only and where there is no home fol
 from __future__ import annotations
 
 import fcntl
-import getpass
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,56 +19,92 @@ from typing import Any
 
 import numba
 from llvmlite import binding
+from numba.core import caching
 
 from classifiers.kernel.stage import OPTIONS
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @cache
 def cache_folder() -> Path:
-    """The first that can be written of: $TROPESCAN_CACHE, the user's cache folder, the temporary folder."""
+    """$TROPESCAN_CACHE; else the first that is ours alone and can be written: user's cache folder, temporary folder.
+
+    Raises `OSError` if there is none.
+    """
     if named := os.environ.get("TROPESCAN_CACHE"):
         Path(named).mkdir(parents=True, exist_ok=True)
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    temporary = Path(tempfile.gettempdir()) / f"tropescan-{_user()}"
-    for folder in (Path(home) / "tropescan", temporary):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
+        return Path(named).absolute()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "tropescan"
+    temporary = Path(tempfile.gettempdir()) / f"tropescan-{os.getuid()}"
+    for folder in (home, temporary):
+        if folder.is_absolute() and _is_ours(folder):  # "~" stays "~" for a user number that has no name
             return folder
-    raise OSError(f"neither {home} nor {temporary} can be written; set TROPESCAN_CACHE to a folder that can")
+    raise OSError(
+        f"neither {home} nor {temporary} is a folder that belongs to this user alone and can be written; "
+        "set TROPESCAN_CACHE to one that can"
+    )
 
 
-def _user() -> str:
+def _is_ours(folder: Path) -> bool:
+    """Make the folder if need be. Compiled code is run as it is found: nobody else may have put it there."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user number without a name, as in containers
-        return str(os.getuid())
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    is_private = found.st_uid == os.geteuid() and not found.st_mode & _WRITABLE_BY_OTHERS
+    return stat.S_ISDIR(found.st_mode) and is_private and os.access(folder, os.W_OK)
 
 
 @cache
 def kernel_folder() -> Path:
-    """Folder for compiled code, named by the digest of the kernel's sources: Numba itself looks only at the
-    file of the outermost function, and would keep stale code when another one changes."""
-    sources = sorted(resources.files("classifiers.kernel").iterdir(), key=lambda f: f.name)
-    text = b"".join(f.read_bytes() for f in sources if f.name.endswith(".py"))
+    """Folder for compiled code, named by the digest of all sources that make it and the model's tables."""
+    package = resources.files("classifiers")
+    kernel = sorted((f for f in package.joinpath("kernel").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
+    sources = [*kernel, *(package.joinpath(name) for name in ("cache.py", "fasttext_file.py", "prepare.py"))]
+    text = b"".join(f.read_bytes() for f in sources)
     name = hashlib.sha256(text + numba.__version__.encode()).hexdigest()[:16]
     return cache_folder() / f"kernel-{name}"
 
 
-def compiled(function: Callable[..., Any], *, allocates: bool = False) -> Callable[..., Any]:
-    """Compile on first call, as `classifiers.kernel.stage` does, and keep the machine code in `kernel_folder`.
+class _KernelLocator:
+    """Keeps machine code in `kernel_folder`, wherever the package is installed or zipped.
 
-    ``allocates`` says that the function makes arrays.
+    Numba's own locators go by the path and the date of the file of the outermost function: they compile anew for
+    each installation, and keep stale code when another file changes.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(kernel_folder())
-    try:
-        return numba.njit(**{**OPTIONS, "_nrt": allocates}, cache=True)(function)  # type: ignore[no-any-return]
-    finally:
-        numba.config.CACHE_DIR = before
+
+    def ensure_cache_path(self) -> None:
+        kernel_folder().mkdir(parents=True, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return str(kernel_folder())
+
+    def get_source_stamp(self) -> str:
+        return kernel_folder().name
+
+    def get_disambiguator(self) -> str:
+        return "kernel"
+
+    @classmethod
+    def from_function(cls, _function: Callable[..., Any], _file: str) -> _KernelLocator:
+        return cls()
+
+
+class _KernelCacheContent(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_KernelLocator,)
+
+
+class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _KernelCacheContent
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first call, as `classifiers.kernel.stage` does, and keep the machine code in `kernel_folder`."""
+    dispatcher = numba.njit(**OPTIONS)(function)
+    dispatcher._cache = _KernelCache(function)
+    return dispatcher  # type: ignore[no-any-return]
 
 
 @contextmanager

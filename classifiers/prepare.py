@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from classifiers.cache import cache_folder, compiled, kernel_folder, locked
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
 from classifiers.kernel.hashing import word_keys
-from classifiers.kernel.lookup import find_pilots
+from classifiers.kernel.lookup import find_pilots, key_groups
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
 
 _ROWS_AT_ONCE = 1 << 16
-_KEYS_PER_BUCKET = 3.5
+_KEYS_PER_GROUP = 3.5
 _LOAD = 0.9
 
 
@@ -56,11 +56,13 @@ def prepare(path: str | Path, digest: str | None = None) -> PreparedModel:
     if not (folder / "head.json").exists():
         with locked(folder.parent, digest[:32]):
             if not (folder / "head.json").exists():
-                _read_and_store(path, folder)
+                _read_and_store(path, digest, folder)
     return _load(folder)
 
 
-def _read_and_store(path: str | Path, folder: Path) -> None:
+def _read_and_store(path: str | Path, digest: str, folder: Path) -> None:
+    if model_digest(path) != digest:
+        raise ModelFileError(f"{path}: the file is another than when the job began; begin it anew")
     model = read_model(path)
     try:
         _store(model, folder)
@@ -69,8 +71,10 @@ def _read_and_store(path: str | Path, folder: Path) -> None:
 
 
 def _store(model: FastTextModel, folder: Path) -> None:
-    """Write the tables into a new folder, which gets its name last."""
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    """Write the tables into a new folder, which gets its name last. The caller holds the model's lock."""
+    for leftover in folder.parent.glob(f".unfinished-{folder.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".unfinished-{folder.name}-", dir=folder.parent))
     try:
         build_tables(model, unfinished)
         shutil.rmtree(folder, ignore_errors=True)
@@ -145,15 +149,17 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
 
 
 def _write_buckets(model: FastTextModel, folder: Path, width: int) -> None:
+    """Rows of the buckets, and one of zeros. Written, not mapped: a full disk is then an error and not a signal."""
     n_words, n_rows = len(model.words), model.embedding.shape[0]
-    out = np.lib.format.open_memmap(
-        folder / "buckets.npy", "w+", np.float32, ((n_rows - n_words + 1) * width,)
-    )  # fmt: skip
-    table = out.reshape(-1, width)
-    for start in range(n_words, n_rows, _ROWS_AT_ONCE):
-        rows = folded_rows(model, slice(start, min(start + _ROWS_AT_ONCE, n_rows)))
-        table[start - n_words : start - n_words + len(rows), : rows.shape[1]] = rows
-    out.flush()
+    shape = ((n_rows - n_words + 1) * width,)
+    with open(folder / "buckets.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for start in range(n_words, n_rows, _ROWS_AT_ONCE):
+            rows = folded_rows(model, slice(start, min(start + _ROWS_AT_ONCE, n_rows)))
+            padded = np.zeros((len(rows), width), np.float32)
+            padded[:, : rows.shape[1]] = rows
+            file.write(padded.data)
+        file.write(bytes(4 * width))
 
 
 def _word_bytes(words: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint8]]:
@@ -162,7 +168,9 @@ def _word_bytes(words: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int6
     stops = np.cumsum([len(word) for word in words], dtype=np.int64)
     edges = np.zeros(2 * len(words), np.int64)
     edges[1::2], edges[2::2] = stops, stops[:-1]
-    keys = _word_keys(pool, len(pool), edges, len(words))
+    n = len(words)
+    keys, lengths, hashes = np.zeros(n, np.uint64), np.zeros(n, np.int32), np.zeros(n, np.uint32)
+    _word_keys(pool, len(pool), edges, keys, lengths, hashes, np.zeros(n + 1, np.int64))
     return keys, edges, pool
 
 
@@ -170,11 +178,17 @@ def _place(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint16], NDArray[np.int
     """Pilots, the slot of each key, and the number of slots; more room is given until all keys fit."""
     if len(np.unique(keys)) != len(keys):
         raise ModelFileError("two words of the model have the same 64-bit key; please report this with the model")
-    bits = max(1, math.ceil(math.log2(max(2.0, len(keys) / _KEYS_PER_BUCKET))))
+    bits = max(1, math.ceil(math.log2(max(2.0, len(keys) / _KEYS_PER_GROUP))))
+    groups = np.zeros(len(keys), np.int64)
+    _key_groups(keys, np.uint64(64 - bits), groups)
+    sizes = np.bincount(groups, minlength=1 << bits)
+    begin = np.concatenate([[0], np.cumsum(sizes)])
+    members, order = np.argsort(groups, kind="stable"), np.argsort(-sizes, kind="stable")
     for load in (_LOAD, 0.7, 0.5, 0.3):
         n_slots = int(len(keys) / load) + 16
-        fits, pilots, slots = _find_pilots(keys, np.uint64(n_slots), bits)
-        if fits:
+        pilots, slots = np.zeros(1 << bits, np.uint16), np.zeros(len(keys), np.int64)
+        used = np.zeros(n_slots, np.bool_)
+        if _find_pilots(keys, members, begin, order, np.uint64(n_slots), used, pilots, slots):
             return pilots, slots, n_slots
     raise ModelFileError("no perfect hash was found for the model's words; please report this with the model")
 
@@ -197,8 +211,9 @@ def _sum_all_subwords(
         counts[word] = add_with_subwords(tables, data, edges, prefix, slots, rows, word, word + 1, sums[word])
 
 
-_word_keys = compiled(word_keys, allocates=True)
-_find_pilots = compiled(find_pilots, allocates=True)
+_word_keys = compiled(word_keys)
+_key_groups = compiled(key_groups)
+_find_pilots = compiled(find_pilots)
 
 
 def _add_subwords_of_words(

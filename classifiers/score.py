@@ -49,7 +49,7 @@ def text_buffer(column: pa.Array) -> TextBuffer:
     offsets = np.zeros(1, np.int64)
     if offsets_buffer is not None and offsets_buffer.size:
         part = np.frombuffer(offsets_buffer, stored)[column.offset : column.offset + len(column) + 1]
-        offsets = part.astype(np.int64, copy=False)
+        offsets = np.require(part, np.int64, "A")
     data = np.zeros(1, np.uint8)
     if data_buffer is not None and data_buffer.size:
         data = np.frombuffer(data_buffer, np.uint8)

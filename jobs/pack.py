@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 import click
 

@@ -66,7 +66,7 @@ def java_home() -> str:
 
 
 def _accepted() -> tuple[int, ...]:
-    """Long-term versions of Java that the installed Spark runs on. On 25, Spark 4.1 starts but has no Arrow; 4.3 has."""
+    """Long-term versions of Java that the installed Spark runs on. On 25, Spark 4.1 starts, but without Arrow."""
     import pyspark
 
     major, minor = map(int, pyspark.__version__.split(".")[:2])

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -33,22 +33,24 @@ def spark_session(
     """
     running = SparkSession.getActiveSession()
     if running is not None:
-        if master and not _same_master(master, running.sparkContext.master):
-            raise ValueError(f"a Spark session on {running.sparkContext.master} runs already; stop it, or take --master away")
+        has = str(running.sparkContext.master)
+        if master and has not in (master, with_attempts(master)):
+            raise ValueError(f"a Spark session on {has} runs already; stop it, or take --master away")
+        _send_code(running, py_files)
         yield running
         return
     session = _start(name, master, dict(settings or {}))
     session.sparkContext.setLogLevel("ERROR")  # each retry of a task is a warning with a stack trace
     try:
-        for file in py_files:
-            session.sparkContext.addPyFile(file)
+        _send_code(session, py_files)
         yield session
     finally:
         session.stop()
 
 
-def _same_master(asked: str, runs: str) -> bool:
-    return runs in (asked, with_attempts(asked))
+def _send_code(session: SparkSession, py_files: Sequence[str]) -> None:
+    for file in py_files:
+        session.sparkContext.addPyFile(file)
 
 
 def _start(name: str, master: str | None, settings: dict[str, str]) -> SparkSession:
@@ -75,7 +77,7 @@ def with_attempts(master: str) -> str:
 
 def attempts_of(context: SparkContext) -> int:
     """Failures of one task after which Spark gives up its job."""
-    if found := re.fullmatch(r"local(?:\[[^,\]]*(?:,\s*(\d+))?\])?", context.master):
+    if found := re.fullmatch(r"local(?:\[[^,\]]*(?:,\s*(\d+))?\])?", str(context.master)):
         return int(found[1] or 1)
     return int(context.getConf().get("spark.task.maxFailures", str(ATTEMPTS)) or ATTEMPTS)
 
@@ -113,6 +115,7 @@ def shipped_file(name: str) -> str:
 def wait_until_idle(context: SparkContext, seconds: float = 30.0) -> None:
     """Wait for the second attempts that speculation started and now kills: they may still write for a moment."""
     end = time.monotonic() + seconds
-    tracker = context._jsc.sc().statusTracker()  # the Python one has no count over executors
-    while time.monotonic() < end and sum(info.numRunningTasks() for info in tracker.getExecutorInfos()):
-        time.sleep(0.1)
+    with suppress(Exception):  # the application has ended, as when the cluster took it away: nothing runs
+        tracker = context._jsc.sc().statusTracker()  # the Python one has no count over executors
+        while time.monotonic() < end and sum(info.numRunningTasks() for info in tracker.getExecutorInfos()):
+            time.sleep(0.1)

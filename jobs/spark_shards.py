@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -54,10 +54,14 @@ def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None,
     def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
         settings = {"spark.ui.showConsoleProgress": str(not quiet).lower(), **_limited(workers), **options.settings}
         master = f"local[{workers}]" if workers and options.master in ("local", "local[*]") else options.master
-        with spark_session("tropescan scan", master=master, settings=settings, py_files=options.py_files) as session:
-            said = _tag_all(session, _absolute(job), tasks, options)
-            wait_until_idle(session.sparkContext)
-        storage.remove_unfinished(out)  # of attempts that were killed
+        try:
+            with spark_session(
+                "tropescan scan", master=master, settings=settings, py_files=options.py_files
+            ) as session:
+                said = _tag_all(session, _absolute(job), tasks, options)
+                wait_until_idle(session.sparkContext)
+        finally:
+            storage.remove_unfinished(out)  # of attempts that were killed
         failures = _failures(job, tasks, said)
         for number, failure in enumerate(failures, 1):
             say_failure(failure.task, failure.error, number)
@@ -143,10 +147,11 @@ def tag_partition(job: ScanJob, model: str | None, attempts: int, parts: Iterato
     job = _with_model(job, model)
     for tasks in parts:
         todo, _ = split_done(job, tasks)
-        failed = [event for event in (_in_child if last else _here)(job, todo) if event.error is not None]
-        if not last and (retried := [event for event in failed if not event.error.startswith(_FINAL)]):
-            raise ShardsFailedError("; ".join(f"{event.task.url}: {event.error}" for event in retried[:3]))
-        yield from ((event.task, event.error) for event in failed)
+        events = (_in_child if last else _here)(job, todo)
+        failed = [(event.task, event.error) for event in events if event.error is not None]
+        if not last and (again := [(task, error) for task, error in failed if not error.startswith(_FINAL)]):
+            raise ShardsFailedError("; ".join(f"{task.url}: {error}" for task, error in again[:3]))
+        yield from failed
 
 
 _FINAL = RejectedRecordError.__name__

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas import functions
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
@@ -131,18 +132,15 @@ class _Renamed:
         return (batch.rename_columns(self.names) for batch in self.tagger.append(batches))
 
 
-def register(
-    spark: SparkSession, name: str = "tropescan", *, model: str | Path | None = None, **options: Any
-) -> None:
+def register(spark: SparkSession, name: str = "tropescan", *, model: str | Path | None = None, **options: Any) -> None:
     """Make the function ``name(text)`` known to Spark SQL:
     ``SELECT id, t.* FROM (SELECT id, name(text) AS t FROM pages)``.
 
     Raises `ValueError` before Spark 4.1, which first had functions on Arrow arrays without pandas.
     """
-    try:
-        from pyspark.sql.functions import arrow_udf
-    except ImportError as error:
-        raise ValueError("Spark SQL functions on Arrow arrays need Spark 4.1; use tag(df) with this one") from error
+    arrow_udf: Any = getattr(functions, "arrow_udf", None)
+    if arrow_udf is None:
+        raise ValueError(f"functions on Arrow arrays need Spark 4.1, and this is {spark.version}; use tag(df) with it")
     tagger = text_tagger(spark, model, **options)
 
     def tags_of(texts: pa.Array) -> pa.Array:

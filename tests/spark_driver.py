@@ -1,4 +1,4 @@
-"""A scan by Spark whose scorer misbehaves as told: a process that a test may kill, and scorers that executors import."""
+"""A scan by Spark whose scorer misbehaves as told: a process for a test to kill, and a scorer that executors import."""
 
 from __future__ import annotations
 

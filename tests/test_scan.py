@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,8 +281,10 @@ def test_an_output_folder_that_cannot_be_made(crawl: Path, tmp_path: Path) -> No
 
 
 def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
-    write_shard(tmp_path / "big.jsonl.gz", 40_000, 5)
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "big.jsonl.gz")]
+    write_shard(tmp_path / "in" / "0.jsonl.gz", 10_000, 5)
+    for k in range(1, 60):  # more than can be done before the signal comes
+        shutil.copy(tmp_path / "in" / "0.jsonl.gz", tmp_path / "in" / f"{k}.jsonl.gz")
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "out"), "--workers", "1"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
     while not list((tmp_path / "out").rglob("*unfinished*")) and process.poll() is None:
@@ -290,7 +293,8 @@ def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "interrupted" in errors and "Traceback" not in errors
-    assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
+    assert not list((tmp_path / "out").rglob("*unfinished*"))
+    assert not (tmp_path / "out" / "scan.json").exists()
 
 
 def test_a_model_of_the_users_own(tmp_path: Path) -> None:

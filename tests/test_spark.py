@@ -22,7 +22,6 @@ from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.main import cli
 from jobs.spark_options import SparkOptions
-from pipeline.scan import plan_scan
 from pipeline.spread import BYTES_A_SHARD
 from pipeline.tasks import ShardTask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes
@@ -16,8 +16,9 @@ from classifiers.kernel.sums import add_with_subwords, add_words, add_words_and_
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.tokenise import BYTE, CAPACITY, STATE_SIZE, keep_cut_word, tokenise
 
-# Where the sums stand: open chunk, tokens in it, rows and tokens of the document so far, end of its last word.
-CHUNK, IN_CHUNK, COUNT, BEFORE, LAST_BYTE = 0, 1, 2, 3, 4
+# Where the sums stand: open chunk, tokens in it; rows, tokens, end of the last word of the document so far, and
+# whether fastText would read no further.
+CHUNK, IN_CHUNK, COUNT, BEFORE, LAST_BYTE, STOPPED = 0, 1, 2, 3, 4, 5
 
 
 class Sums(NamedTuple):
@@ -74,14 +75,14 @@ def new_block(orders: int, width: int) -> Block:
         tail=np.zeros(max(orders, 1), np.uint64),
         scratch=np.zeros(128, np.uint8),
         state=np.zeros(STATE_SIZE, np.int64),
-        at=np.zeros(5, np.int64),
+        at=np.zeros(6, np.int64),
         total=np.zeros(width),
     )
 
 
 @stage
-def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any, stopped: Any) -> Any:
-    """Stages two and three, and the rare words that are left out; returns (tokens, stopped)."""
+def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any) -> Any:
+    """Stages two and three, and the rare words that are left out; returns the tokens that stay."""
     n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
     hash_prefixes(n, block.prefix, block.length, block.hashes)
     for t in range(uint64(n)):
@@ -90,12 +91,12 @@ def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_end
     look_up(
         n, block.keys, tables.pilots, tables.shift, tables.n_slots, tables.records, tables.stride, block.slots
     )  # fmt: skip
-    if special or stopped or tables.odd_labels.size:
+    if special or block.at[STOPPED] or tables.odd_labels.size:
         return drop_special(
             n, block.edges, block.prefix, block.keys, data, block.hashes, block.slots, tables.n_slots,
-            tables.odd_labels, block.ends, n_ends, stopped,
+            tables.odd_labels, block.ends, n_ends, block.at[STOPPED:],
         )  # fmt: skip
-    return n, stopped
+    return n
 
 
 @stage
@@ -180,13 +181,13 @@ def sum_batch(
     """
     state, at, total = block.state, block.at, block.total
     state[BYTE] = at[LAST_BYTE] = offsets[0]
-    doc, stopped = 0, False
+    doc = 0
     out.first_chunk[0] = 0
     while doc < n_texts:
         n, n_ends = tokenise(data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch)
-        n, stopped = _fill_block(tables, data, limit, block, n, n_ends, stopped)
+        n = _fill_block(tables, data, limit, block, n, n_ends)
         _find_ngrams(tables, block, n, n_ends, at[BEFORE])
-        begin = 0
+        begin = int64(0)
         for e in range(n_ends):
             _add_run(tables, data, block, begin, block.ends[e], stride, total, at, out)
             _close_document(doc, total, at, out)

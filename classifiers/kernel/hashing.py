@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import int8, int32, uint32, uint64
 
 from classifiers.kernel.loads import load64
@@ -87,11 +86,8 @@ def hash_bytes(data: Any, start: Any, stop: Any) -> Any:
     return h
 
 
-def word_keys(data: Any, limit: Any, edges: Any, n: Any) -> Any:
-    """Keys of ``n`` words given by their edges, as the kernel computes them; dtype uint64, shape (n,)."""
-    keys, lengths = np.empty(n, np.uint64), np.empty(n, np.int32)
-    long_words, hashes = np.empty(n + 1, np.int64), np.empty(n, np.uint32)
-    n_long, _ = load_prefixes(data, limit, edges, n, keys, lengths, long_words)
-    hash_prefixes(n, keys, lengths, hashes)
+def word_keys(data: Any, limit: Any, edges: Any, keys: Any, lengths: Any, hashes: Any, long_words: Any) -> None:
+    """Fill ``keys`` (uint64) with the keys of words given by their edges; the other arrays are work space."""
+    n_long, _ = load_prefixes(data, limit, edges, keys.size, keys, lengths, long_words)
+    hash_prefixes(keys.size, keys, lengths, hashes)
     hash_rest(data, edges, n_long, long_words, hashes, keys)
-    return keys

@@ -1,6 +1,6 @@
 """Third stage: the row of each word, by a perfect hash without collisions, so that a look-up never branches.
 
-The table is built once for a model: words are spread over small buckets, and for each bucket a "pilot" is
+The table is built once for a model: words are spread over small groups, and for each group a "pilot" is
 sought that sends its words to free slots (Pibiri and Trani, "PTHash", SIGIR 2021, section 3).
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import int64, uint64
 
 from classifiers.kernel.loads import prefetch
@@ -42,33 +41,35 @@ def look_up(n: Any, keys: Any, pilots: Any, shift: Any, n_slots: Any, records: A
         slots[t] = slots[t] if records[slots[t] * stride] == keys[t] else n_slots
 
 
-def find_pilots(keys: Any, n_slots: Any, bits: Any) -> Any:
-    """Pilots (uint16, 2**bits) that give each key its own slot, and the slots; None, slots if one has no pilot."""
-    n_buckets = 1 << bits
-    shift = uint64(64 - bits)
-    bucket = np.empty(keys.size, np.int64)
-    begin = np.zeros(n_buckets + 1, np.int64)
+def key_groups(keys: Any, shift: Any, groups: Any) -> None:
+    """Fill ``groups`` (int64) with each key's group, below ``2 ** (64 - shift)``."""
     for i in range(keys.size):
-        bucket[i] = int64((_spread(keys[i]) * uint64(C2)) >> shift)
-        begin[bucket[i] + 1] += 1
-    sizes = begin[1:].copy()
-    begin = np.cumsum(begin)
-    members = np.argsort(bucket, kind="mergesort")
-    used = np.zeros(int64(n_slots), np.bool_)
-    pilots, slots = np.zeros(n_buckets, np.uint16), np.empty(keys.size, np.int64)
-    for b in np.argsort(-sizes, kind="mergesort"):
-        if sizes[b] == 0:
+        groups[i] = int64((_spread(keys[i]) * uint64(C2)) >> shift)
+
+
+def find_pilots(
+    keys: Any, members: Any, begin: Any, order: Any, n_slots: Any, used: Any, pilots: Any, slots: Any
+) -> Any:
+    """Fill ``pilots`` (a group each) and ``slots`` (a key each) so that no two keys share a slot; False if one group
+    finds no place.
+
+    ``members[begin[g]:begin[g + 1]]`` are the keys of group g, and ``order`` is the groups, largest first;
+    ``used`` (bool, slots) is all False at first.
+    """
+    for g in order:
+        group = members[begin[g] : begin[g + 1]]
+        if group.size == 0:
             break
-        pilot = _pilot_of(keys, members[begin[b] : begin[b + 1]], n_slots, used, slots)
+        pilot = _pilot_of(keys, group, n_slots, used, slots)
         if pilot < 0:
-            return False, pilots, slots
-        pilots[b] = pilot
-    return True, pilots, slots
+            return False
+        pilots[g] = pilot
+    return True
 
 
 @stage
 def _pilot_of(keys: Any, members: Any, n_slots: Any, used: Any, slots: Any) -> Any:
-    """The first pilot under which all members of a bucket fall on free slots, which it takes; -1 for none."""
+    """The first pilot under which all members of a group fall on free slots, which it takes; -1 for none."""
     for pilot in range(MAX_PILOT):
         placed = 0
         for i in members:

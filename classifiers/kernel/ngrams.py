@@ -68,21 +68,23 @@ def drop_special(
 ) -> Any:  # fmt: skip
     """Do what fastText does with labels in the text (skip them) and with a literal `</s>` (read no further).
 
-    Moves what stays to the front; returns (words that stay, whether the document at the end has stopped).
+    Moves what stays to the front; returns how many stay. ``stopped[0]`` says, before and after, whether the document
+    that the block cuts is read no further.
     """
-    kept, e = 0, 0
+    kept, e, stop = 0, 0, stopped[0] != 0
     for t in range(n):
         start, size = edges[2 * t], edges[2 * t + 1] - edges[2 * t]
         label = size > 8 and slots[t] == n_slots and prefix[t] == uint64(LABEL_PREFIX) and data[start + 8] == 95
         for k in range(odd_labels.size):
             label |= keys[t] == odd_labels[k]
-        if not (stopped or label):
+        if not (stop or label):
             edges[2 * kept], edges[2 * kept + 1] = start, edges[2 * t + 1]
             prefix[kept], keys[kept], hashes[kept], slots[kept] = prefix[t], keys[t], hashes[t], slots[t]
             kept += 1
-            stopped = start >= 0 and size == 4 and prefix[t] == uint64(EOS_PREFIX)
+            stop = start >= 0 and size == 4 and prefix[t] == uint64(EOS_PREFIX)
         if e < n_ends and ends[e] == t + 1:
             ends[e] = kept
             e += 1
-            stopped = False
-    return kept, stopped
+            stop = False
+    stopped[0] = stop
+    return kept
