@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -73,6 +75,18 @@ def whole(crawl: Path) -> dict[str, bytes]:
     out = crawl.parent / "whole"
     assert tropescan("scan", crawl, "--out", out).returncode == 0
     return contents(out)
+
+
+def recipe(mark: str) -> list[str]:
+    """The words of the only command with ``mark`` in it among those of the documentation that run anywhere."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "engines-spark.md").read_text("utf-8"), re.DOTALL)
+    [found] = [block for block in blocks if mark in block]
+    return shlex.split(found.replace("\\\n", " "))
+
+
+def places(words: list[str], crawl: Path, folder: Path) -> list[str]:
+    """The words with the crawl and the output of a test."""
+    return [{"crawl/": str(crawl), "scanned": str(folder / "scanned")}.get(word, word) for word in words]
 
 
 # --- plan and retries
@@ -169,10 +183,10 @@ def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
             (tools / name).symlink_to(found)
     environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tools)}
     assert not shutil.which("java", path=str(tools))
-    out = tmp_path / "out"
-    done = tropescan("scan", crawl, "--out", out, *SPARK, "--master", "local[2]", env=environment)
-    assert done.returncode == 0, done.stderr
-    assert contents(out) == whole
+    name, *arguments = recipe("local[2]")
+    done = tropescan(*places(arguments, crawl, tmp_path), *SPARK, env=environment)
+    assert name == "tropescan" and done.returncode == 0, done.stderr
+    assert contents(tmp_path / "scanned") == whole
 
 
 def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -369,8 +383,9 @@ def test_a_packed_zip_is_all_that_executors_need(
     cluster: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     """With a Python that has the dependencies but not tropescan, by spark-submit."""
-    packed = tmp_path / "tropescan-pyfiles.zip"
-    assert tropescan("pack", "--out", packed).returncode == 0
+    (name, *pack), packed = recipe("tropescan pack"), tmp_path / "tropescan-pyfiles.zip"
+    pack = [str(packed) if word == packed.name else word for word in pack]
+    assert name == "tropescan" and tropescan(*pack).returncode == 0
     with zipfile.ZipFile(packed) as file:
         assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
     bare = tmp_path / "python"
@@ -378,19 +393,14 @@ def test_a_packed_zip_is_all_that_executors_need(
     bare.chmod(0o755)
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
-    command = [str(Path(spark_home()) / "bin" / "spark-submit"), "--master", cluster, "--py-files", str(packed)]
+    name, *submit = places(recipe("spark://"), crawl, tmp_path)
+    command = [str(Path(spark_home()) / "bin" / name)]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
-    scan = ["scan", str(crawl), "--out", str(tmp_path / "out"), "--engine", "spark", "--quiet"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "spark_submit.py"), *scan],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    command += [cluster if word.startswith("spark://") else word for word in submit]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert contents(tmp_path / "out") == whole
+    assert contents(tmp_path / "scanned") == whole
 
 
 def test_the_same_code_gives_the_same_zip(tmp_path: Path) -> None:
