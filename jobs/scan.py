@@ -15,6 +15,7 @@ import click
 
 from classifiers.card import ModelCard, card_of, default_model
 from classifiers.score import FastTextScorer
+from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
 from jobs.main import installed_version
 from jobs.progress import ScanProgress
@@ -25,14 +26,6 @@ from pipeline.accounting import ShardReport
 from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
-
-FAILURES_SHOWN = 10
-
-
-Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
-"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags.
-
-Raises `click.exceptions.Exit` if the work goes on elsewhere after the command has ended."""
 
 
 def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
@@ -68,14 +61,6 @@ def local_engine(workers: int, *, quiet: bool = False) -> Engine:
         return failures
 
     return engine
-
-
-def say_failure(task: ShardTask, error: str, number: int) -> None:
-    """Print the ``number``-th failure of a scan; the first few are enough."""
-    if number <= FAILURES_SHOWN:
-        click.echo(f"failed: {task.url}: {error}", err=True)
-    if number == FAILURES_SHOWN:
-        click.echo("further failures are listed in scan.json", err=True)
 
 
 def choose_engine(

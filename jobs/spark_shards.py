@@ -18,8 +18,8 @@ from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
 from classifiers.score import FastTextScorer
+from jobs.engine import Engine, say_failure
 from jobs.local import Event, run_tasks
-from jobs.scan import Engine, say_failure
 from jobs.spark_options import SparkOptions
 from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
 from pipeline import storage

@@ -18,9 +18,9 @@ from pathlib import Path
 import click
 from datatrove.utils.logging import logger
 
+from jobs.engine import Engine, say_failure
 from jobs.local import available_cores
 from jobs.progress import ScanProgress
-from jobs.scan import Engine, say_failure
 from jobs.trove_executors import LocalExecutor, RayExecutor, SlurmExecutor, active_jobs, wait_for_jobs
 from jobs.trove_options import TroveOptions
 from jobs.trove_run import RunFolder, absolute, find_failures, start_run, submitted_jobs

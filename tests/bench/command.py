@@ -45,16 +45,9 @@ def main() -> None:
             with console.status(f"{row.name}: {row.what} against {row.against}"):
                 results.append(_measure(row, setting))
             console.print(_line(results[-1]), highlight=False)
+            content = {"machine": before, "quick": arguments.quick, "versions": versions(), "corpus": asdict(corpus)}
+            (out / "bench.json").write_text(json.dumps(content | {"rows": results}, indent=1), "utf-8")
     shutil.rmtree(folder / "scan", ignore_errors=True)
-    content = {
-        "machine": before,
-        "load_average_after": os.getloadavg(),
-        "versions": versions(),
-        "corpus": {key: value for key, value in asdict(corpus).items() if key != "folder"},
-        "quick": arguments.quick,
-        "rows": results,
-    }
-    (out / "bench.json").write_text(json.dumps(content, indent=1), "utf-8")
     console.print(_table(results))
     console.print(f"figures in {out / 'bench.json'}")
 
@@ -88,7 +81,7 @@ def _measure(row: Row, setting: Setting) -> dict[str, Any]:
     finally:
         os.sched_setaffinity(0, all_cores)
     about = {"name": row.name, "what": row.what, "against": row.against, "at_least": row.bar, "clock": row.clock}
-    return about | outcome | {"seconds": round(time.monotonic() - begin, 1)}
+    return about | outcome | {"seconds": round(time.monotonic() - begin, 1), "load_average": os.getloadavg()}
 
 
 def _outcome(row: Row, measured: Measured) -> dict[str, Any]:

@@ -29,7 +29,8 @@ NO_WINDOWS = 1 << 40
 """Words in a window so long that every text is one."""
 BATCH_BYTES = 8 << 20
 WORKERS_BYTES = 1_200_000_000
-PAIRS_OF_SCANS = 9
+PAIRS_OF_WORKERS = 6
+"""Each takes many seconds."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def two_workers_and_one(setting: Setting) -> Measured:
     pairs = alternate(
         lambda _: workers.steady_seconds(job, tasks, 2),
         lambda _: workers.steady_seconds(job, tasks, 1),
-        setting.pairs,
+        PAIRS_OF_WORKERS,
         warm_up=False,
     )
     note = f"{len(tasks)} shards, {rounds * corpus.text_bytes / 1e6:,.0f} MB of text each run"

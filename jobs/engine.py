@@ -1,0 +1,26 @@
+"""What every engine is to the commands: a function that gets a job's shard tasks done and says which failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from pipeline.scan import Failure
+from pipeline.tag import ScanJob
+from pipeline.tasks import ShardTask
+
+FAILURES_SHOWN = 10
+
+Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
+"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags.
+
+Raises `click.exceptions.Exit` if the work goes on elsewhere after the command has ended."""
+
+
+def say_failure(task: ShardTask, error: str, number: int) -> None:
+    """Print the ``number``-th failure of a scan; the first few are enough."""
+    if number <= FAILURES_SHOWN:
+        click.echo(f"failed: {task.url}: {error}", err=True)
+    if number == FAILURES_SHOWN:
+        click.echo("further failures are listed in scan.json", err=True)
