@@ -119,7 +119,8 @@ def _serve(work: Work, pipe: Connection) -> None:
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             message = ("error", f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})")
-        pipe.send(message)
+        with suppress(BrokenPipeError):  # the parent is gone; the next `recv` ends this process
+            pipe.send(message)
 
 
 def _leave() -> None:
