@@ -23,7 +23,6 @@ from pipeline.schema import NO_WORDS, OK, SPAN, label_columns, scores_schema, wi
 
 _sum_batch = compiled(sum_batch)
 _score_batch = compiled(score_batch)
-_SPAN_ROOM = 1024
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def score_sums(
     scores = np.empty((texts.n, len(model.labels)), np.float32)
     windows = np.empty_like(scores)
     wanted = np.asarray(span_labels, np.int64)
-    room, found = new_room(len(model.labels), int(model.tables.width), sums.first_chunk), _SPAN_ROOM
+    room, found = new_room(len(model.labels), int(model.tables.width), sums.first_chunk), 1024 + 4 * texts.n
     while True:
         spans = np.empty((found, 5))
         arguments = (texts.data, texts.offsets, per_window, thresholds, wanted, room, scores, windows, spans)

@@ -17,14 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from odd_texts import as_batch, as_column, odd_texts
+from odd_texts import as_batch, as_column, huge_text, odd_texts
 from small_models import model_file, vocabulary
 
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 from pipeline.schema import label_columns, window_column
 
 MODELS = ["softmax trigrams, 6 labels", "hs subwords, more labels than dimensions", "ova bigrams"]
-EVERY_SPAN = 0.0
 
 
 def scorer_of(name: str, window: int = 128, stride: int = 64, threshold: float = 0.4) -> FastTextScorer:
@@ -237,13 +236,20 @@ def test_a_document_of_one_window_scores_as_the_window(name: str) -> None:
 
 
 def test_more_spans_than_there_was_room_for() -> None:
-    scorer = scorer_of("softmax bigrams", 2, 1, EVERY_SPAN)
-    text = " ".join(vocabulary()[:900]).encode()
-    batch = as_batch([text] * 3000)
-    spans = scorer(batch).column("spans")
-    assert len(spans.flatten()) == 3000 * len(scorer.labels)
-    whole = {"start": 0, "end": len(text.decode())}
-    assert all(whole.items() <= span.items() for span in spans[2999].as_py())
+    scorer = scorer_of("softmax trigrams, 6 labels", 1, 1, 0.35)
+    text = " ".join(np.random.default_rng(4).choice(vocabulary(), 4_000).tolist()).encode()
+    spans = scorer(as_batch([b"the", text])).column("spans")[1].as_py()
+    assert len(spans) > 1500
+    plain = Plain(scorer, text)
+    for k, label in enumerate(scorer.labels):
+        ours = [(span["start"], span["end"]) for span in spans if span["label"] == label]
+        assert ours == [span[:2] for span in plain.spans(k, 0.35)]
+
+
+def test_spans_of_a_long_text_take_time_by_its_length() -> None:
+    """A span every other word of ten megabytes; the time of a pass over the text for each would be hours."""
+    scorer = scorer_of("softmax bigrams", 1, 1, 0.5)
+    assert len(scorer(as_batch([huge_text()])).column("spans")[0]) > 100_000
 
 
 def test_span_labels_and_options_that_do_not_fit() -> None:

@@ -10,6 +10,7 @@ from numba import types
 from classifiers.kernel.stage import machine_operation
 
 _BYTES = 64
+_VECTOR = ir.VectorType(ir.IntType(8), _BYTES)
 
 
 @machine_operation
@@ -24,6 +25,17 @@ def load64(_context: Any, data: Any, index: Any) -> Any:
     return types.uint64(data, index), generate
 
 
+def _load_bytes(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """64 bytes as a vector."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    pointer = builder.gep(array.data, [arguments[1]])
+    return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=1)
+
+
+def _splat(value: int) -> Any:
+    return ir.Constant(_VECTOR, [value] * _BYTES)
+
+
 @machine_operation
 def separator_mask(_context: Any, data: Any, index: Any) -> Any:
     """64 bits, one for each of the bytes ``data[index:index + 64]``: set where fastText cuts words.
@@ -32,19 +44,24 @@ def separator_mask(_context: Any, data: Any, index: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), _BYTES)
-
-        def splat(value: int) -> Any:
-            return ir.Constant(vector, [value] * _BYTES)
-
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
-        text = builder.load(pointer, align=1)
-        blank = builder.or_(builder.icmp_unsigned("==", text, splat(32)), builder.icmp_unsigned("==", text, splat(0)))
-        control = builder.icmp_unsigned("<", builder.sub(text, splat(9)), splat(5))
+        text = _load_bytes(context, builder, signature, arguments)
+        blank = builder.or_(builder.icmp_unsigned("==", text, _splat(32)), builder.icmp_unsigned("==", text, _splat(0)))
+        control = builder.icmp_unsigned("<", builder.sub(text, _splat(9)), _splat(5))
         return builder.bitcast(builder.or_(blank, control), ir.IntType(64))
 
     return types.uint64(data, index), generate
+
+
+@machine_operation
+def code_points64(_context: Any, data: Any, index: Any) -> Any:
+    """How many of the bytes ``data[index:index + 64]`` begin a code point of UTF-8."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        text = _load_bytes(context, builder, signature, arguments)
+        begins = builder.icmp_unsigned("!=", builder.and_(text, _splat(0xC0)), _splat(0x80))
+        return builder.ctpop(builder.bitcast(begins, ir.IntType(64)))
+
+    return types.int64(data, index), generate
 
 
 @machine_operation

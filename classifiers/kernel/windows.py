@@ -11,6 +11,7 @@ import numpy as np
 from numba import float32, float64, int64
 from numpy.typing import NDArray
 
+from classifiers.kernel.loads import code_points64
 from classifiers.kernel.stage import stage
 
 SOFTMAX, SIGMOID, TREE = 0, 1, 2
@@ -218,6 +219,9 @@ def _write_spans(data: Any, byte: Any, doc: Any, label: Any, found: Any, n: Any,
 def code_points(data: Any, start: Any, stop: Any) -> Any:
     """Unicode code points that begin in a stretch of UTF-8 bytes."""
     count = 0
+    while start + 64 <= stop:
+        count += code_points64(data, start)
+        start += 64
     for i in range(start, stop):
         count += (data[i] & 0xC0) != 0x80
     return count
