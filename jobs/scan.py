@@ -110,6 +110,14 @@ def make_job(
     return ScanJob(out, scorer, described, installed_version(), card.target, flag, options, strict)
 
 
+def _is_output(url: str, out: str) -> bool:
+    """Whether a file is what a scan into ``out`` leaves there: output inside an input folder is not input."""
+    if not (storage.is_local(url) and storage.is_local(out)):
+        return False
+    file, folder = storage.local_path(url).resolve(), storage.local_path(out).resolve()
+    return file == folder / "scan.json" or any(folder / name in file.parents for name in ("tags", "reports"))
+
+
 def _print_plan(tasks: list[ShardTask]) -> None:
     for task in tasks:
         click.echo(json.dumps(asdict(task)))
@@ -180,7 +188,9 @@ def command(
     Exit status: 0 clean; 1 some records or shards rejected, cut short or failed (all counted); 2 wrong usage
     or nothing could run.
     """
-    tasks = plan_scan(inputs)
+    if not out.strip():
+        raise click.UsageError("--out is empty; name a folder or URL")
+    tasks = [task for task in plan_scan(inputs) if not _is_output(task.url, out)]
     if dry_run:
         return _print_plan(tasks)
     options = ReadOptions(**reading)

@@ -94,6 +94,10 @@ def split_done(job: ScanJob, tasks: Iterable[ShardTask]) -> tuple[list[ShardTask
         report = read_report(job.report_url(task))
         if report is None:
             todo.append(task)
+        elif report.get("shard", {}).get("url") != task.url:
+            raise StaleOutputError(
+                f"{job.report_url(task)}: holds another input of that name; choose another --out, or its tags are lost"
+            )
         elif report["job"] != job.digest:
             raise StaleOutputError(
                 f"{job.report_url(task)}: made with another model, version or options than this scan; "
@@ -122,7 +126,8 @@ def write_scan_report(
     total = ShardReport(failed_shards=len(failures))
     troubled = []
     for task in sorted(tasks, key=lambda task: task.name):
-        if (report := read_report(job.report_url(task))) is None:
+        report = read_report(job.report_url(task))
+        if report is None or report["fingerprint"] != job.fingerprint(task):  # none, or of the shard as it was before
             continue
         figures = ShardReport(**report["figures"])
         total += figures

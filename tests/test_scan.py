@@ -346,3 +346,26 @@ HOSTS = {
 def test_hosts() -> None:
     assert host_of(pa.array(list(HOSTS), pa.string())).to_pylist() == list(HOSTS.values())
     assert host_of(pa.nulls(2, pa.string())).to_pylist() == [None, None]
+
+
+def test_output_below_the_input_is_not_scanned(tmp_path: Path) -> None:
+    write_shard(tmp_path / "in" / "a.jsonl.gz", 5, 1)
+    for out in (tmp_path / "in" / "out", tmp_path / "in"):
+        for _ in range(2):
+            done = tropescan(
+                "scan", tmp_path / "in" / "a.jsonl.gz" if out.name == "in" else tmp_path / "in", "--out", out
+            )
+            assert done.returncode == 0, done.stderr
+        assert json.loads((out / "scan.json").read_text())["figures"]["read"] == 5
+        shutil.rmtree(tmp_path / "in" / "out", ignore_errors=True)
+
+
+def test_an_empty_out_is_wrong_usage_and_another_input_of_the_name_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_shard(tmp_path / name / "x.jsonl.gz", 5, 1)
+    assert tropescan("scan", tmp_path / "a", "--out", "").returncode == 2
+    assert tropescan("scan", tmp_path / "a", "--out", tmp_path / "out").returncode == 0
+    before = contents(tmp_path / "out")
+    done = tropescan("scan", tmp_path / "b", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "another input of that name" in done.stderr
+    assert contents(tmp_path / "out") == before
