@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.held_out import is_held_out
 from classifiers.training import Example
 from labels.background import read_background
 from labels.records import LabelRecord, read_records, texts_by_digest
+from labels.split import is_held_out
 from pipeline.tasks import digest
 
 MOST_ADVERSE_IN_BACKGROUND = 0.25
