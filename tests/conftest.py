@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgresql import cluster, new_database, programs
+from tests.postgresql import cluster, new_schema, programs
 
 
 @pytest.fixture(scope="session")
@@ -25,4 +25,4 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a new label store may be: a path, and then a PostgreSQL URL."""
     if request.param == "sqlite":
         return str(tmp_path / "labels.sqlite")
-    return new_database(request.getfixturevalue("postgresql"), f"store_{uuid.uuid4().hex[:12]}")
+    return new_schema(request.getfixturevalue("postgresql"), f"store_{uuid.uuid4().hex[:12]}")

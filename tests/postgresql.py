@@ -60,8 +60,8 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
 
 
-def new_database(url: str, name: str) -> str:
-    """Make an empty database in a running cluster; gives its URL."""
+def new_schema(url: str, name: str) -> str:
+    """Make an empty schema in a running cluster's database; gives a URL in which it is the only one."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-    return url.replace("/postgres?", f"/{name}?")
+        connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(name)))
+    return f"{url}&options=-csearch_path%3D{name}"

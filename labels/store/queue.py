@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from labels import codebook
+from labels.store.columns import ExactText
 from labels.store.database import Store, StoreError
 from labels.store.lookup import draw_named, in_parts
 from labels.store.tables import REVIEW, Action, Draw, Item, Label, Lease, Selection
@@ -158,7 +159,7 @@ def _turn(store: Store, annotator: str) -> Iterator[Session]:
     """A transaction in which nothing else happens for this annotator: two tabs take turns."""
     with store.writing() as session:
         if session.get_bind().dialect.name == "postgresql":
-            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(annotator, 0))))
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(literal(annotator, ExactText), 0))))
         yield session
 
 
