@@ -26,18 +26,18 @@ _SCHEME = "affine32"
 _WORD = re.compile(r"\w+")
 
 
-def shingles(text: str) -> set[str]:
-    """Runs of five words, in lower case and without punctuation; of a shorter text all its words as one."""
+def shingles(text: str, length: int = SHINGLE_WORDS) -> set[str]:
+    """Runs of so many words, in lower case and without punctuation; of a shorter text all its words as one."""
     words = _WORD.findall(text.casefold())
-    if len(words) <= SHINGLE_WORDS:
+    if len(words) <= length:
         return {" ".join(words)}
-    return {" ".join(words[k : k + SHINGLE_WORDS]) for k in range(len(words) - SHINGLE_WORDS + 1)}
+    return {" ".join(words[k : k + length]) for k in range(len(words) - length + 1)}
 
 
-def signature(text: str) -> Signature:
-    """The MinHash signature of a text."""
+def signature(text: str, length: int = SHINGLE_WORDS) -> Signature:
+    """The MinHash signature of a text's runs of so many words."""
     sketch = _sketch()
-    sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text)])
+    sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text, length)])
     return np.asarray(sketch.hashvalues, np.uint32)
 
 

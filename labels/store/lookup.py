@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labels.near_duplicates import Signature, unpack
 from labels.store.database import StoreError
 from labels.store.tables import Draw, Item
 
@@ -38,3 +39,11 @@ def draw_named(session: Session, name: str) -> Draw:
         names = session.scalars(select(Draw.name).order_by(Draw.id)).all()
         raise StoreError(f"there is no draw {name!r}; there are: {', '.join(names) or 'none yet'}")
     return draw
+
+
+def known_texts(session: Session) -> tuple[frozenset[str], list[Signature], list[str]]:
+    """Digests of all items, signatures of those whose text was ever here, and the texts that still are."""
+    digests = frozenset(session.scalars(select(Item.sha256)))
+    packed = session.scalars(select(Item.minhash).where(Item.minhash.is_not(None)))
+    texts = session.scalars(select(Item.text).where(Item.text.is_not(None)))
+    return digests, [unpack(one) for one in packed if one], [one for one in texts if one is not None]

@@ -95,7 +95,7 @@ class Selection(Base):
     done: Mapped[bool]
 
     __table_args__ = (
-        UniqueConstraint("draw_id", "document", "item_id"),
+        UniqueConstraint("draw_id", "position"),
         CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", "selections_probability"),
         Index("selections_queue", "draw_id", "gold", "done", "position"),
     )

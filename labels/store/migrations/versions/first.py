@@ -76,7 +76,7 @@ def _selections() -> None:
         sa.Column("scores", sa.JSON(), nullable=False),
         sa.Column("gold", sa.Boolean(), nullable=False),
         sa.Column("done", sa.Boolean(), nullable=False),
-        sa.UniqueConstraint("draw_id", "document", "item_id"),
+        sa.UniqueConstraint("draw_id", "position"),
         sa.CheckConstraint("inclusion_probability > 0 AND inclusion_probability <= 1", "selections_probability"),
     )
     op.create_index("selections_queue", "selections", ["draw_id", "gold", "done", "position"])
