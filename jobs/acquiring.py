@@ -22,7 +22,9 @@ from labels.sampling import uniform_sql
 
 STRATEGIES = ("margin", "entropy", "disagreement", "novelty", "hard-negative", "near-miss", "random")
 POOL = 8
-"""Candidates for each document wanted, before duplicates, caps and held-out sources are taken out."""
+"""Candidates for each document wanted, before duplicates and caps take some out."""
+HARD_NEGATIVE_POOL = 50
+"""Of the highest scores few are of texts that name no artificial mind."""
 _WORDS_ALONE = 1
 """Novelty goes by single words: of runs of five, nearly all pairs of texts share none."""
 
@@ -100,8 +102,9 @@ def acquire(tags: Tags, wish: Wish, known: Known, other: Tags | None = None) -> 
     rows = {(row["filename"], row["row"]): row for pool in pools.values() for row in pool}
     texts = fetch_texts(tags, rows.values())
     keys = list(rows)
+    number = {key: i for i, key in enumerate(keys)}
     ranked = {
-        name: _reranked(name, [keys.index((row["filename"], row["row"])) for row in pool], keys, texts, known)
+        name: _reranked(name, [number[row["filename"], row["row"]] for row in pool], keys, texts, known)
         for name, pool in pools.items()
     }
     hosts, sources = ([str(rows[k]["host"] or "") for k in keys], [source_of(tags, rows[k]) for k in keys])
@@ -111,10 +114,10 @@ def acquire(tags: Tags, wish: Wish, known: Known, other: Tags | None = None) -> 
 
 
 def _pools(tags: Tags, wish: Wish, wanted: Mapping[str, int], other: Tags | None) -> dict[str, list[Row]]:
-    best = {
-        name: _Best(POOL * n, POOL * wish.source_cap if name != "near-miss" else max(2, wish.source_cap))
-        for name, n in wanted.items()
-    }
+    best = {}
+    for name, n in wanted.items():
+        size = n * (HARD_NEGATIVE_POOL if name == "hard-negative" else POOL)
+        best[name] = _Best(size, wish.source_cap if name == "near-miss" else size)
     for batch in _batches(tags, wish, other if "disagreement" in wanted else None):
         free = _not_held_out(tags, batch)
         for name, kept in best.items():

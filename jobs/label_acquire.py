@@ -29,10 +29,10 @@ def _mix(context: click.Context, parameter: click.Parameter, value: str) -> dict
     return shares
 
 
-def _known(store: Store) -> Known:
+def _known(store: Store, *, words: bool) -> Known:
     with store.reading() as session:
         digests, signatures, texts = known_texts(session)
-    return Known(digests, signatures, [signature(text, 1) for text in texts])
+    return Known(digests, signatures, [signature(text, 1) for text in texts] if words else [])
 
 
 @click.command("acquire")
@@ -72,7 +72,7 @@ def command(
         other = stack.enter_context(open_tags(against)) if against else None
         flag = threshold if threshold is not None else float(tags.folder.model.get("threshold", 0.5))
         wish = Wish(n, mix, label, flag, max(1, round(host_cap * n)), max(1, round(source_cap * n)), seed)
-        found = acquire(tags, wish, _known(store), other)
+        found = acquire(tags, wish, _known(store, words="novelty" in mix), other)
         parameters = {**vars(wish), "shares": dict(mix), "tags": scanned, "against": against}
         add_draw(
             store, name, ACQUIRED, [_candidate(tags, one, keep) for one in found], method="acquire",

@@ -6,6 +6,7 @@ Knows texts only. Broder 1997; the index is Leskovec, Rajaraman and Ullman, Mini
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +76,14 @@ class NearIndex:
         """Numbers of the texts that are nearly the same, sorted."""
         found = self._index.query(_sketch(one))
         return sorted(key for key in found if similarity(one, self._known[key]) >= NEAR)
+
+
+def nearly_among(texts: Sequence[str], others: Sequence[str]) -> list[bool]:
+    """Whether each text is nearly the same as one of the others."""
+    index = NearIndex()
+    for key, other in enumerate(others):
+        index.add(key, signature(other))
+    return [bool(index.near(signature(text))) for text in texts]
 
 
 def _sketch(values: Signature | None = None) -> MinHash:

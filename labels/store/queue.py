@@ -68,19 +68,17 @@ def next_item(
     An item that they hold already comes back, with the same token and a new term: after a restart or in a second tab
     it is still the one they see. ``besides`` are ids of items in hand, for who works on several at once.
     """
-    with _turn(store, annotator) as session:
+    with turn(store, annotator) as session:
         chosen = draw_named(session, draw)
         held = _held(session, chosen, annotator, besides, store.clock())
         if held is not None:
             held.until = store.clock() + seconds
             selection = session.scalars(_selections_of(chosen, held.item_id)).first()
-            return _leased(session, chosen, selection, held) if selection else None
+            return leased(session, chosen, selection, held) if selection else None
         for gold in _order(session, chosen, annotator):
-            selection = _claim(session, chosen, annotator, besides, store.clock(), gold=gold)
+            selection = claim(session, _free(chosen, annotator, store.clock(), gold=gold), besides)
             if selection is not None:
-                return _leased(
-                    session, chosen, selection, _lease(store, session, chosen, selection, annotator, seconds)
-                )
+                return leased(session, chosen, selection, lease(store, session, selection, annotator, seconds))
     return None
 
 
@@ -96,7 +94,7 @@ def record_label(
     `StoreError` for an unknown item or draw.
     """
     codebook.check(labels, mode)
-    with _turn(store, annotator) as session:
+    with turn(store, annotator) as session:
         chosen = draw_named(session, draw) if draw is not None else None
         if session.scalar(select(Item.id).where(Item.id == item).with_for_update(key_share=True)) is None:
             raise StoreError(f"there is no item {item}")
@@ -111,14 +109,14 @@ def record_label(
         )  # fmt: skip
         session.add(label)
         session.flush()
-        _release(session, item, annotator)
+        _release(session, item, annotator, adjudicating=kind == "adjudicated")
         mark_done(session, [item])
         return Recorded(label, True)
 
 
 def skip(store: Store, item: int, annotator: str, *, token: str, draw: str, note: str = "") -> bool:
     """Append that the annotator passes this item by; False if it was said before."""
-    with _turn(store, annotator) as session:
+    with turn(store, annotator) as session:
         chosen = draw_named(session, draw)
         session.scalar(select(Item.id).where(Item.id == item).with_for_update(key_share=True))
         if session.scalar(select(Action.id).where(Action.annotator == annotator, Action.token == token)) is not None:
@@ -133,7 +131,7 @@ def undo(store: Store, annotator: str, draw: str, *, token: str, seconds: float 
 
     None if there is nothing to undo. The same token again undoes nothing more.
     """
-    with _turn(store, annotator) as session:
+    with turn(store, annotator) as session:
         chosen = draw_named(session, draw)
         before = session.scalar(select(Action).where(Action.annotator == annotator, Action.token == token))
         if before is None:
@@ -151,11 +149,11 @@ def undo(store: Store, annotator: str, draw: str, *, token: str, seconds: float 
         selection = session.scalars(_selections_of(chosen, before.item_id)).first()
         if selection is None:
             return None
-        return _leased(session, chosen, selection, _lease(store, session, chosen, selection, annotator, seconds))
+        return leased(session, chosen, selection, lease(store, session, selection, annotator, seconds))
 
 
 @contextmanager
-def _turn(store: Store, annotator: str) -> Iterator[Session]:
+def turn(store: Store, annotator: str) -> Iterator[Session]:
     """A transaction in which nothing else happens for this annotator: two tabs take turns."""
     with store.writing() as session:
         if session.get_bind().dialect.name == "postgresql":
@@ -199,7 +197,7 @@ def _stands() -> ColumnElement[bool]:
 
 def _held(session: Session, draw: Draw, annotator: str, besides: Collection[int], now: float) -> Lease | None:
     session.execute(delete(Lease).where(Lease.annotator == annotator, Lease.draw_id == draw.id, Lease.until <= now))
-    mine = select(Lease).where(Lease.annotator == annotator, Lease.draw_id == draw.id)
+    mine = select(Lease).where(Lease.annotator == annotator, Lease.draw_id == draw.id, ~Lease.adjudicating)
     return session.scalars(mine.where(Lease.item_id.not_in(besides)).order_by(Lease.until).with_for_update()).first()
 
 
@@ -211,22 +209,17 @@ def _order(session: Session, draw: Draw, annotator: str) -> tuple[bool, ...]:
     return (True, False) if session.scalar(made) % draw.gold_every == draw.gold_every - 1 else (False,)  # type: ignore[operator]
 
 
-def _claim(
-    session: Session, draw: Draw, annotator: str, besides: Collection[int], now: float, *, gold: bool
-) -> Selection | None:
-    """Lock the first selection that is free for the annotator; what others have locked is passed over.
+def claim(session: Session, free: Select[Selection], besides: Collection[int] = ()) -> Selection | None:
+    """Lock the first selection that is free; what others have locked, and items ``besides``, are passed over.
 
     PostgreSQL chooses by what it saw when the statement began: a lease that was given since is only seen by asking
     again under the lock.
     """
-    free = _free(draw, annotator, now, gold=gold)
     passed = set(besides)
     while True:
         query = free.where(Selection.item_id.not_in(passed)) if passed else free
         found = session.scalars(query.limit(1).with_for_update(skip_locked=True, of=Selection)).first()
-        if found is None:
-            return None
-        if session.scalars(free.where(Selection.id == found.id)).first() is not None:
+        if found is None or session.scalars(free.where(Selection.id == found.id)).first() is not None:
             return found
         passed.add(found.item_id)
 
@@ -237,7 +230,9 @@ def _free(draw: Draw, annotator: str, now: float, *, gold: bool) -> Select[Selec
     skipped, undone = aliased(Action), aliased(Action)
     leases = (
         select(func.count())
-        .where(others.item_id == Selection.item_id, others.annotator != annotator, others.until > now)
+        .where(
+            others.item_id == Selection.item_id, others.annotator != annotator, others.until > now, ~others.adjudicating
+        )
         .correlate(Selection)
         .scalar_subquery()
     )
@@ -257,21 +252,27 @@ def _free(draw: Draw, annotator: str, now: float, *, gold: bool) -> Select[Selec
     return query.order_by(Selection.position)
 
 
-def _lease(store: Store, session: Session, draw: Draw, selection: Selection, annotator: str, seconds: float) -> Lease:
-    lease = Lease(
-        item_id=selection.item_id, annotator=annotator, draw_id=draw.id, token=uuid.uuid4().hex,
-        until=store.clock() + seconds,
-    )  # fmt: skip
-    return session.merge(lease)
+def lease(
+    store: Store, session: Session, selection: Selection, annotator: str, seconds: float, *, adjudicating: bool = False
+) -> Lease:
+    """Give the item to the annotator for so long. A lease that they have of it is renewed, and keeps its token."""
+    held = session.get(Lease, (selection.item_id, annotator, adjudicating))
+    if held is None:
+        held = Lease(item_id=selection.item_id, annotator=annotator, adjudicating=adjudicating, token=uuid.uuid4().hex)
+        session.add(held)
+    held.draw_id, held.until = selection.draw_id, store.clock() + seconds
+    return held
 
 
-def _release(session: Session, item: int, annotator: str) -> None:
-    session.execute(delete(Lease).where(Lease.item_id == item, Lease.annotator == annotator))
+def _release(session: Session, item: int, annotator: str, *, adjudicating: bool = False) -> None:
+    mine = (Lease.item_id == item, Lease.annotator == annotator, Lease.adjudicating == adjudicating)
+    session.execute(delete(Lease).where(*mine))
 
 
-def _leased(session: Session, draw: Draw, selection: Selection, lease: Lease) -> Leased:
+def leased(session: Session, draw: Draw, selection: Selection, held: Lease) -> Leased:
+    """What the annotator gets to see of a lease."""
     item = session.get_one(Item, selection.item_id)
-    return Leased(draw.name, item, selection.document, selection.scores, lease.token, lease.until)
+    return Leased(draw.name, item, selection.document, selection.scores, held.token, held.until)
 
 
 def _selections_of(draw: Draw, item: int) -> Select[Selection]:

@@ -169,12 +169,16 @@ class Action(Base):
 
 
 class Lease(Base):
-    """An item that an annotator has before them, until ``until`` (UNIX seconds); the label takes its ``token``."""
+    """An item that an annotator has before them (to settle it if ``adjudicating``), until ``until`` (UNIX seconds).
+
+    The label takes its ``token``.
+    """
 
     __tablename__ = "leases"
 
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True)
     annotator: Mapped[str] = mapped_column(primary_key=True)
+    adjudicating: Mapped[bool] = mapped_column(primary_key=True)
     draw_id: Mapped[int] = mapped_column(ForeignKey("draws.id"))
     token: Mapped[str]
     until: Mapped[float]

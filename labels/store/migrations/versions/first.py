@@ -138,6 +138,7 @@ def _actions_and_leases() -> None:
         "leases",
         sa.Column("item_id", sa.Integer(), sa.ForeignKey("items.id"), primary_key=True),
         sa.Column("annotator", sa.Text(), primary_key=True),
+        sa.Column("adjudicating", sa.Boolean(), primary_key=True),
         sa.Column("draw_id", sa.Integer(), sa.ForeignKey("draws.id"), nullable=False),
         sa.Column("token", sa.Text(), nullable=False),
         sa.Column("until", sa.Double(), nullable=False),
