@@ -26,7 +26,10 @@ class LabelRecord:
 
     ``sha256`` is of the UTF-8 text; ``text`` is None where the record is only a pointer. ``kind`` says what the
     annotator is (human, llm, rule, adjudicated); ``synthetic`` that the text was written for this project.
-    ``pair`` names the two members of a minimal pair; ``rule`` the borderline rule that a text exercises.
+    ``pair`` names the two members of a minimal pair; ``rule`` the borderline rule that a text exercises. ``spans``
+    carry the judgement: ``start`` and ``end`` in code points, ``label`` if they speak for one. ``seconds`` is what
+    the annotator took; the fields after it are a language model's: name, SHA-256 of the prompt, answer as received,
+    tokens, cost in US dollars.
     """
 
     sha256: str
@@ -49,6 +52,14 @@ class LabelRecord:
     pair: str | None = None
     note: str = ""
     text: str | None = None
+    spans: tuple[dict[str, Any], ...] = ()
+    seconds: float | None = None
+    model: str | None = None
+    prompt_digest: str | None = None
+    raw_answer: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
 
     def __post_init__(self) -> None:
         codebook.check(self.labels, self.mode)
@@ -96,6 +107,7 @@ def _from_json(content: dict[str, Any]) -> LabelRecord:
     known.setdefault("annotator", known.get("kind", ""))
     if known.get("text") is not None:
         known.setdefault("sha256", text_digest(known["text"]))
+    known["spans"] = tuple(known.get("spans") or ())
     return LabelRecord(**known)
 
 
