@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
+from labels.interchange.tasks import OF_THE_TEXT
 from labels.records import LabelRecord, record_line
 from labels.split import EVALUATION, NEITHER
 from labels.store import Store
@@ -58,11 +60,9 @@ def _chosen_fairly(store: Store) -> set[int]:
 
 
 def _record(one: Settled) -> LabelRecord:
-    details = {
-        name: one.item.details[name] for name in ("synthetic", "setting", "rule", "pair") if name in one.item.details
-    }
+    about: dict[str, Any] = {name: one.item.details[name] for name in OF_THE_TEXT if name in one.item.details}
     return LabelRecord(
         sha256=one.item.sha256, id=one.item.document, source=one.item.source, text=one.item.text, mode=one.mode,
-        annotator=one.state, kind=one.kind, codebook=one.codebook_version, at=one.at, sure=one.sure, **one.labels,
-        **details,
+        annotator=one.annotator, kind=one.kind, codebook=one.codebook_version, at=one.at, sure=one.sure,
+        **(about | one.labels),
     )  # fmt: skip

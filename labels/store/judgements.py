@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, Integer, Select, select, table
+from sqlalchemy import Boolean, ColumnClause, Integer, Select, select, table
 from sqlalchemy.sql import column
 
 from labels import codebook
@@ -16,16 +16,20 @@ from labels.store.database import Store
 from labels.store.lookup import draw_named
 from labels.store.tables import Item, Label, Selection
 
-_LABELS = [column(name, Boolean) for name in codebook.LABELS]
+
+def _labels() -> list[ColumnClause[bool]]:
+    return [column(name, Boolean()) for name in codebook.LABELS]
+
+
 EFFECTIVE = table(
     "effective_labels", column("id", Integer), column("item_id", Integer), column("draw_id", Integer),
-    column("annotator", ExactText), column("kind", ExactText), column("mode", ExactText), *_LABELS,
+    column("annotator", ExactText), column("kind", ExactText), column("mode", ExactText), *_labels(),
 )  # fmt: skip
 """The view of each annotator's label of an item that stands: the latest, if it was not undone."""
 CURRENT = table(
     "current_labels", column("item_id", Integer), column("label_id", Integer), column("kind", ExactText),
     column("annotators", Integer), column("state", ExactText), column("mode", ExactText), column("sure", Boolean),
-    column("codebook_version", ExactText), column("at", ExactText), *_LABELS,
+    column("codebook_version", ExactText), column("at", ExactText), *_labels(),
 )  # fmt: skip
 """The view of each item's current label; ``state`` is single, agreed, adjudicated or disputed."""
 
@@ -78,7 +82,7 @@ def _items_of(draw: int) -> Select[int]:
 
 @dataclass(frozen=True)
 class Settled:
-    """An item with its current label; ``state`` is single, agreed or adjudicated, ``annotator`` the latest who counts."""
+    """An item with its current label; ``state`` is single, agreed or adjudicated, ``annotator`` the last."""
 
     item: Item
     annotator: str
@@ -106,8 +110,8 @@ def settled(store: Store, draws: Sequence[str] = ()) -> list[Settled]:
         rows = session.execute(query.order_by(Item.sha256)).all()
     return [
         Settled(
-            row.Item, row.annotator, {name: bool(getattr(row, name)) for name in codebook.LABELS}, row.mode, bool(row.sure), row.kind,
-            row.state, row.codebook_version, row.at,
+            row.Item, row.annotator, {name: bool(getattr(row, name)) for name in codebook.LABELS}, row.mode,
+            bool(row.sure), row.kind, row.state, row.codebook_version, row.at,
         )
         for row in rows
     ]  # fmt: skip
