@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,6 +82,8 @@ def load_training_data(paths: Sequence[str], texts: Sequence[str], background: S
     Sources a quarter of whose labelled documents are adverse give no background.
     """
     records = [record for path in paths for record in read_records(path)]
+    if not records:
+        raise ValueError("no label records; name files or folders of them, or a --store")
     known: dict[str, str] = {}
     for folder in texts:
         known |= texts_by_digest(folder)
@@ -89,6 +93,21 @@ def load_training_data(paths: Sequence[str], texts: Sequence[str], background: S
     digests = {record.sha256 for record in records}
     found = [pair for folder in background for pair in read_background(folder, digests, suspect)]
     return TrainingData(labelled, found, len(joined) - len(labelled))
+
+
+def frozen(place: str | None, folder: Path) -> list[str]:
+    """The snapshot of a label store's settled labels, made in ``folder``, or nothing without a store."""
+    if place is None:
+        return []
+    from jobs.label_options import opened  # here: training from files alone needs no database
+    from jobs.snapshot import freeze
+
+    with opened(place) as store:
+        made = freeze(store, folder)
+    click.echo(f"{made.records} settled labels of {place} frozen in {made.path}", err=True)
+    for why, n in made.left_out.items():
+        click.echo(f"  {n} left out: {why}", err=True)
+    return [str(made.path)]
 
 
 def _mostly_adverse(records: Iterable[LabelRecord]) -> set[str]:

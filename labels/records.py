@@ -113,11 +113,21 @@ def _from_json(content: dict[str, Any]) -> LabelRecord:
 
 def write_records(records: Iterable[LabelRecord], path: str | Path) -> None:
     """Write records as JSON Lines; fields at their default are left out."""
-    fields = LabelRecord.__dataclass_fields__
     with open(path, "w", encoding="utf-8") as file:
         for record in records:
-            content = {k: v for k, v in asdict(record).items() if v != fields[k].default or k == "codebook"}
-            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+            file.write(record_line(record) + "\n")
+
+
+def record_line(record: LabelRecord) -> str:
+    """A record as JSON in one line, without fields at their default."""
+    fields = LabelRecord.__dataclass_fields__
+    content = {k: v for k, v in asdict(record).items() if v != fields[k].default or k == "codebook"}
+    line = json.dumps(content, ensure_ascii=False)
+    return line if _is_unicode(line) else json.dumps(content)
+
+
+def _is_unicode(line: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in line)
 
 
 def texts_by_digest(folder: str | Path) -> dict[str, str]:
