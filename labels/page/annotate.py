@@ -50,7 +50,12 @@ def _show(
 ) -> Response:
     desk, who = desk_of(request), request.session["who"]
     leased = next_item(desk.store, who, draw.name)
-    work = {"draw": draw, "standing": standing(desk.store, draw, who), "said": said, "undo_token": uuid.uuid4().hex}
+    work: dict[str, Any] = {
+        "draw": draw,
+        "standing": standing(desk.store, draw, who),
+        "said": said,
+        "undo_token": uuid.uuid4().hex,
+    }
     if leased is None:
         return render(request, "done.html", **work)
     said_before = form or _undone_words(desk, leased.item, draw, who) or Judgement()
