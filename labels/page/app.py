@@ -12,28 +12,29 @@ from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from labels.page import annotate, lead, settle
 from labels.page.desk import HERE, Desk, render
 from labels.page.guard import Guard, Page, door, posted, sign_in, sign_out, signed_in
 
 
-def create_app(desk: Desk, hosts: Sequence[str], *, https: bool = False) -> Starlette:
+def create_app(desk: Desk, hosts: Sequence[str], *, https: bool = False) -> ASGIApp:
     """The pages over a desk, for requests to these hosts only. ``https`` marks cookies as for encrypted lines only."""
     middleware = [
-        Middleware(Guard),
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
         Middleware(
             SessionMiddleware, secret_key=desk.secret, session_cookie="tropescan", same_site="strict",
             https_only=https, max_age=14 * 24 * 3600,
         ),
     ]  # fmt: skip
-    app = Starlette(routes=_routes(), middleware=middleware, exception_handlers={HTTPException: _refused})
+    handlers = {HTTPException: _refused, Exception: _failed}
+    app = Starlette(routes=_routes(), middleware=middleware, exception_handlers=handlers)
     app.state.desk = desk
-    return app
+    return Guard(app)  # outside of all, so that errors too have its headers
 
 
 def _routes() -> list[Route | Mount]:
@@ -63,3 +64,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     values: dict[str, Any] = {"title": "Not here", "said": error.detail}
     return await run_in_threadpool(lambda: render(request, "message.html", error.status_code, **values))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The error itself goes to the server's log only."""
+    said = "Something went wrong, and what you sent may not be kept. Go back and load the page again: it shows what is."
+    return PlainTextResponse(said, 500)

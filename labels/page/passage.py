@@ -28,7 +28,6 @@ class Passage:
     shown: str
     start: int
     chars: int
-    words: int
     page: int
     pages: int
     replaced: str
@@ -40,8 +39,8 @@ def passage(text: str, page: int = 1) -> Passage:
     page = min(max(page, 1), pages)
     start = (page - 1) * PAGE_CHARS
     part = text[start : start + PAGE_CHARS]
-    words = len(text.split())
-    return Passage(shown(part), start, len(text), words, page, pages, _replaced(part))
+    after = text[start + PAGE_CHARS : start + PAGE_CHARS + 1]  # a line's end may lie on both pages
+    return Passage(shown(part + after)[: len(part)], start, len(text), page, pages, _replaced(part))
 
 
 def shown(text: str) -> str:
