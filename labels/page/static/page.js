@@ -4,7 +4,7 @@
 
 const one = (selector) => document.querySelector(selector);
 const form = one("#judgement");
-const box = (name) => form.elements[name];
+const box = (name) => form.querySelector(`[name=${name}]`); // form.elements has a method "item" of its own
 
 // ---- the codebook's rules, live -----------------------------------------------------------------------------------
 function follow(changed) {
@@ -138,7 +138,7 @@ const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10 };
 function textKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key in steps) moveCursor(steps[event.key], event.shiftKey);
-  else if (event.key === "Enter") { mark(); cursor = cursor && { from: cursor.at, at: cursor.at }; }
+  else if (event.key === "Enter" && (cursor || selected())) { mark(); cursor = cursor && { from: cursor.at, at: cursor.at }; }
   else if (event.key === "Escape") { getSelection().removeAllRanges(); cursor = null; one("#text").blur(); }
   else return;
   event.preventDefault();
