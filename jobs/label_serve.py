@@ -62,7 +62,7 @@ def command(
         app = create_app(desk, _hosts(host, names), https=certificate is not None)
         config = uvicorn.Config(
             app, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key, log_level="warning",
-            server_header=False, timeout_graceful_shutdown=5,
+            server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=5,
         )  # fmt: skip
         _run(config, "https" if certificate else "http", names[0] if names else host)
 
