@@ -69,6 +69,7 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
             data.background_of(held_out=False)
         ),
         "annotators": dict(Counter(one.record.kind for one in data.labelled)),
+        "SHA-256 of label files": data.files,
         "digest of training labels": digest_of(one for one in data.labelled if not one.held_out),
         "held-out texts, real": len(data.held_out(synthetic=False)),
         "held-out texts, written for this project": len(data.held_out(synthetic=True)),

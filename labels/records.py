@@ -84,11 +84,16 @@ def read_records(path: str | Path) -> list[LabelRecord]:
 
     Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook.
     """
+    return [record for file in record_files(path) for record in _read_file(file)]
+
+
+def record_files(path: str | Path) -> list[Path]:
+    """The file itself, or the ``*.jsonl`` files of a folder, sorted; raises `LabelRecordError` if it has none."""
     path = Path(path)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
         raise LabelRecordError(f"{path}: no *.jsonl file of label records in this folder")
-    return [record for file in files for record in _read_file(file)]
+    return files
 
 
 def _read_file(path: Path) -> Iterator[LabelRecord]:
