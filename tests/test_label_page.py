@@ -445,6 +445,5 @@ def test_the_load_generator_finds_what_is_lost_or_doubled(store: Store) -> None:
         assert taken is not None
     record_label(store, taken.item_id, "someone else", "human", NONE, "none", token="t", draw="load")
     load.confirmed.add(("Ada", 1, "never kept"))
-    assert {name: check(store, load)[name] for name in ("lost", "not confirmed", "doubled", "miscounted")} == {
-        "lost": 1, "not confirmed": 1, "doubled": 1, "miscounted": 1,
-    }  # fmt: skip
+    found = check(store, load)
+    assert (found["lost"], found["not confirmed"], found["doubled"]) == (1, 1, 1)
