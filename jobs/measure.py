@@ -19,7 +19,7 @@ from classifiers.evaluation import (
     wilson,
 )
 from classifiers.kernel.batch import Sums
-from classifiers.prepare import prepare
+from classifiers.prepare import PreparedModel, prepare
 from classifiers.score import FastTextScorer, sum_texts, text_buffer
 from jobs.training_data import LabelledText, TrainingData, truth
 from pipeline.schema import Estimate, label_columns
@@ -41,8 +41,8 @@ def logits_of(model: str | Path, texts: Sequence[str]) -> dict[str, NDArray[np.f
     """Logits of each label of a folded model, float64, shape (texts,), without fastText's limits of +-8."""
     prepared = prepare(model)
     sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
-    means = sums.totals / np.maximum(sums.counts, 1)[:, None]
-    return {name: means[:, k] for k, name in enumerate(prepared.labels)}
+    logits = prepared.logits(sums.totals, np.maximum(sums.counts, 1))
+    return {name: logits[:, k] for k, name in enumerate(prepared.labels)}
 
 
 def strongest_logits_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
@@ -50,16 +50,18 @@ def strongest_logits_of(model: str | Path, texts: Sequence[str], label: str) -> 
     prepared = prepare(model)
     sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
     k = prepared.labels.index(label)
-    return np.array([_strongest(sums, doc, k) for doc in range(len(texts))])
+    return np.array([_strongest(prepared, sums, doc)[k] for doc in range(len(texts))])
 
 
-def _strongest(sums: Sums, doc: int, k: int) -> float:
+def _strongest(model: PreparedModel, sums: Sums, doc: int) -> NDArray[np.float64]:
     chunks = slice(sums.first_chunk[doc], sums.first_chunk[doc + 1])
-    totals = np.concatenate([[0.0], sums.chunk_totals[chunks, k]])
+    totals = np.concatenate([np.zeros((1, sums.totals.shape[1])), sums.chunk_totals[chunks]])
     counts = np.concatenate([[0], sums.chunk_counts[chunks]])
     ends = np.arange(min(2, len(totals) - 1), len(totals))
     starts = ends - ends[0]
-    return float(np.max((totals[ends] - totals[starts]) / np.maximum(counts[ends] - counts[starts], 1)))
+    logits = model.logits(totals[ends] - totals[starts], np.maximum(counts[ends] - counts[starts], 1))
+    strongest: NDArray[np.float64] = logits.max(axis=0)
+    return strongest
 
 
 def measure(model: str | Path, data: TrainingData, label: str) -> dict[str, Estimate]:
