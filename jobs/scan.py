@@ -110,14 +110,6 @@ def make_job(
     return ScanJob(out, scorer, described, installed_version(), card.target, flag, options, strict)
 
 
-def _is_output(url: str, out: str) -> bool:
-    """Whether a file is what a scan into ``out`` leaves there: output inside an input folder is not input."""
-    if not (storage.is_local(url) and storage.is_local(out)):
-        return False
-    file, folder = storage.local_path(url).resolve(), storage.local_path(out).resolve()
-    return file == folder / "scan.json" or any(folder / name in file.parents for name in ("tags", "reports"))
-
-
 def _print_plan(tasks: list[ShardTask]) -> None:
     for task in tasks:
         click.echo(json.dumps(asdict(task)))
@@ -190,7 +182,7 @@ def command(
     """
     if not out.strip():
         raise click.UsageError("--out is empty; name a folder or URL")
-    tasks = [task for task in plan_scan(inputs) if not _is_output(task.url, out)]
+    tasks = plan_scan(inputs, out)
     if dry_run:
         return _print_plan(tasks)
     options = ReadOptions(**reading)

@@ -124,7 +124,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
         "tropescan.version": job.version,
         "tropescan.model": json.dumps(job.model, sort_keys=True),
         "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
-        "tropescan.shard": task.url,
+        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),  # names need not be Unicode
     }
 
 
@@ -224,4 +224,4 @@ def _write_report(job: ScanJob, task: ShardTask, tally: Tally, report: ShardRepo
         "rejection_examples": [asdict(example) for example in tally.examples],
     }
     with storage.whole_file(job.report_url(task)) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+        file.write(json.dumps(content, indent=1).encode())

@@ -245,6 +245,54 @@ def test_shards_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> Non
     assert read_tags(tmp_path / "out").num_rows == 10
 
 
+def names_of(*inputs: Path | str) -> dict[str, str]:
+    return {task.url: task.name for task in plan_scan([str(given) for given in inputs])}
+
+
+def test_names_of_shards_depend_on_the_set_of_inputs_only(tmp_path: Path) -> None:
+    for name in ("a/x", "a/deep/y", "b/x", "b/deep/z"):
+        write_shard(tmp_path / f"{name}.jsonl.gz", 5, 1)
+    a, b = tmp_path / "a", tmp_path / "b"
+    given = [a, b, a / "deep", a / "deep" / "y.jsonl.gz", f"{b}/deep/*.gz"]
+    plan = names_of(*given)
+    assert sorted(name.rpartition("/")[2] for name in plan.values()) == [f"{n}.jsonl.gz" for n in "xxyz"]
+    for seed in range(5):
+        assert names_of(*random.Random(seed).sample(given, len(given))) == plan
+    assert plan[str(a / "deep" / "y.jsonl.gz")] == "deep/y.jsonl.gz"
+    both = {plan[str(folder / "x.jsonl.gz")] for folder in (a, b)}
+    assert len(both) == 2 and all(len(name) == len("0123456789ab/x.jsonl.gz") for name in both)
+    write_shard(tmp_path / "c" / "other.jsonl.gz", 5, 1)
+    assert names_of(*given, tmp_path / "c").items() > plan.items()
+
+
+def test_the_same_inputs_in_another_order_are_done_before(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_shard(tmp_path / name / "x.jsonl.gz", 5, 1)
+    assert tropescan("scan", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out").returncode == 0
+    again = tropescan("scan", tmp_path / "b", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
+    assert "2 of 2 shards were done before" in again.stderr and read_tags(tmp_path / "out").num_rows == 10
+
+
+ODD_NAMES = [
+    "with space", "line\nbreak", "naïve 雪 🙂", "x" * 240, "_under", ".dot", "a[1]*?", "quote'\"<b>",
+    "lang=en/part", "\udcff",
+]  # fmt: skip
+
+
+def test_odd_file_names(tmp_path: Path) -> None:
+    """Given as a folder, and the hidden ones by name; each is read, reported, and skipped when it is done."""
+    for name in ODD_NAMES:
+        write_shard(tmp_path / "in" / f"{name}.jsonl.gz", 2, 1)
+    inputs = [tmp_path / "in", *(tmp_path / "in" / f"{name}.jsonl.gz" for name in ("_under", ".dot"))]
+    done = tropescan("scan", *inputs, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert read_tags(tmp_path / "out").num_rows == 2 * len(ODD_NAMES)
+    again = tropescan("scan", *inputs, "--out", tmp_path / "out")
+    assert f"{len(ODD_NAMES)} of {len(ODD_NAMES)} shards were done before" in again.stderr, again.stderr
+    page = tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html")
+    assert page.returncode == 0 and f"{2 * len(ODD_NAMES)} documents" in page.stderr, page.stderr
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(crawl: Path, tmp_path: Path) -> None:
     done = tropescan("scan", crawl, "--out", tmp_path / "out", "--dry-run")
     plan = [json.loads(line) for line in done.stdout.splitlines()]
