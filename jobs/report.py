@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from jobs.options import PROBABILITY
 from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
@@ -42,9 +43,7 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
 @click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
               help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
 @click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]"
-)
+@click.option("--threshold", type=PROBABILITY, help="Score from which a document is flagged. [default: the scan's]")
 @click.option(
     "--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source."
 )

@@ -13,17 +13,18 @@ from typing import Any
 
 import click
 
-from classifiers.card import ModelCard, card_of, default_model
+from classifiers.card import card_of, default_model
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
 from jobs.main import installed_version
+from jobs.options import PROBABILITY
 from jobs.progress import ScanProgress
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
-from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
+from pipeline.scan import Failure, check_folder, plan_scan, split_done, write_scan_report
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
@@ -33,6 +34,7 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str,
 
     Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
     """
+    check_folder(job)
     todo, done = split_done(job, tasks)
     if done and not quiet:
         click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
@@ -98,7 +100,8 @@ def make_job(
     """The job of a scan with a model file (the shipped one if None) and its card."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
-    card: ModelCard = card_of(path, probe.digest, probe.labels, label)
+    card = card_of(path, probe.digest, probe.labels)
+    flagging = card_of(path, probe.digest, probe.labels, label)  # an opinion: the tags describe the card as it is
     spans = card.span_thresholds
     if span_threshold is not None:
         spans = dict.fromkeys(spans, span_threshold)
@@ -106,8 +109,8 @@ def make_job(
         str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
     )
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
-    flag = card.threshold if threshold is None else threshold
-    return ScanJob(out, scorer, described, installed_version(), card.target, flag, options, strict)
+    limit = flagging.threshold if threshold is None else threshold
+    return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict)
 
 
 def _print_plan(tasks: list[ShardTask]) -> None:
@@ -139,10 +142,18 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--workers", type=click.IntRange(1),
               help="Shards, or engine's tasks, at once. [default: one a core; Slurm and Ray: no limit]")  # fmt: skip
 @click.option("--label", help="The label whose score is counted as flagged. [default: the model card's]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which it counts. [default: the card's]")
-@click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
-@click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")
-@click.option("--span-threshold", type=click.FloatRange(0, 1), help="Window score kept as evidence. [default: card's]")
+@click.option("--threshold", type=PROBABILITY, help="Score from which it counts. [default: the card's]")
+@click.option(
+    "--window",
+    default=128,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Words in a window; a multiple of --stride.",
+)
+@click.option(
+    "--stride", default=64, type=click.IntRange(1), show_default=True, help="Words from one window to the next."
+)
+@click.option("--span-threshold", type=PROBABILITY, help="Window score kept as evidence. [default: card's]")
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
@@ -155,7 +166,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               help="Keep the main content of HTML pages, or all visible text.")  # fmt: skip
 @click.option("--max-document-bytes", default=1_000_000_000, show_default=True, type=click.IntRange(1),
               help="Larger records are rejected as too_large.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="A shard with a rejected record fails and leaves no tags.")
+@click.option("--strict", is_flag=True, help="A shard with a rejected record fails and is not tagged.")
 @click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @trove_options

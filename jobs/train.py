@@ -18,6 +18,7 @@ from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
 from jobs.measure import logits_of, measure, strongest_logits_of
+from jobs.options import PROBABILITY
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
 
@@ -104,7 +105,7 @@ LIMITS = (
     "--background-fpr",
     default=0.01,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=PROBABILITY,
     help="Share of background texts that the threshold may flag.",
 )
 @click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")

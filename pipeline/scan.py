@@ -19,13 +19,17 @@ from typing import Any
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.readers import is_shard
-from pipeline.tag import ScanJob
+from pipeline.tag import ScanJob, recount_flagged
 from pipeline.tasks import ShardTask
 
 LONGEST_PART = 200
 """Bytes of a shard's name between two slashes: most file systems take 255, of which we need some ourselves."""
 LISTED = 1000
 """Shards with trouble that ``scan.json`` names; all of them have reports."""
+_STALE = (
+    "made with another model, version or options than this scan; "
+    "choose another --out, or delete that folder, or run with the settings it was made with"
+)
 
 
 class StaleOutputError(ValueError):
@@ -111,31 +115,52 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
+def check_folder(job: ScanJob) -> None:
+    """Raises `StaleOutputError` if the last scan into the job's folder had other settings, whatever its shards were:
+    tags of two models must not mix."""
+    url = storage.join(job.out, "scan.json")
+    try:
+        made_by = json.loads(storage.read_bytes(url)).get("job")
+    except (FileNotFoundError, ValueError, AttributeError):  # none, or none that is whole: reports say what is there
+        return
+    if made_by != job.digest:
+        raise StaleOutputError(f"{url}: {_STALE}")
+
+
 def split_done(job: ScanJob, tasks: Iterable[ShardTask]) -> tuple[list[ShardTask], list[ShardReport]]:
     """Tasks still to do, and the reports of those that an earlier run finished with the same settings.
 
-    Raises `StaleOutputError` if the folder holds a shard of other settings: tags of two models must not mix.
+    For a strict job, shards with rejected records are still to do: they must fail.
+    Raises `StaleOutputError` if the folder holds a shard of other settings, or another input of that name.
     """
     todo: list[ShardTask] = []
     done: list[ShardReport] = []
     for task in tasks:
-        report = read_report(job.report_url(task))
-        if report is None:
-            todo.append(task)
-        elif report.get("shard", {}).get("url") != task.url:
-            raise StaleOutputError(
-                f"{job.report_url(task)}: holds another input of that name; choose another --out, or its tags are lost"
-            )
-        elif report["job"] != job.digest:
-            raise StaleOutputError(
-                f"{job.report_url(task)}: made with another model, version or options than this scan; "
-                "choose another --out, or delete that folder, or run with the settings it was made with"
-            )
-        elif report["fingerprint"] != job.fingerprint(task) or not storage.exists(job.tags_url(task)):
+        figures = _figures_if_done(job, task)
+        if figures is None:
             todo.append(task)
         else:
-            done.append(ShardReport(**report["figures"]))
+            done.append(figures)
     return todo, done
+
+
+def _figures_if_done(job: ScanJob, task: ShardTask) -> ShardReport | None:
+    report = read_report(job.report_url(task))
+    if report is None:
+        return None
+    _check_report(job, task, report)
+    if report["fingerprint"] != job.fingerprint(task) or not storage.exists(job.tags_url(task)):
+        return None
+    figures = ShardReport(**report["figures"])
+    return None if job.strict and figures.rejected else figures
+
+
+def _check_report(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> None:
+    url = job.report_url(task)
+    if report.get("shard", {}).get("url") != task.url:
+        raise StaleOutputError(f"{url}: holds another input of that name; choose another --out, or its tags are lost")
+    if report["job"] != job.digest:
+        raise StaleOutputError(f"{url}: {_STALE}")
 
 
 def read_report(url: str) -> dict[str, Any] | None:
@@ -150,13 +175,20 @@ def read_report(url: str) -> dict[str, Any] | None:
 def write_scan_report(
     job: ScanJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str
 ) -> ShardReport:
-    """Add up the reports of all shards into ``scan.json``; returns the sum."""
+    """Add up the reports of all shards into ``scan.json``; returns the sum.
+
+    Its ``tags`` are the names of the shards that the sum is of: what else lies in the folder, of shards that failed or
+    are no longer among the inputs, is not of this scan. Flagged documents are counted anew from tags of a run with
+    another label or threshold.
+    """
     total = ShardReport(failed_shards=len(failures))
-    troubled = []
+    failed = {failure.task.name for failure in failures}
+    tagged, troubled = [], []
     for task in sorted(tasks, key=lambda task: task.name):
-        report = read_report(job.report_url(task))
-        if report is None or report["fingerprint"] != job.fingerprint(task):  # none, or of the shard as it was before
+        report = None if task.name in failed else _current_report(job, task)
+        if report is None:
             continue
+        tagged.append(task.name)
         figures = ShardReport(**report["figures"])
         total += figures
         if not figures.clean:
@@ -164,16 +196,26 @@ def write_scan_report(
     content = {
         "command": command,
         **job.settings(),
+        **job.flagged_by(),
         "job": job.digest,
         "shards": len(tasks),
         "figures": total.to_dict(),
         "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
         "with_rejections": troubled[:LISTED],
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
+        "tags": tagged,
     }
     with storage.whole_file(storage.join(job.out, "scan.json")) as file:
         file.write(json.dumps(content, indent=1).encode())
     return total
+
+
+def _current_report(job: ScanJob, task: ShardTask) -> dict[str, Any] | None:
+    """The report of the shard as it is now, with documents flagged by the job's threshold."""
+    report = read_report(job.report_url(task))
+    if report is None or report["fingerprint"] != job.fingerprint(task):
+        return None
+    return report if report.get("flagged_by") == job.flagged_by() else recount_flagged(job, task, report)
 
 
 def add_reports(reports: Iterable[ShardReport]) -> ShardReport:

@@ -77,10 +77,12 @@ def write_scan(folder: Path, model: dict[str, Any] = MODEL, **values: Any) -> No
     total = ShardReport()
     for path in (folder / "reports").rglob("*.json"):
         total += ShardReport(**json.loads(path.read_text("utf-8"))["figures"])
+    tags = folder / "tags"
+    names = sorted(str(path.relative_to(tags)).removesuffix(".parquet") for path in tags.rglob("*.parquet"))
     content = {"command": "tropescan scan crawl --out scanned", "version": "1", "model": model,
                "label": model["labels"][0],
                "threshold": 0.5, "shards": 1, "figures": total.to_dict(), "failed": [], "with_rejections": [],
-               "with_rejections_not_listed": 0, **values}  # fmt: skip
+               "with_rejections_not_listed": 0, "tags": names, **values}  # fmt: skip
     (folder / "scan.json").write_text(json.dumps(content), "utf-8")
 
 
@@ -454,9 +456,22 @@ def test_a_killed_scan_is_reported_over_what_is_there(tmp_path: Path) -> None:
     write_tags(tmp_path, "second.jsonl", ROWS)
     (tmp_path / "reports" / "second.jsonl.json").unlink()
     report = collect(str(tmp_path))
-    assert report["headline"]["documents"]["total"] == 12 and not report["records"]["agrees"]
+    assert report["headline"]["documents"]["total"] == 6 and report["records"]["agrees"]
     page = render(report)
-    assert "There is no scan.json" in page and "The tags hold 12 documents, but by the sum of the shards" in page
+    assert "There is no scan.json" in page and "1 tags files are left out, second.jsonl first: without a report" in page
+
+
+def test_tags_that_the_scan_does_not_name_are_left_out(folder: Path) -> None:
+    """Of a shard that is no longer an input, or whose second scan failed."""
+    write_tags(folder, "old/part.jsonl", ROWS, model={**MODEL, "digest": "another"})
+    report = collect(str(folder))
+    assert report["headline"]["documents"]["total"] == 6 and report["records"]["agrees"]
+    assert report["notes"] == [
+        "1 tags files are left out, old/part.jsonl first: of shards that failed or are not in the last scan."
+    ]
+    (folder / "tags" / "part.jsonl.parquet").unlink()
+    with pytest.raises(TagsError, match=r"the tags of 1 shards, part\.jsonl first, are not there"):
+        collect(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -507,6 +522,7 @@ def test_shard_names_that_look_like_patterns(tmp_path: Path) -> None:
 
 def test_tags_of_two_models_are_refused(folder: Path) -> None:
     write_tags(folder, "other.jsonl", ROWS, model={**MODEL, "digest": "e2" * 32})
+    write_scan(folder)
     with pytest.raises(TagsError, match=r"2 models.*other\.jsonl\.parquet.*part\.jsonl\.parquet.*of their own"):
         collect(str(folder))
 
@@ -514,6 +530,7 @@ def test_tags_of_two_models_are_refused(folder: Path) -> None:
 def test_files_that_are_no_tags(folder: Path) -> None:
     stray = folder / "tags" / "stray.parquet"
     pq.write_table(pa.table({"x": [1]}), stray)
+    write_scan(folder)
     with pytest.raises(TagsError, match=r"stray\.parquet: not a tags file"):
         collect(str(folder))
     stray.write_bytes(b"PAR1 torn")

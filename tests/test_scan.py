@@ -193,6 +193,50 @@ def test_tags_of_another_model_or_other_options_are_not_mixed(crawl: Path, tmp_p
     assert contents(tmp_path / "out") == before
 
 
+def test_another_threshold_or_label_counts_the_tags_anew(crawl: Path, tmp_path: Path) -> None:
+    """Thresholds are an opinion: what was scanned with one stands for every other, and no shard is read again."""
+    tropescan("scan", crawl, "--out", tmp_path / "out")
+    tags = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "tags").rglob("*.parquet")}
+    for options in (["--threshold", 0.3], ["--label", "ai"]):
+        again = tropescan("scan", crawl, "--out", tmp_path / "out", *options)
+        assert again.returncode == 0 and "4 of 4 shards were done before" in again.stderr, again.stderr
+        fresh = tropescan("scan", crawl, "--out", tmp_path / str(options), *options)
+        assert again.stdout.splitlines()[:2] == fresh.stdout.splitlines()[:2]
+        assert contents(tmp_path / "out") == contents(tmp_path / str(options))
+    assert tags == {p: p.stat().st_mtime_ns for p in tags}
+
+
+def test_other_inputs_with_other_settings_are_refused(crawl: Path, tmp_path: Path) -> None:
+    tropescan("scan", crawl / "part0", "--out", tmp_path / "out")
+    done = tropescan("scan", crawl / "part1", "--out", tmp_path / "out", "--window", 64)
+    assert done.returncode == 2 and "scan.json: made with another model" in done.stderr
+
+
+def test_strict_fails_shards_that_were_done_before_without_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.jsonl").write_text('{"id":"1","text":"one"}\n{bad\n')
+    (tmp_path / "in" / "good.jsonl").write_text('{"id":"2","text":"two"}\n')
+    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+    strict = tropescan("scan", tmp_path / "in", "--out", tmp_path / "out", "--strict")
+    assert strict.returncode == 1 and "record 1" in strict.stderr
+    assert "1 of 2 shards were done before" in strict.stderr and "1 documents read = 1 tagged + 0" in strict.stdout
+    scan = json.loads((tmp_path / "out" / "scan.json").read_text())
+    assert scan["tags"] == ["good.jsonl"] and scan["figures"]["failed_shards"] == 1
+    assert tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html").stderr.count("of 1 documents") == 1
+    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+
+
+def test_the_report_leaves_out_old_tags(crawl: Path, tmp_path: Path) -> None:
+    """Of a shard that changed and could not be scanned again, and of one that is no input any more."""
+    tropescan("scan", crawl, "--out", tmp_path / "out")
+    (crawl / "part0" / "0.jsonl.gz").unlink()
+    (crawl / "part0" / "0.jsonl.gz").write_text('{"text": 5}\n')
+    (crawl / "part0" / "2.jsonl.gz").unlink()
+    assert tropescan("scan", crawl, "--out", tmp_path / "out", "--strict").returncode == 1
+    page = tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html")
+    assert "of 1,400 documents" in page.stderr and "2 tags files are left out" in page.stderr, page.stderr
+
+
 def test_rejections_are_counted_and_the_status_says_so(tmp_path: Path) -> None:
     shard = tmp_path / "a.jsonl"
     shard.write_text('{"id":"1","text":"one"}\n{bad\n{"id":"3","text":null}\n{"id":"4","text":"four"}\n')
@@ -228,6 +272,9 @@ def test_wrong_usage(tmp_path: Path) -> None:
         ([shard, "--out", out, "--window", 100], "multiple of stride"),
         ([shard, "--out", out, "--label", "ham"], "no label"),
         ([shard, "--out", out, "--threshold", 7], "threshold"),
+        ([shard, "--out", out, "--threshold", "nan"], "threshold"),
+        ([shard, "--out", out, "--span-threshold", "nan"], "threshold"),
+        ([shard, "--out", out, "--stride", -1], "stride"),
         ([shard, "--out", "nosuchprotocol://x"], "nosuchprotocol"),
     ]:
         done = tropescan("scan", *arguments)
