@@ -17,6 +17,7 @@ from classifiers.card import card_of, default_model
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
+from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.options import PROBABILITY
 from jobs.progress import ScanProgress
@@ -201,9 +202,10 @@ def command(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=options,
     )  # fmt: skip
-    chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
     spoken = shlex.join(["tropescan", *sys.argv[1:]])
-    total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
+    with locked(out):
+        chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
+        total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
     _print_summary(job, total)
     if not total.clean:
         sys.exit(1 if total.shards else 2)

@@ -23,6 +23,7 @@ import pytest
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
 from classifiers.training import zeroed_memory
+from jobs.lock import locked
 from jobs.scan import make_job
 from pipeline import storage
 from pipeline.scan import plan_scan, split_done, write_scan_report
@@ -375,10 +376,42 @@ def test_an_output_folder_that_cannot_be_made(crawl: Path, tmp_path: Path) -> No
     assert done.returncode == 2 and "Traceback" not in done.stderr and "file" in done.stderr
 
 
+def write_long_crawl(folder: Path) -> None:
+    """More than can be done before a signal comes."""
+    write_shard(folder / "0.jsonl.gz", 10_000, 5)
+    for k in range(1, 60):
+        shutil.copy(folder / "0.jsonl.gz", folder / f"{k}.jsonl.gz")
+
+
+def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp_path: Path) -> None:
+    write_long_crawl(tmp_path / "in")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
+    process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], cwd=ROOT, stderr=subprocess.DEVNULL,
+                               start_new_session=True)  # fmt: skip
+    try:
+        while not list(out.rglob("*unfinished*")) and process.poll() is None:
+            time.sleep(0.02)
+        second = tropescan("scan", tmp_path / "in", "--out", f"{out}/", "--window", 64)
+        assert second.returncode == 2 and "another scan is writing into this folder" in second.stderr
+        assert process.poll() is None and list(out.rglob("*unfinished*"))
+    finally:
+        os.kill(process.pid, signal.SIGKILL)  # its worker lives on for a moment
+        process.wait()
+    (tmp_path / "one.jsonl").write_text('{"text": "one"}\n')
+    after = tropescan("scan", tmp_path / "one.jsonl", "--out", out)
+    assert after.returncode == 0, after.stderr
+
+
+def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
+    with locked("memory://some/out"), pytest.raises(ValueError, match="another scan"), locked("memory://some/out/"):
+        pass
+    with locked("memory://some/out"), locked("memory://some/other"):
+        pass
+
+
 def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
-    write_shard(tmp_path / "in" / "0.jsonl.gz", 10_000, 5)
-    for k in range(1, 60):  # more than can be done before the signal comes
-        shutil.copy(tmp_path / "in" / "0.jsonl.gz", tmp_path / "in" / f"{k}.jsonl.gz")
+    write_long_crawl(tmp_path / "in")
     command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "out"), "--workers", "1"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
