@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,15 @@ def make_job(
     return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict)
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted; finished shards are kept: run the same command again to go on", err=True)
+        raise click.exceptions.Exit(130) from None
+
+
 def _print_plan(tasks: list[ShardTask]) -> None:
     for task in tasks:
         click.echo(json.dumps(asdict(task)))
@@ -197,15 +207,13 @@ def command(
     tasks = plan_scan(inputs, out)
     if dry_run:
         return _print_plan(tasks)
-    options = ReadOptions(**reading)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
-        span_threshold=span_threshold, strict=strict, options=options,
+        span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading),
     )  # fmt: skip
-    spoken = shlex.join(["tropescan", *sys.argv[1:]])
-    with locked(out):
+    with _resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
-        total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
+        total = run_scan(job, tasks, chosen, shlex.join(["tropescan", *sys.argv[1:]]), quiet=quiet)
     _print_summary(job, total)
     if not total.clean:
         sys.exit(1 if total.shards else 2)

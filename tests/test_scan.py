@@ -410,19 +410,28 @@ def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
         pass
 
 
-def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
-    write_long_crawl(tmp_path / "in")
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "out"), "--workers", "1"], cwd=ROOT, text=True,
+def interrupt(folder: Path, out: Path, seconds: float | None) -> tuple[int, str]:
+    """Ctrl-C to a scan so long after its folder is there, or once a shard is being tagged; status and messages."""
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(folder)]
+    process = subprocess.Popen([*command, "--out", str(out), "--workers", "2"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-    while not list((tmp_path / "out").rglob("*unfinished*")) and process.poll() is None:
-        time.sleep(0.02)
+    while not (list(out.rglob("*unfinished*")) if seconds is None else out.exists()) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds or 0)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "interrupted" in errors and "Traceback" not in errors
-    assert not list((tmp_path / "out").rglob("*unfinished*"))
-    assert not (tmp_path / "out" / "scan.json").exists()
+    return process.returncode, errors
+
+
+def test_interrupting_ends_cleanly_at_any_moment(tmp_path: Path) -> None:
+    """Also while the workers import, half a second and more."""
+    write_long_crawl(tmp_path / "in")
+    for seconds in (0.05, 0.2, 0.5, None):
+        out = tmp_path / f"out-{seconds}"
+        status, errors = interrupt(tmp_path / "in", out, seconds)
+        assert status == 130, errors
+        assert "Traceback" not in errors and errors.count("run the same command again to go on") == 1, errors
+        assert not list(out.rglob("*unfinished*")) and not (out / "scan.json").exists()
 
 
 def test_a_model_of_the_users_own(tmp_path: Path) -> None:
