@@ -25,7 +25,10 @@ def locked(out: str) -> Iterator[None]:
     locks the scan goes on, and says so. Raises `ValueError` if another scan holds it.
     """
     path = _lock_file(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{out}: there is a file of that name; --out wants a folder") from None
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -400,7 +400,7 @@ def test_policy_allows_only_the_style_and_inline_images(folder: Path) -> None:
 def test_page_says_what_a_flag_rate_is_not_and_shows_the_figures(folder: Path) -> None:
     page = render(collect(str(folder)))
     text = Elements(page).text
-    for part in ("A flag rate is not a prevalence", "50.0 %", "3 of 6", "10,900 of 20,000",
+    for part in ("A flag rate is not a prevalence", "50.0\N{NO-BREAK SPACE}%", "3 of 6", "10,900 of 20,000",
                  "7 read = 6 tagged + 1 rejected",
                  "hand-made", "d1" * 32, "tropescan scan crawl --out scanned", "record 7, byte 99"):  # fmt: skip
         assert part in text
@@ -485,6 +485,22 @@ def test_little_to_show(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     text = Elements(render(report)).text
     assert "0 of" in text
     assert ("nothing to plot" in text) == (not rows) and ("No document has a URL" in text) == bool(rows)
+
+
+def test_one_document(tmp_path: Path) -> None:
+    write_tags(tmp_path, "part", [document(0, 0.7, host="a.example", date="2020-01-01")])
+    write_scan(tmp_path)
+    page = render(collect(str(tmp_path)))
+    text = Elements(page).text
+    assert "1 document from 1 shard" in text and not re.search(r"\b1 (documents|hosts|shards)", text)
+    images = [b64decode(image).decode() for image in re.findall(r'"data:image/svg\+xml;base64,([^"]+)"', page)]
+    assert any(">100 %<" in image for image in images) and not any("1000 %" in image for image in images)
+
+
+def test_folders_named_like_columns(tmp_path: Path) -> None:
+    """DuckDB takes ``lang=xx`` in a path for a column of that name unless it is told not to."""
+    write_tags(tmp_path, "lang=xx/part", [document(0, 0.7, lang="en")])
+    assert [row["name"] for row in collect(str(tmp_path))["languages"]["rows"]] == ["en"]
 
 
 def test_only_shards_that_failed(tmp_path: Path) -> None:

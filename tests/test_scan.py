@@ -277,6 +277,7 @@ def test_wrong_usage(tmp_path: Path) -> None:
         ([shard, "--out", out, "--span-threshold", "nan"], "threshold"),
         ([shard, "--out", out, "--stride", -1], "stride"),
         ([shard, "--out", "nosuchprotocol://x"], "nosuchprotocol"),
+        ([shard, "--out", shard], "--out wants a folder"),
     ]:
         done = tropescan("scan", *arguments)
         assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)

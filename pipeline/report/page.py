@@ -39,7 +39,14 @@ def render(report: dict[str, Any]) -> str:
         loader=PackageLoader("pipeline.report", ""), autoescape=True, undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"share": percent, "count": _count, "size": _size, "score": _score, "metric": _metric}
+    environment.filters |= {
+        "share": _share,
+        "counted": _counted,
+        "count": _count,
+        "size": _size,
+        "score": _score,
+        "metric": _metric,
+    }
     style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
     return environment.get_template("template.html").render(
         r=report,
@@ -117,6 +124,14 @@ def _metric(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_metric(each) for each in value)
     return _score(value) if isinstance(value, float) else str(value)
+
+
+def _share(share: float | None, digits: int = 3) -> str:
+    return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _count(number: int | None) -> str:
