@@ -23,7 +23,7 @@ import pytest
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
 from classifiers.training import zeroed_memory
-from jobs.lock import locked
+from jobs.lock import LOCK, locked
 from jobs.scan import make_job
 from pipeline import storage
 from pipeline.scan import plan_scan, split_done, write_scan_report
@@ -60,9 +60,9 @@ def crawl(tmp_path: Path) -> Path:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """All files of a scan, with the times taken out of reports."""
+    """All files of a scan but the command's lock, with the times taken out of reports."""
     found = {}
-    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != LOCK):
         data = path.read_bytes()
         if path.suffix == ".json":
             report = json.loads(data)
