@@ -21,6 +21,7 @@ from jobs.measure import logits_of, measure, strongest_logits_of
 from jobs.options import PROBABILITY
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
+from pipeline import storage
 
 TARGET = "adverse"
 FOLDS = 4
@@ -177,6 +178,7 @@ def command(
         raise click.UsageError(f"--out {out}: a model's name ends in .bin; its card goes beside it as .json and .md")
     if card_path(out).exists():
         read_card(card_path(out))  # raises if another file than a card would be lost
+    out.parent.mkdir(parents=True, exist_ok=True)  # now, not after the work
     data = load_training_data(labels, texts, background)
     if data.missing:
         click.echo(
@@ -190,15 +192,18 @@ def command(
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
     found = calibrate(examples, chosen, background_fpr)
     click.echo("training …", err=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    train_model(examples, out, chosen, found.scales)
-    card = make_card(out, data, examples, chosen, found, background_fpr)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Path(folder) / out.name
+        train_model(examples, trained, chosen, found.scales)
+        card = make_card(trained, data, examples, chosen, found, background_fpr)
+        with storage.whole_file(str(out)) as file:
+            file.write(trained.read_bytes())
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
 
 def make_card(
-    out: Path,
+    model: Path,
     data: TrainingData,
     examples: Sequence[Example],
     chosen: Hyperparameters,
@@ -206,11 +211,11 @@ def make_card(
     background_fpr: float,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
-    labels = FastTextScorer.open(out).labels
+    labels = FastTextScorer.open(model).labels
     evidence = [label for label in codebook.LABELS if label != "ai" and label in labels]
     return ModelCard(
-        name=out.stem,
-        digest=model_digest(out),
+        name=model.stem,
+        digest=model_digest(model),
         labels=labels,
         target=TARGET,
         threshold=found.threshold,
@@ -222,6 +227,6 @@ def make_card(
             "scale of logits": found.scales,
             "background FPR of the threshold": background_fpr,
         },
-        metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
+        metrics={name: asdict(figure) for name, figure in measure(model, data, TARGET).items()},
         limits=LIMITS,
     )

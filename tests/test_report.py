@@ -432,6 +432,13 @@ def test_visible_leaves_scripts_alone() -> None:
     assert visible("\x07\x7f\u2066\U000e0041") == "␇␡⟨U+2066⟩⟨U+E0041⟩"
 
 
+def test_file_names_that_are_not_unicode(folder: Path) -> None:
+    write_scan(folder, failed=[{"shard": "crawl/\udcff.jsonl", "error": "\ud800"}])
+    result = CliRunner().invoke(command, [str(folder), "--out", str(folder / "page.html"), "--json", "-"])
+    assert result.exit_code == 0, result.exception
+    assert "crawl/⟨U+DCFF⟩.jsonl" in (folder / "page.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("share", "text"),
     [

@@ -20,7 +20,7 @@ _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 _LABELS_LISTED = 30
 
 _REORDERING = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_UNSEEN = [*range(0x80, 0xA0), 0x2028, 0x2029, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
+_UNSEEN = [*range(0x80, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
 _VISIBLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in b"\t\n\r"},
     0x7F: "\u2421",
@@ -29,7 +29,8 @@ _VISIBLE: dict[int, str] = {
 
 
 def visible(text: str) -> str:
-    """The text with control, reordering and tag characters as visible marks (``\\0`` as ␀, U+202E as ⟨U+202E⟩)."""
+    """The text with control, reordering and tag characters, and bytes of file names that are no Unicode, as visible
+    marks (``\\0`` as ␀, U+202E as ⟨U+202E⟩)."""
     return text.translate(_VISIBLE)
 
 
