@@ -65,8 +65,8 @@ def command(
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """
     page = out or (None if json_out else "report.html")
-    if page == json_out == "-":
-        raise click.UsageError("--out - and --json - both want standard output; name a file for one")
+    if page == json_out:
+        raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
     report = collect(
         folder, ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import storage
@@ -55,8 +55,9 @@ def plan_scan(inputs: Sequence[str], out: str = "") -> list[ShardTask]:
     """
     found: dict[str, tuple[int, str]] = {}
     names: dict[str, str] = {}
+    own = _places_of_output(out)
     for given in inputs:
-        for url, size, identity in _shards_of(given, out):
+        for url, size, identity in _shards_of(given, own):
             found[url] = (size, identity)
             names[url] = max(names.get(url, ""), _relative_name(url, given), key=len)
     taken = Counter(names.values())
@@ -65,11 +66,11 @@ def plan_scan(inputs: Sequence[str], out: str = "") -> list[ShardTask]:
     return sorted(tasks, key=lambda task: (-task.size, task.name))
 
 
-def _shards_of(given: str, out: str) -> list[tuple[str, int, str]]:
+def _shards_of(given: str, own: tuple[Path, ...]) -> list[tuple[str, int, str]]:
     found = storage.list_files(given)
     if len(found) == 1 and PurePosixPath(found[0][0]).name == PurePosixPath(given).name:
         return found
-    shards = [file for file in found if is_shard(file[0]) and not _is_output(file[0], out)]
+    shards = [file for file in found if is_shard(file[0]) and not _is_in(file[0], own)]
     if not shards:
         raise FileNotFoundError(
             f"{given}: {len(found)} files, but none is named like a shard (.warc .wet .jsonl .parquet, "
@@ -78,12 +79,19 @@ def _shards_of(given: str, out: str) -> list[tuple[str, int, str]]:
     return shards
 
 
-def _is_output(url: str, out: str) -> bool:
-    """Whether a file is what a scan into ``out`` leaves there: output inside an input folder is not input."""
-    if not (out and storage.is_local(url) and storage.is_local(out)):
+def _places_of_output(out: str) -> tuple[Path, ...]:
+    """What a scan into a local folder leaves there: inside an input folder it is not input."""
+    if not out or not storage.is_local(out):
+        return ()
+    folder = storage.local_path(out).resolve()
+    return folder / "tags", folder / "reports", folder / "scan.json"
+
+
+def _is_in(url: str, places: tuple[Path, ...]) -> bool:
+    if not places or not storage.is_local(url):
         return False
-    file, folder = storage.local_path(url).resolve(), storage.local_path(out).resolve()
-    return file == folder / "scan.json" or any(folder / name in file.parents for name in ("tags", "reports"))
+    path = storage.local_path(url).resolve()
+    return any(place == path or place in path.parents for place in places)
 
 
 def _relative_name(url: str, given: str) -> str:

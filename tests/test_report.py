@@ -612,6 +612,8 @@ def test_command_refuses(folder: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, ValueError) and "has no label 'nope'; it has adverse, ai" in str(
         result.exception
     )
+    for same in ("-", str(tmp_path / "x")):
+        assert CliRunner().invoke(command, [str(folder), "--out", same, "--json", same]).exit_code == 2
     result = CliRunner().invoke(command, [str(tmp_path / "nowhere")])
     assert isinstance(result.exception, TagsError) and "tropescan scan --out" in str(result.exception)
 
