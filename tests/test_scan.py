@@ -26,10 +26,10 @@ from classifiers.training import zeroed_memory
 from jobs.lock import LOCK, locked
 from jobs.scan import make_job
 from pipeline import storage
-from pipeline.scan import plan_scan, split_done, write_scan_report
+from pipeline.scan import check_folder, plan_scan, split_done, write_scan_report
 from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
-from pipeline.tasks import ReadOptions
+from pipeline.tasks import ReadOptions, ShardTask
 
 ROOT = Path(__file__).parent.parent
 WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
@@ -151,15 +151,18 @@ def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def finish(crawl: Path, out: Path) -> None:
-    """What a run in one process does."""
-    job = make_job(str(out), None, window=128, stride=64, label=None, threshold=None, span_threshold=None,
+def finish(crawl: Path, out: Path, label: str | None = None, threshold: float | None = None) -> list[ShardTask]:
+    """What a run in one process does; returns the shards that were to do."""
+    job = make_job(str(out), None, window=128, stride=64, label=label, threshold=threshold, span_threshold=None,
                    strict=False, options=ReadOptions())  # fmt: skip
     storage.remove_unfinished(str(out))
+    check_folder(job)
     tasks = plan_scan([str(crawl)])
-    for task in split_done(job, tasks)[0]:
+    todo, _ = split_done(job, tasks)
+    for task in todo:
         tag_shard(job, task)
     write_scan_report(job, tasks, [], "")
+    return todo
 
 
 def test_killed_between_any_two_writes(crawl: Path, tmp_path: Path) -> None:
@@ -196,15 +199,11 @@ def test_tags_of_another_model_or_other_options_are_not_mixed(crawl: Path, tmp_p
 
 def test_another_threshold_or_label_counts_the_tags_anew(crawl: Path, tmp_path: Path) -> None:
     """Thresholds are an opinion: what was scanned with one stands for every other, and no shard is read again."""
-    tropescan("scan", crawl, "--out", tmp_path / "out")
-    tags = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "tags").rglob("*.parquet")}
-    for options in (["--threshold", 0.3], ["--label", "ai"]):
-        again = tropescan("scan", crawl, "--out", tmp_path / "out", *options)
-        assert again.returncode == 0 and "4 of 4 shards were done before" in again.stderr, again.stderr
-        fresh = tropescan("scan", crawl, "--out", tmp_path / str(options), *options)
-        assert again.stdout.splitlines()[:2] == fresh.stdout.splitlines()[:2]
-        assert contents(tmp_path / "out") == contents(tmp_path / str(options))
-    assert tags == {p: p.stat().st_mtime_ns for p in tags}
+    assert len(finish(crawl, tmp_path / "out")) == 4
+    for label, threshold in ((None, 0.3), ("ai", 0.9), ("ai", None)):
+        assert finish(crawl, tmp_path / "out", label, threshold) == []
+        finish(crawl, tmp_path / f"{label}-{threshold}", label, threshold)
+        assert contents(tmp_path / "out") == contents(tmp_path / f"{label}-{threshold}")
 
 
 def test_other_inputs_with_other_settings_are_refused(crawl: Path, tmp_path: Path) -> None:
@@ -312,14 +311,6 @@ def test_names_of_shards_depend_on_the_set_of_inputs_only(tmp_path: Path) -> Non
     assert len(both) == 2 and all(len(name) == len("0123456789ab/x.jsonl.gz") for name in both)
     write_shard(tmp_path / "c" / "other.jsonl.gz", 5, 1)
     assert names_of(*given, tmp_path / "c").items() > plan.items()
-
-
-def test_the_same_inputs_in_another_order_are_done_before(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_shard(tmp_path / name / "x.jsonl.gz", 5, 1)
-    assert tropescan("scan", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out").returncode == 0
-    again = tropescan("scan", tmp_path / "b", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
-    assert "2 of 2 shards were done before" in again.stderr and read_tags(tmp_path / "out").num_rows == 10
 
 
 ODD_NAMES = [
