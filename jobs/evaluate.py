@@ -12,27 +12,33 @@ import click
 from classifiers.card import default_model
 from jobs.measure import measure
 from jobs.training_data import digest_of, load_training_data
+from labels import codebook
 from pipeline.schema import Estimate
 
 
 def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: Path) -> list[str]:
-    """What is below its pinned floor, or was measured on other documents than those pinned.
+    """What is below its pinned floor, was not measured, or was measured on other documents than those pinned.
 
-    Floors on documents that are not here are left out, and said so.
+    Floors on a kind of documents that is not here are left out, and said so; but some must be checked.
     """
     pinned = json.loads(floors.read_text("utf-8"))
     problems = []
+    if not pinned.keys() & digests.keys():
+        problems.append(f"none of the documents that {floors} pins floors for is here: nothing measured is not passed")
     for kind, part in pinned.items():
         if kind not in digests:
             click.echo(f"gate: no documents for {kind!r} here; its floors are not checked", err=True)
             continue
         if digests[kind] != part["digest"]:
             problems.append(f"{kind}: evaluation documents are {digests[kind]}, pinned {part['digest']}")
-        for name, floor in part["floors"].items():
-            value = figures[name].value
-            if not value >= floor:
-                problems.append(f"{name}: {value:.4f} is below the floor {floor}")
-    return problems
+        problems += [_below(name, figures.get(name), floor) for name, floor in part["floors"].items()]
+    return [problem for problem in problems if problem]
+
+
+def _below(name: str, figure: Estimate | None, floor: float) -> str:
+    if figure is None:
+        return f"{name}: not measured, floor {floor}; are --texts and --background given?"
+    return "" if figure.value >= floor else f"{name}: {figure.value:.4f} is below the floor {floor}"
 
 
 @click.command()
@@ -40,7 +46,8 @@ def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: 
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="Model file. [default: the shipped one]")
 @click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
 @click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
-@click.option("--label", default="adverse", show_default=True, help="The label to evaluate.")
+@click.option("--label", type=click.Choice(codebook.LABELS), default="adverse", show_default=True,
+              help="The label to evaluate.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--floors", type=click.Path(exists=True, path_type=Path), help="Pinned floors; exit status 1 if one is missed."
@@ -57,6 +64,8 @@ def command(
     """Measure a model on the held-out fifth of the labelled documents, which training never saw."""
     data = load_training_data(labels, texts, background)
     figures = measure(model or default_model(), data, label)
+    if not figures:
+        raise ValueError(f"no held-out document in {', '.join(labels)}: nothing was measured; are --texts given?")
     kinds = {"real": data.held_out(synthetic=False), "written": data.held_out(synthetic=True)}
     digests = {kind: digest_of(items) for kind, items in kinds.items() if items}
     if as_json:

@@ -31,6 +31,8 @@ WINDOW_STRIDE = 64
 def scores_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
     """Scores of one label, float64, shape (texts,); 0 where the model knows no word."""
     scorer = FastTextScorer.open(model, span_thresholds={})
+    if label not in scorer.labels:
+        raise ValueError(f"{model} has no label {label!r}; it has {', '.join(scorer.labels)}")
     batch = pa.RecordBatch.from_pydict({"text": pa.array(list(texts), pa.large_string())})
     column = label_columns(scorer.labels)[scorer.labels.index(label)]
     scored = scorer(batch).column(column).to_numpy(zero_copy_only=False)

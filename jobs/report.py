@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from jobs.options import PROBABILITY
 from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
@@ -42,9 +43,7 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
 @click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
               help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
 @click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]"
-)
+@click.option("--threshold", type=PROBABILITY, help="Score from which a document is flagged. [default: the scan's]")
 @click.option(
     "--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source."
 )
@@ -66,8 +65,8 @@ def command(
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """
     page = out or (None if json_out else "report.html")
-    if page == json_out == "-":
-        raise click.UsageError("--out - and --json - both want standard output; name a file for one")
+    if page == json_out:
+        raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
     report = collect(
         folder, ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
     )

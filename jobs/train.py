@@ -12,14 +12,16 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.card import ModelCard, write_card
+from classifiers.card import ModelCard, card_path, read_card, write_card
 from classifiers.evaluation import threshold_at_fpr
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
 from jobs.measure import logits_of, measure, strongest_logits_of
+from jobs.options import PROBABILITY
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
+from pipeline import storage
 
 TARGET = "adverse"
 FOLDS = 4
@@ -33,6 +35,30 @@ class Calibration:
     scales: dict[str, float]
     threshold: float
     window_threshold: float
+
+
+def check_examples(examples: Sequence[Example]) -> None:
+    """Raises `ValueError` for examples that teach nothing: without positives or negatives of a label that they hold,
+    or from so few sources that a fold of the cross-validation would lack them."""
+    held = {name for example in examples for name in example.labels}
+    if TARGET not in held:
+        raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
+    for name in sorted(held):
+        if all(name in example.labels for example in examples):
+            raise ValueError(
+                f"all {len(examples)} training texts hold {name!r}; give some without it (or --background)"
+            )
+    folds = folds_by_source([example.source for example in examples], FOLDS)
+    _check_spread([TARGET in example.labels for example in examples], folds, f"that hold {TARGET!r}")
+    _check_spread([not example.labels for example in examples], folds, "without any label")
+
+
+def _check_spread(chosen: Sequence[bool], folds: NDArray[np.int64], what: str) -> None:
+    if len(set(folds[np.array(chosen)])) < 2:
+        raise ValueError(
+            f"there are {sum(chosen)} training texts {what}, of too few sources: scores and thresholds are calibrated "
+            "by cross-validation over sources; give more of other sources (ordinary ones with --background)"
+        )
 
 
 def calibrate(examples: Sequence[Example], chosen: Hyperparameters, background_fpr: float) -> Calibration:
@@ -94,17 +120,43 @@ LIMITS = (
     "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
 )
 @click.option("--background", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with ordinary texts.")
-@click.option("--dim", default=Hyperparameters.dim, show_default=True, help="Dimension while training.")
-@click.option("--epochs", default=Hyperparameters.epoch, show_default=True, help="Passes over the examples.")
+@click.option(
+    "--dim", type=click.IntRange(1), default=Hyperparameters.dim, show_default=True, help="Dimension while training."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=Hyperparameters.epoch,
+    show_default=True,
+    help="Passes over the examples.",
+)
 @click.option("--lr", default=Hyperparameters.lr, show_default=True, help="Learning rate.")
-@click.option("--word-ngrams", default=Hyperparameters.word_ngrams, show_default=True, help="Longest word n-gram.")
-@click.option("--min-count", default=Hyperparameters.min_count, show_default=True, help="Rarer words are left out.")
-@click.option("--bucket", default=Hyperparameters.bucket, show_default=True, help="Rows for hashed n-grams.")
+@click.option(
+    "--word-ngrams",
+    type=click.IntRange(1),
+    default=Hyperparameters.word_ngrams,
+    show_default=True,
+    help="Longest word n-gram.",
+)
+@click.option(
+    "--min-count",
+    type=click.IntRange(1),
+    default=Hyperparameters.min_count,
+    show_default=True,
+    help="Rarer words are left out.",
+)
+@click.option(
+    "--bucket",
+    type=click.IntRange(0),
+    default=Hyperparameters.bucket,
+    show_default=True,
+    help="Rows for hashed n-grams.",
+)
 @click.option(
     "--background-fpr",
     default=0.01,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=PROBABILITY,
     help="Share of background texts that the threshold may flag.",
 )
 @click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
@@ -122,27 +174,36 @@ def command(
     \b
     tropescan train labels/seed labels/real --texts corpus --background corpus --out model.bin
     """
+    if out.suffix != ".bin":
+        raise click.UsageError(f"--out {out}: a model's name ends in .bin; its card goes beside it as .json and .md")
+    if card_path(out).exists():
+        read_card(card_path(out))  # raises if another file than a card would be lost
+    out.parent.mkdir(parents=True, exist_ok=True)  # now, not after the work
     data = load_training_data(labels, texts, background)
     if data.missing:
         click.echo(
             f"{data.missing} records have no text here and are left out; name their folder with --texts", err=True
         )
     examples = data.training
-    if not any(TARGET in example.labels for example in examples):
-        raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
+    check_examples(examples)
+    if absent := set(codebook.LABELS) - {name for example in examples for name in example.labels}:
+        click.echo(f"no training text holds {', '.join(sorted(absent))}: the model will not have that label", err=True)
     chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
     found = calibrate(examples, chosen, background_fpr)
     click.echo("training …", err=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    train_model(examples, out, chosen, found.scales)
-    card = make_card(out, data, examples, chosen, found, background_fpr)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Path(folder) / out.name
+        train_model(examples, trained, chosen, found.scales)
+        card = make_card(trained, data, examples, chosen, found, background_fpr)
+        with storage.whole_file(str(out)) as file:
+            file.write(trained.read_bytes())
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
 
 def make_card(
-    out: Path,
+    model: Path,
     data: TrainingData,
     examples: Sequence[Example],
     chosen: Hyperparameters,
@@ -150,11 +211,11 @@ def make_card(
     background_fpr: float,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
-    labels = FastTextScorer.open(out).labels
+    labels = FastTextScorer.open(model).labels
     evidence = [label for label in codebook.LABELS if label != "ai" and label in labels]
     return ModelCard(
-        name=out.stem,
-        digest=model_digest(out),
+        name=model.stem,
+        digest=model_digest(model),
         labels=labels,
         target=TARGET,
         threshold=found.threshold,
@@ -166,6 +227,6 @@ def make_card(
             "scale of logits": found.scales,
             "background FPR of the threshold": background_fpr,
         },
-        metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
+        metrics={name: asdict(figure) for name, figure in measure(model, data, TARGET).items()},
         limits=LIMITS,
     )

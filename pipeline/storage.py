@@ -90,6 +90,9 @@ def whole_file(url: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[IO[bytes]]:
+    path = Path(os.path.realpath(path))  # through a symbolic link, not over it
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path}: there is a folder or device of that name; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}")
     try:

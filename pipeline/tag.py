@@ -33,8 +33,8 @@ class ScanJob:
     """All that decides the content of a scan's tags, and where they go.
 
     ``model`` describes the model (digest, labels, codebook version …) and goes into each file's metadata;
-    ``label`` and ``threshold`` only count flagged documents in reports: tags hold no decision.
-    ``strict`` makes a shard with a rejected record fail.
+    ``label`` and ``threshold`` only count flagged documents in reports, and ``strict`` makes a shard with a rejected
+    record fail: tags hold no decision, so these are no part of the settings.
     """
 
     out: str
@@ -56,10 +56,12 @@ class ScanJob:
         return {
             "version": self.version,
             "model": self.model,
-            "label": self.label,
-            "threshold": self.threshold,
             "options": asdict(self.options),
         }
+
+    def flagged_by(self) -> dict[str, Any]:
+        """What a document is flagged by, as plain types."""
+        return {"label": self.label, "threshold": self.threshold}
 
     @property
     def digest(self) -> str:
@@ -113,6 +115,18 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     return report
 
 
+def recount_flagged(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> dict[str, Any]:
+    """Count a shard's flagged documents by the job's label and threshold, from its tags; returns the changed report."""
+    counter = _Counter(job)
+    with storage.open_input(job.tags_url(task)) as file, pq.ParquetFile(file) as tags:
+        for batch in tags.iter_batches(columns=[counter.column, "words"]):
+            counter.add_flagged(batch)
+    figures = {**report["figures"], "flagged": counter.flagged, "flagged_words": counter.flagged_words}
+    changed = {**report, "flagged_by": job.flagged_by(), "figures": figures}
+    _write_json(job.report_url(task), changed)
+    return changed
+
+
 def _first_rejection(task: ShardTask, tally: Tally) -> str:
     first, total = tally.examples[0], sum(tally.rejected.values())
     where = f"record {first.row}" + ("" if first.offset is None else f", byte {first.offset}")
@@ -124,7 +138,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
         "tropescan.version": job.version,
         "tropescan.model": json.dumps(job.model, sort_keys=True),
         "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
-        "tropescan.shard": task.url,
+        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),  # names need not be Unicode
     }
 
 
@@ -186,14 +200,17 @@ class _Counter:
         self.chars = self.bytes = self.words = 0
 
     def add(self, tags: pa.RecordBatch) -> None:
-        flagged = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
+        self.add_flagged(tags)
         self.tagged += tags.num_rows
         self.no_score += pc.sum(pc.not_equal(tags.column("status"), OK)).as_py() or 0
-        self.flagged += pc.sum(flagged).as_py() or 0
-        self.flagged_words += pc.sum(tags.column("words").filter(flagged)).as_py() or 0
         self.chars += pc.sum(tags.column("chars")).as_py() or 0
         self.bytes += pc.sum(tags.column("bytes")).as_py() or 0
         self.words += pc.sum(tags.column("words")).as_py() or 0
+
+    def add_flagged(self, tags: pa.RecordBatch) -> None:
+        flagged = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
+        self.flagged += pc.sum(flagged).as_py() or 0
+        self.flagged_words += pc.sum(tags.column("words").filter(flagged)).as_py() or 0
 
     def report(self, tally: Tally, seconds: float) -> ShardReport:
         return ShardReport(
@@ -220,8 +237,13 @@ def _write_report(job: ScanJob, task: ShardTask, tally: Tally, report: ShardRepo
         "fingerprint": job.fingerprint(task),
         "job": job.digest,
         "complete": tally.complete,
+        "flagged_by": job.flagged_by(),
         "figures": report.to_dict(),
         "rejection_examples": [asdict(example) for example in tally.examples],
     }
-    with storage.whole_file(job.report_url(task)) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+    _write_json(job.report_url(task), content)
+
+
+def _write_json(url: str, content: dict[str, Any]) -> None:
+    with storage.whole_file(url) as file:
+        file.write(json.dumps(content, indent=1).encode())

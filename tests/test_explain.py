@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,3 +59,32 @@ def test_control_codes_and_markup_are_shown_not_sent() -> None:
 def test_texts_without_a_word() -> None:
     for text in ("", "\n", "\0"):
         assert CliRunner().invoke(cli, ["explain", "-"], input=text.encode()).exit_code == 0
+
+
+def test_a_mistyped_path_is_an_error_and_text_can_be_forced(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text(TEXT, "utf-8")
+    for given in (
+        tmp_path / "stroy.txt",
+        "stroy.txt",
+        "./my stroy",
+        "../stroy",
+        "notes/stroy",
+        tmp_path / "story.txt/x",
+    ):
+        done = CliRunner().invoke(cli, ["explain", str(given)])
+        assert isinstance(done.exception, FileNotFoundError) and "--text" in str(done.exception), given
+        forced = CliRunner().invoke(cli, ["explain", "--text", str(given)])
+        assert forced.exit_code == 0 and str(given)[:10] in forced.output
+    folder = CliRunner().invoke(cli, ["explain", str(tmp_path)])
+    assert isinstance(folder.exception, IsADirectoryError) and "a folder" in str(folder.exception)
+    for text in ("robot", "The robot lied.", "The robot lied. It/he did.", "robot...", "robots 3.5", TEXT * 100):
+        assert CliRunner().invoke(cli, ["explain", text]).exit_code == 0, text
+
+
+def test_a_pipe_can_be_explained(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(TEXT, "utf-8"))
+    writer.start()
+    done = CliRunner().invoke(cli, ["explain", str(tmp_path / "pipe")])
+    writer.join()
+    assert done.output == CliRunner().invoke(cli, ["explain", TEXT]).output

@@ -71,3 +71,19 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         storage.list_files(str(tmp_path / "nothing-here"))
     with pytest.raises(OSError, match="nosuchprotocol"):
         storage.filesystem("nosuchprotocol://bucket/x")
+
+
+def test_a_link_is_written_through_and_what_is_no_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    for content in (b"one", b"two"):  # first it dangles
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / "real" / "file")
+        with storage.whole_file(str(link)) as file:
+            file.write(content)
+        assert link.is_symlink() and (tmp_path / "real" / "file").read_bytes() == content
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "real"):
+        with pytest.raises(FileExistsError, match=name), storage.whole_file(str(tmp_path / name)):
+            pass
+    assert not (tmp_path / "pipe").is_file() and (tmp_path / "real").is_dir()

@@ -95,7 +95,7 @@ def open_tags(connection: duckdb.DuckDBPyConnection, folder: TagsFolder, label: 
     connection.execute(_MACROS)
     connection.execute("SET VARIABLE files = $files", {"files": [escape_glob(file) for file in folder.files]})
     connection.execute("SET VARIABLE threshold = $threshold::DOUBLE", {"threshold": threshold})
-    source = "read_parquet(getvariable('files'), filename = 'tags file')"
+    source = "read_parquet(getvariable('files'), filename = 'tags file', hive_partitioning = false)"
     columns = [row["column_name"] for row in query.rows(f"DESCRIBE SELECT * FROM {source}")]
     # by position: DuckDB's names ignore case, so that of the labels A and a one is renamed
     name_in = dict(zip(tags_schema(folder.labels).names, map(quoted, columns), strict=False))
