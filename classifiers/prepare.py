@@ -30,7 +30,7 @@ from classifiers.settings import settings_of
 _ROWS_AT_ONCE = 1 << 16
 _KEYS_PER_GROUP = 3.5
 _LOAD = 0.9
-_HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior")
+_HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "given")
 
 
 @dataclass(frozen=True)
@@ -266,6 +266,7 @@ def _head_arrays(model: FastTextModel) -> dict[str, NDArray[Any]]:
         "turns": turns,
         "depths": depths,
         "prior": _prior(model),
+        "given": settings_of(model).given,
     }
 
 

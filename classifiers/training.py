@@ -27,11 +27,17 @@ _MALLOC_PERTURB = -6  # M_PERTURB of malloc.h
 
 @dataclass(frozen=True)
 class Example:
-    """A text with the labels that hold; ``source`` says where it comes from, for splits and caps."""
+    """A text with the labels that hold; ``source`` says where it comes from, for splits that keep it together.
+
+    ``collection`` is what it has in common with texts of other sources (all that was written for this project, say);
+    the source where it is None. ``weight`` is what it counts for; fastText's own trainer takes no weights.
+    """
 
     text: str
     labels: frozenset[str]
     source: str
+    collection: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

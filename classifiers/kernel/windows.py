@@ -26,7 +26,8 @@ class Head(NamedTuple):
     ``projection`` float64 (outputs, width) where rows are embeddings, of size 0 where they are already logits.
     ``sigmoid`` float32 (513,) is fastText's table. ``nodes`` and ``turns`` int32 (labels, depth) are each label's
     path in the Huffman tree of hierarchical softmax, with ``depths`` int32 (labels,). ``prior`` float64 (outputs,)
-    is a sum of logits that every sum begins with, and ``prior_weight`` of how many rows it counts as.
+    is a sum of logits that every sum begins with, and ``prior_weight`` of how many rows it counts as. ``given``
+    int32 (labels,) names the label by whose probability one is multiplied, -1 for none.
     """
 
     kind: int
@@ -38,6 +39,7 @@ class Head(NamedTuple):
     depths: NDArray[np.int32]
     prior: NDArray[np.float64]
     prior_weight: float
+    given: NDArray[np.int32]
 
 
 class Room(NamedTuple):
@@ -79,6 +81,9 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
             out[k] = _table_sigmoid(head.sigmoid, float32(logits[k])) + LOG_FLOOR
     else:
         _tree(head, logits, out)
+    for k in range(head.n_labels):
+        if head.given[k] >= 0:  # what it is given depends on nothing: its own probability stands
+            out[k] *= out[head.given[k]]
 
 
 @stage
