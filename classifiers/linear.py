@@ -63,7 +63,9 @@ class Design:
     centre: NDArray[np.float64]
 
 
-def make_design(texts: Sequence[str], words: Sequence[bytes], vectors: Vectors | None, options: LinearOptions) -> Design:
+def make_design(
+    texts: Sequence[str], words: Sequence[bytes], vectors: Vectors | None, options: LinearOptions
+) -> Design:
     """The design matrix of texts over a vocabulary and ``options.bucket`` hashed pairs."""
     space = FeatureSpace(tuple(words), options.bucket)
     counts = space.counts(texts)
@@ -164,7 +166,9 @@ def train_linear(
         truth = np.array([label in one.labels for one in examples])
         weights = np.array([one.weight for one in examples])
         if label in given:
-            weights = np.where([given[label] in one.labels for one in examples], weights, options.others_weight * weights)
+            weights = np.where(
+                [given[label] in one.labels for one in examples], weights, options.others_weight * weights
+            )
         fitted.append(fit_label(design, truth, collections, weights, options, with_vectors=label in given))
     counts = np.array([sum(label in one.labels for one in examples) for label in labels], np.int64)
     return _as_model(design.space, labels, counts, fitted, options, {k: v for k, v in given.items() if k in labels})

@@ -16,6 +16,7 @@ from rich.text import Text
 from classifiers.card import card_of, default_model
 from classifiers.explanation import TokenShare, token_shares
 from classifiers.score import FastTextScorer
+from jobs.model_option import MODEL
 from pipeline.schema import label_columns, window_column
 
 STRONGEST = 12
@@ -89,7 +90,7 @@ def _is_path(given: str) -> bool:
 @click.command()
 @click.argument("text", metavar="TEXT|FILE|-")
 @click.option("--text", "is_text", is_flag=True, help="The argument is the text, whatever it looks like.")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Model file. [default: the shipped one]")
+@click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
 @click.option("--label", help="Label to explain. [default: the card's target]")
 @click.option(
     "--window",

@@ -15,7 +15,10 @@ COMMANDS = {
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",
+    "compare": "jobs.compare",
+    "promote": "jobs.promote",
     "model": "jobs.model",
+    "label": "jobs.label",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""
