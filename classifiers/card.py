@@ -23,7 +23,8 @@ class ModelCardError(ValueError):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence.
+    """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence, and
+    ``thresholds`` are others of the target, named by their purpose.
 
     ``digest`` is the SHA-256 of the model file. ``data``, ``hyperparameters`` and ``metrics`` are for people.
     """
@@ -34,6 +35,7 @@ class ModelCard:
     target: str
     threshold: float
     span_thresholds: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
     codebook_version: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class ModelCard:
             "target",
             "threshold",
             "span_thresholds",
+            "thresholds",
             "codebook_version",
             "metrics",
             "limits",

@@ -32,18 +32,19 @@ class LinearOptions:
 
     ``c`` is the inverse strength of the L2 penalty; ``min_count`` in texts; ``prior_weight`` the κ of
     `classifiers.settings.Settings`. ``vector_scale``: size of the part of a text's features that its words' vectors
-    make, beside 1 for its words and pairs. ``collection_scale``: size of a column for each collection, which explains what
-    holds of all its texts and is then left out (a fixed effect: Mundlak 1978). ``others_weight``: weight of texts
-    that lack the label on which another depends, when the dependent one is trained.
+    make, beside 1 for its words and pairs. ``collection_scale``: size of a column for each collection, which explains
+    what holds of all its texts and is then left out (a fixed effect: Mundlak, "On the pooling of time series and cross
+    section data", Econometrica 1978). ``others_weight``: weight of texts that lack the label on which another depends,
+    when the dependent one is trained.
     """
 
     c: float = 20.0
     min_count: int = 2
-    bucket: int = 200_000
+    bucket: int = 120_000
     prior_weight: int = 200
     vector_scale: float = 0.7
     collection_scale: float = 0.3
-    others_weight: float = 0.3
+    others_weight: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,11 @@ from classifiers.evaluation import (
     threshold_at_fpr,
     wilson,
 )
-from classifiers.kernel.batch import Sums
-from classifiers.prepare import PreparedModel, prepare
-from classifiers.score import FastTextScorer, sum_texts, text_buffer
+from classifiers.score import FastTextScorer
 from jobs.training_data import LabelledText, TrainingData, truth
 from pipeline.schema import Estimate, label_columns
 
 BACKGROUND_FPR = 1e-3
-WINDOW_STRIDE = 64
 
 
 def scores_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
@@ -37,33 +34,6 @@ def scores_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np
     column = label_columns(scorer.labels)[scorer.labels.index(label)]
     scored = scorer(batch).column(column).to_numpy(zero_copy_only=False)
     return np.nan_to_num(np.asarray(scored, np.float64))
-
-
-def logits_of(model: str | Path, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Logits of each label of a folded model, float64, shape (texts,), without fastText's limits of +-8."""
-    prepared = prepare(model)
-    sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
-    logits = prepared.logits(sums.totals, np.maximum(sums.counts, 1))
-    return {name: logits[:, k] for k, name in enumerate(prepared.labels)}
-
-
-def strongest_logits_of(model: str | Path, texts: Sequence[str], label: str) -> NDArray[np.float64]:
-    """The highest logit of any window of two strides, float64, shape (texts,)."""
-    prepared = prepare(model)
-    sums = sum_texts(prepared, text_buffer(pa.array(list(texts), pa.large_string())), WINDOW_STRIDE)
-    k = prepared.labels.index(label)
-    return np.array([_strongest(prepared, sums, doc)[k] for doc in range(len(texts))])
-
-
-def _strongest(model: PreparedModel, sums: Sums, doc: int) -> NDArray[np.float64]:
-    chunks = slice(sums.first_chunk[doc], sums.first_chunk[doc + 1])
-    totals = np.concatenate([np.zeros((1, sums.totals.shape[1])), sums.chunk_totals[chunks]])
-    counts = np.concatenate([[0], sums.chunk_counts[chunks]])
-    ends = np.arange(min(2, len(totals) - 1), len(totals))
-    starts = ends - ends[0]
-    logits = model.logits(totals[ends] - totals[starts], np.maximum(counts[ends] - counts[starts], 1))
-    strongest: NDArray[np.float64] = logits.max(axis=0)
-    return strongest
 
 
 def measure(model: str | Path, data: TrainingData, label: str) -> dict[str, Estimate]:

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,27 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.card import ModelCard, card_path, read_card, write_card
+from classifiers.cross_validation import cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
+from classifiers.fasttext_file import write_model
+from classifiers.features import frequent_words
+from classifiers.linear import LinearOptions, train_linear
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
-from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
-from jobs.measure import logits_of, measure, strongest_logits_of
-from jobs.options import PROBABILITY
+from classifiers.training import Example, Hyperparameters, Trainer, folds_by_source, scaled, train_fasttext
+from classifiers.word_vectors import encode_words, frequent_english_words
+from jobs.measure import measure
 from jobs.training_data import TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
 from pipeline import storage
 
+Options = LinearOptions | Hyperparameters
 TARGET = "adverse"
-FOLDS = 4
+FOLDS = 5
+PURPOSES = {"high_recall": 1e-2, "balanced": 1e-3, "high_precision": 1e-4}
+"""Share of ordinary texts that a threshold of that name may flag."""
+FLAGGING = "balanced"
+SPAN_FPR = 1e-2
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What texts of unseen sources teach: a factor for each label's logits, and the scores of a document and of its
+    """What texts of unseen sources teach: a factor for each label's logits, thresholds by purpose, and the score of a
     strongest window that the allowed share of background texts passes."""
 
     scales: dict[str, float]
-    threshold: float
+    thresholds: dict[str, float]
     window_threshold: float
 
 
@@ -61,29 +71,17 @@ def _check_spread(chosen: Sequence[bool], folds: NDArray[np.int64], what: str) -
         )
 
 
-def calibrate(examples: Sequence[Example], chosen: Hyperparameters, background_fpr: float) -> Calibration:
+def calibrate(examples: Sequence[Example], trainer: Trainer) -> Calibration:
     """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
-    folds = folds_by_source([example.source for example in examples], FOLDS)
-    unseen: list[Example] = []
-    logits: list[dict[str, NDArray[np.float64]]] = []
-    strongest: list[NDArray[np.float64]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for fold in range(FOLDS):
-            path = Path(folder) / f"{fold}.bin"
-            train_model([e for e, f in zip(examples, folds, strict=True) if f != fold], path, chosen)
-            part = [e for e, f in zip(examples, folds, strict=True) if f == fold]
-            unseen += part
-            logits.append(logits_of(path, [e.text for e in part]))
-            strongest.append(strongest_logits_of(path, [e.text for e in part], TARGET))
-    background = np.array([not e.labels for e in unseen])
-    known = set.intersection(*(set(one) for one in logits))  # a label may be too rare for every fold
-    whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS if name in known}
-    scales = {name: fit_scale(x, np.array([name in e.labels for e in unseen])) for name, x in whole.items()}
-    limits = [
-        threshold_at_fpr(x[background] * scales[TARGET], background_fpr)
-        for x in (whole[TARGET], np.concatenate(strongest))
-    ]
-    return Calibration(scales, *(float(1 / (1 + np.exp(-limit))) for limit in limits))
+    unseen, logits = cross_validate(examples, trainer, FOLDS)
+    scales = fit_scales(unseen, logits)
+    background = np.array([not one.labels for one in unseen])
+    ordinary = logits.scores(TARGET, scales)[background]
+    return Calibration(
+        scales=scales,
+        thresholds={name: threshold_at_fpr(ordinary, fpr) for name, fpr in PURPOSES.items()},
+        window_threshold=threshold_at_fpr(logits.window_scores(TARGET, scales)[background], SPAN_FPR),
+    )
 
 
 def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, object]:
@@ -108,7 +106,6 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
 LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
     "English only. Texts in other languages get scores that mean little.",
-    "Words are hashed as they stand, so unusual case or punctuation hides them.",
     "Scores are calibrated on a training set rich in positives, not at the natural base rate; "
     "a flag rate is not a prevalence.",
 )
@@ -122,55 +119,36 @@ LIMITS = (
     "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
 )
 @click.option("--background", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with ordinary texts.")
-@click.option(
-    "--dim", type=click.IntRange(1), default=Hyperparameters.dim, show_default=True, help="Dimension while training."
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(1),
-    default=Hyperparameters.epoch,
-    show_default=True,
-    help="Passes over the examples.",
-)
-@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="Learning rate.")
-@click.option(
-    "--word-ngrams",
-    type=click.IntRange(1),
-    default=Hyperparameters.word_ngrams,
-    show_default=True,
-    help="Longest word n-gram.",
-)
-@click.option(
-    "--min-count",
-    type=click.IntRange(1),
-    default=Hyperparameters.min_count,
-    show_default=True,
-    help="Rarer words are left out.",
-)
-@click.option(
-    "--bucket",
-    type=click.IntRange(0),
-    default=Hyperparameters.bucket,
-    show_default=True,
-    help="Rows for hashed n-grams.",
-)
-@click.option(
-    "--background-fpr",
-    default=0.01,
-    show_default=True,
-    type=PROBABILITY,
-    help="Share of background texts that the threshold may flag.",
-)
-@click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
+@click.option("--trainer", type=click.Choice(("linear", "fasttext")), default="linear", show_default=True,
+              help="Logistic regression on frequencies, or the fasttext package.")  # fmt: skip
+@click.option("--min-count", type=click.IntRange(1), default=LinearOptions.min_count, show_default=True,
+              help="Words in fewer texts (fasttext: with fewer occurrences) are left out.")  # fmt: skip
+@click.option("--bucket", type=click.IntRange(1), default=LinearOptions.bucket, show_default=True,
+              help="Rows for hashed pairs of words.")  # fmt: skip
+@click.option("--penalty", "c", type=click.FloatRange(0, min_open=True), default=LinearOptions.c, show_default=True,
+              help="linear: inverse strength of the L2 penalty.")  # fmt: skip
+@click.option("--encoder", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="linear: folder of a sentence-transformers model: like words then weigh alike.")  # fmt: skip
+@click.option("--further-words", type=click.IntRange(0), default=0, show_default=True,
+              help="linear, with --encoder: frequent English words that weigh though no text has them.")  # fmt: skip
+@click.option("--dim", type=click.IntRange(1), default=Hyperparameters.dim, show_default=True,
+              help="fasttext: dimension while training.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=Hyperparameters.epoch, show_default=True,
+              help="fasttext: passes over the examples.")  # fmt: skip
+@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="fasttext: learning rate.")
+@click.option("--word-ngrams", type=click.IntRange(1), default=Hyperparameters.word_ngrams, show_default=True,
+              help="fasttext: longest word n-gram.")  # fmt: skip
+@click.option("--seed", default=Hyperparameters.seed, show_default=True, help="fasttext: of order and first weights.")
 def command(
     labels: tuple[str, ...], place: str | None, out: Path, texts: tuple[str, ...], background: tuple[str, ...],
-    dim: int, epochs: int, lr: float, word_ngrams: int, min_count: int, bucket: int, background_fpr: float, seed: int,
+    trainer: str, min_count: int, bucket: int, c: float, encoder: Path | None, further_words: int, dim: int,
+    epochs: int, lr: float, word_ngrams: int, seed: int,
 ) -> None:  # fmt: skip
-    """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
+    """Train a fastText classifier on label records (JSON Lines files or folders of them).
 
     A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. Logits are
-    scaled to be calibrated, and the threshold is the score that one in a hundred background texts passes
-    (--background-fpr), both by cross-validation over sources.
+    scaled to be calibrated, and thresholds are set by the share of background texts that they flag (high_recall 1e-2,
+    balanced 1e-3, high_precision 1e-4), both by cross-validation over sources.
     Same records, texts and options give the same model, byte for byte.
 
     \b
@@ -190,27 +168,39 @@ def command(
     check_examples(examples)
     if absent := set(codebook.LABELS) - {name for example in examples for name in example.labels}:
         click.echo(f"no training text holds {', '.join(sorted(absent))}: the model will not have that label", err=True)
-    chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
+    chosen: Options = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
+    if trainer == "linear":
+        chosen = LinearOptions(c=c, min_count=min_count, bucket=bucket)
+    train = _trainer(chosen, examples, encoder, further_words)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
-    found = calibrate(examples, chosen, background_fpr)
+    found = calibrate(examples, train)
     click.echo("training …", err=True)
     with tempfile.TemporaryDirectory() as folder:
         trained = Path(folder) / out.name
-        train_model(examples, trained, chosen, found.scales)
-        card = make_card(trained, data, examples, chosen, found, background_fpr)
+        write_model(scaled(train(examples), found.scales), trained)
+        card = make_card(trained, data, examples, chosen, found)
         with storage.whole_file(str(out)) as file:
             file.write(trained.read_bytes())
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
 
+def _trainer(chosen: Options, examples: Sequence[Example], encoder: Path | None, further_words: int) -> Trainer:
+    """What trains on any part of the examples; vectors of all their words are made once."""
+    if isinstance(chosen, Hyperparameters):
+        return partial(train_fasttext, chosen=chosen)
+    further = frequent_english_words(further_words) if encoder else []
+    words = frequent_words((one.text for one in examples), chosen.min_count)
+    vectors = encode_words(sorted({*words, *further}), encoder) if encoder else None
+    return partial(train_linear, options=chosen, given=codebook.IMPLIES, vectors=vectors, further_words=further)
+
+
 def make_card(
     model: Path,
     data: TrainingData,
     examples: Sequence[Example],
-    chosen: Hyperparameters,
+    chosen: Options,
     found: Calibration,
-    background_fpr: float,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
     labels = FastTextScorer.open(model).labels
@@ -220,14 +210,15 @@ def make_card(
         digest=model_digest(model),
         labels=labels,
         target=TARGET,
-        threshold=found.threshold,
+        threshold=found.thresholds[FLAGGING],
+        thresholds=found.thresholds,
         span_thresholds=dict.fromkeys(evidence, found.window_threshold),
         codebook_version=codebook.VERSION,
         data=_data_section(data, examples),
         hyperparameters={
             **asdict(chosen),
             "scale of logits": found.scales,
-            "background FPR of the threshold": background_fpr,
+            "background FPR of the thresholds": PURPOSES,
         },
         metrics={name: asdict(figure) for name, figure in measure(model, data, TARGET).items()},
         limits=LIMITS,

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from classifiers.card import ModelCardError, card_of, default_model, read_card
-from classifiers.fasttext_file import read_model
+from classifiers.fasttext_file import read_model, write_model
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
-from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
+from classifiers.training import Example, Hyperparameters, folds_by_source, train_fasttext
 from jobs.main import cli
 from jobs.measure import scores_of
 from jobs.train import check_examples
@@ -34,6 +34,10 @@ def examples(n: int = 60) -> list[Example]:
         text = " ".join(random.permutation(words)) + "\n__label__evil </s>x"
         out.append(Example(text, frozenset({"ai", "adverse"} if bad else ()), f"s{i % 7}"))
     return out
+
+
+def train_model(examples: list[Example], path: Path, chosen: Hyperparameters) -> None:
+    write_model(train_fasttext(examples, chosen), path)
 
 
 def test_same_examples_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
