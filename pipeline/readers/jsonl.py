@@ -16,7 +16,7 @@ from pipeline.accounting import Tally
 from pipeline.readers.batches import OTHERS, BatchBuilder
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.json_values import loads
-from pipeline.readers.long_strings import decode_string, shorten
+from pipeline.readers.long_strings import LARGE_LINE, decode_string, shorten
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
@@ -39,10 +39,12 @@ class Block(NamedTuple):
     damage: Damage | None = None
 
 
-def read_jsonl(pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str) -> Iterator[pa.RecordBatch]:
+def read_jsonl(
+    pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str, newline: bytes = b"\n"
+) -> Iterator[pa.RecordBatch]:
     """DOCUMENTS batches of a file of JSON lines. Raises `ColumnError` if it has no column for text or lacks a column
     that ``options`` name."""
-    blocks = split_lines(pieces, longest=options.max_document_bytes)
+    blocks = split_lines(pieces, longest=options.max_document_bytes, newline=newline)
     reader = _Reader(tally, options.max_document_bytes)
     while sample := _sample(blocks):
         columns = _columns(sample, options, where)
@@ -52,11 +54,11 @@ def read_jsonl(pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, w
         yield reader.builder.take()
 
 
-def split_lines(pieces: Iterable[Piece], *, longest: int) -> Iterator[Block]:
+def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n") -> Iterator[Block]:
     """Lines in blocks; one longer than ``longest`` bytes is counted, not held."""
     rest, size, offset = bytearray(), 0, 0
     for piece in pieces:
-        head, *lines = piece.data.split(b"\n")
+        head, *lines = piece.data.split(newline)
         size += len(head)
         if size <= longest:
             rest += head
@@ -170,6 +172,9 @@ class _Reader:
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
         if not line or line.isspace():
+            return
+        if len(line) > LARGE_LINE and line.lstrip(b" \t\r").startswith(b"["):
+            self._tally.reject("not_an_object", offset, f"a JSON array of {len(line)} bytes; write one object a line")
             return
         short, strings = shorten(line)
         try:

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
+from pipeline.readers.detect import RECORD
 from pipeline.readers.payload import HEAD, Refusal, payload_of, text_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
 DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
-_RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 _RECORD_END = b"\r\n\r\n"
@@ -299,7 +299,7 @@ class _Framer:
         where the next record may stand inside what it claims for itself."""
         following = window.inside(window.held + 1)
         if following is None and window.damage is None:
-            following = window.find(_RECORD, past)
+            following = window.find(RECORD, past)
         if following is not None:
             self._tally.reject("bad_record", window.offset(), f"{what} would reach into the next record")
             window.take(following)
@@ -311,7 +311,7 @@ class _Framer:
     def _resynchronise(self, window: _Window, reason: str, detail: str, *, past: int) -> None:
         """Count what stands here, and go to the next record that begins after the first ``past`` bytes."""
         self._tally.reject(reason, window.offset(), detail)
-        while (place := window.find(_RECORD, past)) is None:
+        while (place := window.find(RECORD, past)) is None:
             window.take(max(window.held - _MARKER_BYTES, 0))
             past = 0
             if not window.fill(window.held + 1) and window.inside(window.held + 1) is None:
