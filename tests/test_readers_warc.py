@@ -232,6 +232,14 @@ def test_a_wrong_content_length_costs_one_record(tmp_path: Path, ending: str, le
     assert shard.tally.complete
 
 
+@pytest.mark.parametrize("ending", PACKERS)
+def test_a_record_without_a_type_is_rejected(tmp_path: Path, ending: str) -> None:
+    parts = [RECORDS[0], RECORDS[1].replace(b"WARC-Type:", b"X-Type:"), RECORDS[2]]
+    shard = read(write(tmp_path, f"a.warc{ending}", b"".join(map(PACKERS[ending], parts))))
+    assert shard.texts == [TEXTS[0], TEXTS[2]] and shard.rejected == {"bad_record": 1}
+    assert shard.tally.other_records == 0 and shard.tally.complete
+
+
 def test_a_record_without_an_id_gets_one_of_its_content(tmp_path: Path) -> None:
     raw = RECORDS[0].replace(b"WARC-Record-ID", b"X-Other-ID")
     first, second = read(write(tmp_path, "a.warc", raw + raw.replace(b"site0", b"site7"))).ids

@@ -13,7 +13,7 @@ import orjson
 
 from pipeline.accounting import Tally
 from pipeline.readers.json_values import loads
-from pipeline.readers.streams import Compression, Source, compression_of, pieces
+from pipeline.readers.streams import Compression, Source, compression_in, compression_of, pieces
 from pipeline.storage import open_input
 
 HEADS = (64 << 10, 4 << 20)
@@ -28,6 +28,11 @@ SHARD_NAME = re.compile(
     r"(?:\.(?P<packed>gz|gzip|zst|zstd|bz2|xz))?$",
     re.IGNORECASE,
 )
+PACKINGS = {
+    "gz": Compression.GZIP, "gzip": Compression.GZIP, "zst": Compression.ZSTD, "zstd": Compression.ZSTD,
+    "bz2": Compression.BZIP2, "xz": Compression.XZ,
+}  # fmt: skip
+NEITHER = "neither WARC, nor JSON lines, nor Parquet"
 NOT_DOCUMENTS = frozenset({
     "config.json", "croissant.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json", "metadata.json",
     "package.json", "scan.json", "state.json", "stats.json",
@@ -82,7 +87,17 @@ def detect_format(url: str) -> Format:
 def detect(source: Source, url: str) -> Detected:
     """Format and compression from the head of a source, which stays unread."""
     compression = compression_of(source.peek(HEADS[0]))
-    named, found = _named(url), UNDECIDED
+    found = _look(source, url, compression)
+    packed = SHARD_NAME.search(url)
+    if found.hint == NEITHER and compression is Compression.NONE and packed and packed["packed"]:
+        # The first frame may have lost its magic number.
+        compression = compression_in(source.peek(HEADS[-1]), PACKINGS[packed["packed"].lower()])
+        found = _look(source, url, compression)
+    return found
+
+
+def _look(source: Source, url: str, compression: Compression) -> Detected:
+    named = _named(url)
     for size in HEADS:
         wanted = max(size, BZIP2_BLOCK) if compression is Compression.BZIP2 else size
         stored = source.peek(wanted)
@@ -95,7 +110,7 @@ def detect(source: Source, url: str) -> Detected:
         if found != UNDECIDED:
             break
     else:
-        found = _by_name(head.data, named, stored)
+        found = _by_name(head.data, named, damaged=compression is not Compression.NONE and not head.data.strip())
     return found._replace(compression=compression)
 
 
@@ -182,11 +197,10 @@ def _named(url: str) -> Format:
     return Format.WARC if match["warc"] else Format.JSONL if match["jsonl"] else Format.PARQUET
 
 
-def _by_name(head: bytes, named: Format, stored: bytes) -> Detected:
+def _by_name(head: bytes, named: Format, *, damaged: bool) -> Detected:
     """For a head that says nothing: damaged from the start, or garbage before the first record."""
-    damaged = not head.strip() and compression_of(stored) is not Compression.NONE
     if named is Format.WARC and (damaged or b"WARC/" in head):
         return Detected(named)
     if named is Format.JSONL and (damaged or b"\0" not in head):
         return Detected(named)
-    return Detected(Format.UNKNOWN, hint="neither WARC, nor JSON lines, nor Parquet")
+    return Detected(Format.UNKNOWN, hint=NEITHER)

@@ -142,6 +142,11 @@ def compression_of(head: bytes) -> Compression:
     return next((c for c, magics in _MAGIC.items() if head.startswith(magics)), Compression.NONE)
 
 
+def compression_in(data: bytes, expected: Compression) -> Compression:
+    """``expected`` if a magic number of it stands anywhere in the data."""
+    return expected if any(magic in data for magic in _MAGIC[expected]) else Compression.NONE
+
+
 def pieces(source: Source, compression: Compression, *, begins: bytes = b"") -> Iterator[Piece]:
     """The decompressed content in order. ``begins`` is what the content starts with: if the first frame starts so,
     reading resumes after damage only at a frame that does too."""
@@ -256,12 +261,18 @@ class _Frames:
         if not (isinstance(decoder, _Bounded) and decoder.more):
             step = self._stored.step()
             if not step:
-                detail = f"the file ends inside a {self._compression} frame"
-                return b"", Damage("truncated_stream", frame, self._stored.offset, detail, False)
+                return b"", self._endless(frame)
         try:
             return decoder.decompress(step), None
         except _ERRORS as error:
             return b"", self._damage("corrupt_stream", frame, f"{self._compression} frame: {error}")
+
+    def _endless(self, frame: int) -> Damage:
+        """A frame that the file's end cuts short, or one so broken that it swallowed those after it."""
+        damage = self._damage("corrupt_stream", frame, f"{self._compression} frame: it does not end where it should")
+        if damage.resumes:
+            return damage
+        return damage._replace(reason="truncated_stream", detail=f"the file ends inside a {self._compression} frame")
 
     def _damage(self, reason: str, frame: int, detail: str) -> Damage:
         offset = self._stored.offset

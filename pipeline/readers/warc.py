@@ -248,8 +248,10 @@ class _Framer:
         offset = window.offset()
         if kind in DOCUMENT_TYPES:
             yield Record(offset, kind, headers, window.bytes(end, end + held), size)
-        else:
+        elif kind:
             self._tally.other_records += 1
+        else:
+            self._tally.reject("bad_record", offset, "a record without a WARC-Type")
         if not window.skip(end + size) and window.damage is None:
             self._tally.cut_short("truncated_record", offset, f"the file ends inside a block of {size} bytes")
 
@@ -327,9 +329,10 @@ def record_of(piece: Piece) -> Record | None:
     if not (piece.first and piece.last and end > 3 and data.startswith(b"WARC/") and data.endswith(_RECORD_END)):
         return None
     headers = parse_header(data[:end])
-    if headers.get("content-length") != str(len(data) - end - 4):
+    kind = headers.get("warc-type", "").lower()
+    if not kind or headers.get("content-length") != str(len(data) - end - 4):
         return None
-    return Record(piece.offset, headers.get("warc-type", "").lower(), headers, data[end:-4], len(data) - end - 4)
+    return Record(piece.offset, kind, headers, data[end:-4], len(data) - end - 4)
 
 
 def parse_header(data: bytes) -> dict[str, str]:
