@@ -40,7 +40,7 @@ class Record(NamedTuple):
     offset: int
     kind: str
     headers: dict[str, str]
-    block: bytes
+    block: bytes | memoryview
     size: int
 
 
@@ -154,6 +154,15 @@ class _Window:
         with memoryview(self.buffer) as view:
             return bytes(view[self.at + start : self.at + stop])
 
+    def cut_out(self, start: int, stop: int) -> memoryview:
+        """Some of the next bytes, without a copy: the buffer is given away, and what it holds after ``stop`` begins
+        the next. All up to ``stop`` is taken."""
+        given, start, stop = self.buffer, self.at + start, self.at + stop
+        self._before += stop
+        self.buffer, self.at = given[stop:], 0
+        self.take(0)
+        return memoryview(given)[start:stop]
+
     def offset(self, i: int = 0) -> int:
         """Of the ``i``-th next byte in the file as stored; if that is compressed, of its frame."""
         place = self._before + self.at + i
@@ -246,6 +255,9 @@ class _Framer:
         if held == size and not self._whole(window, end, size):
             return
         offset = window.offset()
+        if kind in DOCUMENT_TYPES and BLOCK < held == size:
+            yield Record(offset, kind, headers, window.cut_out(end, end + size), size)
+            return
         if kind in DOCUMENT_TYPES:
             yield Record(offset, kind, headers, window.bytes(end, end + held), size)
         elif kind:
