@@ -180,7 +180,7 @@ def test_a_compressed_file_of_nothing_is_an_empty_shard(tmp_path: Path, name: st
 def test_names_of_shards() -> None:
     for name in ("a.warc", "a.WARC.gz", "b.warc.wet.gz", "a.jsonl", "x.json.zst", "a.ndjson.xz", "train-00000.parquet"):
         assert is_shard(f"s3://bucket/folder/{name}"), name
-    for name in ("README.md", "_SUCCESS", ".a.jsonl.crc", "a.jsonl.sha256", "a.png", "_a.parquet", "dataset_info.json",
+    for name in ("README.md", "_SUCCESS", ".a.jsonl.crc", "a.jsonl.sha256", "a.png", "dataset_info.json",
                  "a.parquet.crc", "wet.paths.gz", "data", "a.idx"):  # fmt: skip
         assert not is_shard(f"folder/{name}"), name
 

@@ -73,9 +73,9 @@ class Head(NamedTuple):
 def is_shard(url: str) -> bool:
     """Whether a file found in a folder looks like a shard by its name: ``.warc``, ``.wet``, ``.arc``, ``.jsonl``,
     ``.json``, ``.ndjson``, ``.jsonlines``, ``.parquet`` or ``.pq``, with ``.gz``, ``.zst``, ``.bz2`` or ``.xz`` after
-    it or not; but no hidden or underscored file and none of `NOT_DOCUMENTS`."""
+    it or not; but none of `NOT_DOCUMENTS`."""
     name = url.rsplit("/", 1)[-1]
-    return bool(SHARD_NAME.search(name)) and not name.startswith((".", "_")) and name.lower() not in NOT_DOCUMENTS
+    return bool(SHARD_NAME.search(name)) and name.lower() not in NOT_DOCUMENTS
 
 
 def detect_format(url: str) -> Format:

@@ -16,6 +16,7 @@ import zstandard
 from isal import isal_zlib
 
 from pipeline.accounting import Tally
+from pipeline.remote import explain
 
 CHUNK = 1 << 20
 STEP = 4 << 10
@@ -90,7 +91,7 @@ class Source:
         try:
             return self._file.read(n)
         except Exception as error:  # Remote stores raise what their clients raise, seldom an OSError.
-            raise OSError(f"{self._url}: reading failed: {error!r}; run again") from error
+            raise explain(self._url, error) from error
 
     def drain(self) -> None:
         """Read the rest and let it go."""
