@@ -5,6 +5,8 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 
 from __future__ import annotations
 
+import zlib
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -105,7 +107,7 @@ def _http(head: bytes, identified: str) -> Payload | Refusal:
     return Payload(len(head) - len(body), media.strip().lower() or detect_mime(body), _charset(parameters), encodings)
 
 
-def _parsed(block: bytes, auto_decode: Literal["none", "all"]) -> WarcRecord | None:
+def _parsed(block: bytes, auto_decode: Literal["none", "transfer", "all"]) -> WarcRecord | None:
     """An HTTP response as fastwarc reads it."""
     try:
         record = WarcRecord.from_bytes(_HTTP % len(block) + block)
@@ -123,8 +125,28 @@ def _decoded(payload: Payload, block: bytes) -> bytes | None:
             return record.reader.read(HTML_BYTES + 1)
         except (OSError, ValueError):
             pass
+    if (inflated := _inflated(payload, block)) is not None:
+        return inflated
     data = block[payload.start :]
     return None if data.startswith(b"\x1f\x8b") or b"\0" in data[:1024] else data
+
+
+def _inflated(payload: Payload, block: bytes) -> bytes | None:
+    """What browsers read and fastwarc does not: ``x-gzip``, and ``deflate`` without the header of zlib."""
+    if not any(name in payload.encodings.lower() for name in ("gzip", "deflate")):
+        return None
+    record = _parsed(block, "transfer")
+    try:
+        data = record.reader.read() if record else block[payload.start :]
+    except (OSError, ValueError):
+        return None
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        decoder = zlib.decompressobj(window)
+        with suppress(zlib.error):
+            inflated = decoder.decompress(data, HTML_BYTES + 1)
+            if decoder.eof or len(inflated) > HTML_BYTES:
+                return inflated
+    return None
 
 
 def _charset(parameters: str) -> str | None:
