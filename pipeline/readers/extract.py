@@ -16,6 +16,9 @@ DEEP = 10_000_000
 OPEN_TAGS = 5_000
 LONG_TAG = 50_000
 _TAG = re.compile(r"<(/?)(div\b|article\b)?", re.IGNORECASE)
+_BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
+"""resiliparse takes short blocks near the body for navigation or content by their depth alone: a block around all lets
+it keep a shop's list of features and drop the newsletter's box."""
 _FORMATTING = re.compile(r"<(/?)(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b", re.IGNORECASE)
 _LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{LONG_TAG},}}")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -91,6 +94,8 @@ def html_to_text(html: str, options: ReadOptions) -> str:
     check_complexity(html)
     if options.extractor == "trafilatura":
         return _trafilatura(html, main_content=options.main_content)
+    if options.main_content:
+        html = _BODY.sub(r"\g<0><div>", html, count=1)
     return extract_plain_text(html, main_content=options.main_content, alt_texts=False)
 
 
