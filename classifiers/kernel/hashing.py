@@ -75,17 +75,26 @@ def hash_rest(
 
     With ``plain_words`` capitals count as small letters, as `lower_prefixes` has them.
     """
-    capitals = uint64(26 if plain_words else 0)
     for j in range(n_long):
         t = long_words[j]
         h, key = hashes[t], (keys[t] ^ uint64(FNV64_START)) * uint64(FNV64_PRIME)
-        for i in range(edges[2 * t] + 8, edges[2 * t + 1]):
-            byte = uint64(data[i])
-            byte |= uint64(byte - uint64(65) < capitals) << uint64(5)
-            h = uint32((h ^ uint32(int32(int8(byte)))) * uint32(FNV_PRIME))
-            key = (key ^ byte) * uint64(FNV64_PRIME)
+        if plain_words:  # constants, so that the compiler leaves the test out where no letter is a capital
+            h, key = _hash_on(data, edges[2 * t] + 8, edges[2 * t + 1], h, key, uint64(26))
+        else:
+            h, key = _hash_on(data, edges[2 * t] + 8, edges[2 * t + 1], h, key, uint64(0))
         hashes[t] = h
         keys[t] = finish_key(key, edges[2 * t + 1] - edges[2 * t])
+
+
+@stage
+def _hash_on(data: Any, start: Any, stop: Any, h: Any, key: Any, capitals: Any) -> Any:
+    """Hash and key with some more bytes; the first ``capitals`` letters from A on count as small letters."""
+    for i in range(start, stop):
+        byte = uint64(data[i])
+        byte |= uint64(byte - uint64(ord("A")) < capitals) << uint64(5)
+        h = uint32((h ^ uint32(int32(int8(byte)))) * uint32(FNV_PRIME))
+        key = (key ^ byte) * uint64(FNV64_PRIME)
+    return h, key
 
 
 @stage

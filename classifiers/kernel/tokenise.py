@@ -37,29 +37,20 @@ LEAD_OF_THREE = 0xE2
 
 
 @stage
-def _copy_end(data: Any, limit: Any, position: Any, scratch: Any) -> None:
-    """The last bytes, and spaces behind them, where 64 bytes would pass the end of the buffer."""
+def _mask_at_end(plain_words: Any, data: Any, limit: Any, position: Any, rest: Any, state: Any, scratch: Any) -> Any:
+    """Mask of separators where 64 bytes would pass the end of the buffer."""
     for k in range(64):
         scratch[k] = data[position + k] if position + k < limit else uint8(32)
+    return plain_mask(scratch, 0, rest, state) if plain_words else separator_mask(scratch, 0)
 
 
 @stage
-def _separators(plain_words: Any, data: Any, limit: Any, position: Any, rest: Any, state: Any, scratch: Any) -> Any:
-    """64 bits, set where words are cut and from ``rest`` on, where the document is over."""
+def plain_mask(data: Any, position: Any, rest: Any, state: Any) -> Any:
+    """As `separator_mask`, the cuts of plain words in a document that ends ``rest`` bytes on.
+
+    Words between white space are counted in ``state`` on the way, for the tags.
+    """
     over = (~uint64(0)) << uint64(rest) if rest < 64 else uint64(0)
-    if position + 64 <= limit:
-        if plain_words:
-            return _plain_separators(data, position, over, state)
-        return separator_mask(data, position) | over
-    _copy_end(data, limit, position, scratch)
-    if plain_words:
-        return _plain_separators(scratch, 0, over, state)
-    return separator_mask(scratch, 0) | over
-
-
-@stage
-def _plain_separators(data: Any, position: Any, over: Any, state: Any) -> Any:
-    """The cuts of plain words; words between white space are counted beside, for the tags."""
     _count_spaced_words(separator_mask(data, position) | over, state)
     two, three = byte_mask(data, position, uint8(LEAD_OF_TWO)), byte_mask(data, position, uint8(LEAD_OF_THREE))
     inside = continuation_mask(data, position)
@@ -69,7 +60,7 @@ def _plain_separators(data: Any, position: Any, over: Any, state: Any) -> Any:
     third = ((of_three << uint64(1)) | uint64(state[AFTER_SECOND])) & inside
     state[AFTER_TWO], state[AFTER_THREE] = np.int64(two >> uint64(63)), np.int64(three >> uint64(63))
     state[AFTER_SECOND] = np.int64(of_three >> uint64(63))
-    return plain_separator_mask(data, position) | over | two | three | second | third
+    return plain_separator_mask(data, position) | two | three | second | third
 
 
 @stage
@@ -108,7 +99,14 @@ def tokenise(
     while doc < last and n_edges < uint64(2 * BLOCK):
         rest = stop - at
         if rest > 0:
-            mask = _separators(plain_words, data, limit, at, rest, state, scratch)
+            if at + 64 > limit:
+                mask = _mask_at_end(plain_words, data, limit, at, rest, state, scratch)
+            elif plain_words:
+                mask = plain_mask(data, at, rest, state)
+            else:
+                mask = separator_mask(data, at)
+            if rest < 64:
+                mask |= (~uint64(0)) << uint64(rest)
             changes = mask ^ ((mask << uint64(1)) | outside)
             outside = mask >> uint64(63)
             while changes != 0:
