@@ -165,6 +165,24 @@ def test_a_snapshot_is_named_by_its_content_and_leaves_out_what_may_not_be_used(
     assert {(r.annotator, r.kind) for r in records} == {("ann", "human")}
 
 
+def test_training_takes_a_store_and_the_card_names_its_snapshot(tmp_path: Path) -> None:
+    pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
+    from tests.test_training import labelled_folder
+
+    place, out = str(tmp_path / "l.sqlite"), tmp_path / "m.bin"
+    run = CliRunner()
+    imported = run.invoke(cli, ["label", "import", str(labelled_folder(tmp_path)), "--store", place, "--name", "all"])
+    assert imported.exit_code == 0 and "240 new labels" in imported.output
+    small = ["--dim", "4", "--bucket", "500", "--min-count", "1", "--epochs", "1"]
+    done = run.invoke(cli, ["train", "--store", place, "--out", str(out), *small])
+    assert done.exit_code == 0, done.output
+    (snapshot,) = (tmp_path / "snapshots").iterdir()
+    files = json.loads(out.with_suffix(".json").read_text("utf-8"))["data"]["SHA-256 of label files"]
+    assert files == {snapshot.name: hashlib.sha256(snapshot.read_bytes()).hexdigest()}
+    nothing = run.invoke(cli, ["train", "--out", str(out)])
+    assert "no label records" in str(nothing.exception)
+
+
 def test_compare_says_what_differs_and_which_documents_changed_sides(tmp_path: Path) -> None:
     pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
     from tests.test_training import labelled_folder

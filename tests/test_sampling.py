@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.drawing import PPS, RANDOM, STRATIFIED, Design, draw
+from jobs.item_text import item_text
 from jobs.main import cli
 from jobs.tag_rows import Tags, open_tags
+from labels.records import text_digest
 from labels.sampling import allocate, pps_scale, stratum_names, uniform, uniform_sql
 from labels.store import StoreError, designed_selections, open_store
 
@@ -109,6 +111,7 @@ def test_the_command_writes_texts_probabilities_and_how_to_repeat_it(scanned: st
     found = designed_selections(store, ["audit"])
     assert len(found) == 20 and all((item.text is not None) == (keep == "text") for _, item in found)
     assert all(item.shard and item.row is not None and item.minhash for _, item in found)
+    assert all(text_digest(item_text(store, item)) == item.sha256 for _, item in found)
     totals: Counter[str] = Counter()
     for selection, _ in found:
         totals[str(selection.stratum)] += 1 / float(selection.inclusion_probability or 0)

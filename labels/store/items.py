@@ -107,6 +107,7 @@ def start_draw(
 
 def select_items(session: Session, draw: Draw, candidates: Sequence[Candidate]) -> None:
     """Put the candidates into a draw, in their order; texts that are new become items."""
+    known = ids_of(session, list(dict.fromkeys(one.digest for one in candidates)))
     ids = add_items(session, candidates)
     rows = [
         {
@@ -118,7 +119,7 @@ def select_items(session: Session, draw: Draw, candidates: Sequence[Candidate]) 
     ]  # fmt: skip
     if rows:
         session.execute(insert(Selection), rows)
-        mark_done(session, sorted(set(ids.values())))
+        mark_done(session, [ids[digest] for digest in known])  # of the new ones nobody has said anything yet
 
 
 def _check_probabilities(name: str, purpose: str, candidates: Sequence[Candidate]) -> None:
