@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from classifiers.calibration import Calibration
+
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -26,7 +28,10 @@ class ModelCard:
     """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence, and
     ``thresholds`` are others of the target, named by their purpose.
 
-    ``digest`` is the SHA-256 of the model file. ``data``, ``hyperparameters`` and ``metrics`` are for people.
+    ``digest`` is the SHA-256 of the model file. ``calibration`` has, by label, the numbers of a
+    `classifiers.calibration.Calibration`, for whoever makes figures of scores; the kernel does not apply it.
+    ``operating_points`` say what each threshold does. They, ``data``, ``hyperparameters``, ``metrics``, ``baselines``
+    and ``audit`` are for people.
     """
 
     name: str
@@ -40,6 +45,10 @@ class ModelCard:
     data: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, dict[str, float]] = field(default_factory=dict)
+    operating_points: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
@@ -54,9 +63,14 @@ class ModelCard:
             "thresholds",
             "codebook_version",
             "metrics",
+            "calibration",
             "limits",
         )
         return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if key in keys}
+
+    def calibration_of(self, label: str) -> Calibration | None:
+        """The map from scores to probabilities of a label, if there is one."""
+        return Calibration(**self.calibration[label]) if label in self.calibration else None
 
 
 def default_model() -> Path:
@@ -131,7 +145,16 @@ def to_markdown(card: ModelCard) -> str:
         f"Labels: {', '.join(f'`{label}`' for label in card.labels)}.",
         f"It flags `{card.target}` from {card.threshold:.4g}.",
     ]
-    for title, part in (("Data", card.data), ("Hyperparameters", card.hyperparameters), ("Metrics", card.metrics)):
+    sections = {
+        "Data": card.data,
+        "Hyperparameters": card.hyperparameters,
+        "Metrics": card.metrics,
+        "Baselines": card.baselines,
+        "Thresholds": card.operating_points,
+        "Calibration": card.calibration,
+        "Shortcut audit": card.audit,
+    }
+    for title, part in sections.items():
         if part:
             lines += ["", f"## {title}", "", *_table(part)]
     if card.limits:
@@ -147,6 +170,8 @@ def _table(part: dict[str, Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
         return f"{value['value']:.3f} (95 %: {value['low']:.3f} to {value['high']:.3f})"
+    if isinstance(value, list):
+        return ", ".join(_cell(each) for each in value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

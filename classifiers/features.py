@@ -52,16 +52,19 @@ class FeatureSpace:
     def _places(self) -> dict[bytes, int]:
         return {word: column for column, word in enumerate(self.words)}
 
+    @cached_property
+    def _hashes(self) -> dict[bytes, int]:
+        return {EOS: word_hash(EOS)}
+
     def counts(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """How often each column's word or pair stands in each text: float32, shape (texts, words + bucket).
 
         A row's sum is the number of rows that fastText averages: known words, and pairs of any words, the end of
         the text among them.
         """
-        hashes: dict[bytes, int] = {EOS: word_hash(EOS)}
         columns, ends = [], [0]
         for text in texts:
-            columns.append(self._columns(plain_words(text), hashes))
+            columns.append(self._columns(plain_words(text)))
             ends.append(ends[-1] + len(columns[-1]))
         indices = np.concatenate(columns) if columns else np.zeros(0, np.int64)
         shape = (len(texts), len(self.words) + self.bucket)
@@ -69,11 +72,16 @@ class FeatureSpace:
         matrix.sum_duplicates()
         return matrix
 
-    def _columns(self, words: list[bytes], hashes: dict[bytes, int]) -> NDArray[np.int64]:
+    def pair_columns(self, words: list[bytes]) -> NDArray[np.int64]:
+        """The column of each pair of successive words, the last with the end of the text: int64 (words,)."""
+        hashes = self._hashes
         for word in words:
             if word not in hashes:
                 hashes[word] = word_hash(word)
         chain = np.array([hashes[word] for word in [*words, EOS]], np.int64).view(np.uint64)
         pairs = (chain[:-1] * np.uint64(MULTIPLIER) + chain[1:]) % np.uint64(self.bucket)
+        return pairs.astype(np.int64) + len(self.words)
+
+    def _columns(self, words: list[bytes]) -> NDArray[np.int64]:
         known = [self._places[word] for word in words if word in self._places]
-        return np.concatenate([np.array(known, np.int64), pairs.astype(np.int64) + len(self.words)])
+        return np.concatenate([np.array(known, np.int64), self.pair_columns(words)])

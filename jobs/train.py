@@ -13,6 +13,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.calibration import Calibration as ScoreMap
 from classifiers.card import ModelCard, card_path, read_card, write_card
 from classifiers.cross_validation import cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
@@ -23,7 +24,8 @@ from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, Trainer, folds_by_source, scaled, train_fasttext
 from classifiers.word_vectors import encode_words, frequent_english_words
-from jobs.measure import measure
+from jobs.card_sections import card_sections
+from jobs.measure import fit_calibrations, of_cross_validation
 from jobs.training_data import TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
 from pipeline import storage
@@ -39,12 +41,13 @@ SPAN_FPR = 1e-2
 
 @dataclass(frozen=True)
 class Calibration:
-    """What texts of unseen sources teach: a factor for each label's logits, thresholds by purpose, and the score of a
-    strongest window that the allowed share of background texts passes."""
+    """What texts of unseen sources teach: a factor for each label's logits, thresholds by purpose, the score of a
+    strongest window that the allowed share of background texts passes, and each label's map to probabilities."""
 
     scales: dict[str, float]
     thresholds: dict[str, float]
     window_threshold: float
+    maps: dict[str, ScoreMap]
 
 
 def check_examples(examples: Sequence[Example]) -> None:
@@ -81,6 +84,7 @@ def calibrate(examples: Sequence[Example], trainer: Trainer) -> Calibration:
         scales=scales,
         thresholds={name: threshold_at_fpr(ordinary, fpr) for name, fpr in PURPOSES.items()},
         window_threshold=threshold_at_fpr(logits.window_scores(TARGET, scales)[background], SPAN_FPR),
+        maps=fit_calibrations(of_cross_validation(unseen, logits, scales)),
     )
 
 
@@ -171,7 +175,7 @@ def command(
     chosen: Options = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
     if trainer == "linear":
         chosen = LinearOptions(c=c, min_count=min_count, bucket=bucket)
-    train = _trainer(chosen, examples, encoder, further_words)
+    train = trainer_of(chosen, examples, encoder, further_words)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
     found = calibrate(examples, train)
     click.echo("training …", err=True)
@@ -185,7 +189,7 @@ def command(
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
 
-def _trainer(chosen: Options, examples: Sequence[Example], encoder: Path | None, further_words: int) -> Trainer:
+def trainer_of(chosen: Options, examples: Sequence[Example], encoder: Path | None, further_words: int) -> Trainer:
     """What trains on any part of the examples; vectors of all their words are made once."""
     if isinstance(chosen, Hyperparameters):
         return partial(train_fasttext, chosen=chosen)
@@ -220,6 +224,6 @@ def make_card(
             "scale of logits": found.scales,
             "background FPR of the thresholds": PURPOSES,
         },
-        metrics={name: asdict(figure) for name, figure in measure(model, data, TARGET).items()},
+        **card_sections(model, data, TARGET, found.thresholds, found.maps),
         limits=LIMITS,
     )

@@ -36,10 +36,26 @@ def visible(text: str) -> str:
 
 def render(report: dict[str, Any]) -> str:
     """The page of a report, UTF-8 text of some hundred kilobytes. The same figures give the same page."""
+    environment, style = open_environment()
+    return environment.get_template("template.html").render(
+        r=report,
+        **style,
+        pictures=_pictures(report),
+        thresholds=_threshold_rows(report),
+        wrong_in_thousand=round(report["headline"]["documents"]["total"] / 1000),
+        model=_model_rows(report["model"]),
+        link=is_link,
+        widest=_widest,
+    )
+
+
+def open_environment() -> tuple[Environment, dict[str, str]]:
+    """Where templates are rendered: all that is put into them is made visible and escaped. And what every page names:
+    the style, and its hash for the policy that lets nothing else in."""
+    loader = PackageLoader("pipeline.report", "")
     environment = Environment(
-        loader=PackageLoader("pipeline.report", ""), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {
         "share": _share,
         "counted": _counted,
@@ -48,18 +64,9 @@ def render(report: dict[str, Any]) -> str:
         "score": _score,
         "metric": _metric,
     }
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
-    return environment.get_template("template.html").render(
-        r=report,
-        style=Markup(style),  # ours, and under the hash that the policy names
-        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
-        pictures=_pictures(report),
-        thresholds=_threshold_rows(report),
-        wrong_in_thousand=round(report["headline"]["documents"]["total"] / 1000),
-        model=_model_rows(report["model"]),
-        link=is_link,
-        widest=_widest,
-    )
+    style = loader.get_source(environment, "style.css")[0]
+    style_hash = b64encode(sha256(style.encode()).digest()).decode()
+    return environment, {"style": Markup(style), "style_hash": style_hash}  # the style is ours
 
 
 def is_link(url: object) -> bool:
