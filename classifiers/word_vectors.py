@@ -5,13 +5,18 @@ Training alone needs them: the model that it makes holds one weight a word and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import uuid
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from classifiers.cache import cache_folder
 
 BATCH = 512
 
@@ -34,12 +39,50 @@ def open_encoder(folder: str | Path) -> Any:
 def encode_words(words: Sequence[bytes], encoder: str | Path) -> dict[bytes, NDArray[np.float32]]:
     """A vector of unit length for each word, float32 (dim,), by a sentence-transformers model in folder ``encoder``.
 
-    Raises `OSError` as `open_encoder` does.
+    Kept in the cache folder by the encoder's digest: the next training needs only the words that are new. Raises
+    `OSError` as `open_encoder` does.
     """
-    model = open_encoder(encoder)
+    open_encoder(encoder)
+    stored = cache_folder() / "word-vectors" / f"{_digest(Path(encoder))}.npz"
+    known = _stored(stored)
+    missing = [word for word in dict.fromkeys(words) if word not in known]
+    if missing:
+        known |= _encode(missing, encoder)
+        _store(known, stored)
+    return {word: known[word] for word in words}
+
+
+def _encode(words: Sequence[bytes], encoder: str | Path) -> dict[bytes, NDArray[np.float32]]:
     texts = [word.decode("utf-8", "replace") for word in words]
-    vectors = model.encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=len(texts) > BATCH)
+    vectors = open_encoder(encoder).encode(
+        texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=len(texts) > BATCH
+    )
     return dict(zip(words, np.asarray(vectors, np.float32), strict=True))
+
+
+def _digest(encoder: Path) -> str:
+    files = sorted(path for path in encoder.rglob("*") if path.suffix in (".json", ".safetensors", ".bin", ".txt"))
+    parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
+
+
+def _stored(path: Path) -> dict[bytes, NDArray[np.float32]]:
+    if not path.exists():
+        return {}
+    with np.load(path) as stored:
+        words = bytes(stored["words"]).split(b"\n")
+        return dict(zip(words, stored["vectors"], strict=True))
+
+
+def _store(vectors: Mapping[bytes, NDArray[np.float32]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}.npz")
+    words = np.frombuffer(b"\n".join(vectors), np.uint8)
+    try:
+        np.savez(unfinished, words=words, vectors=np.stack(list(vectors.values())))
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def frequent_english_words(n: int) -> list[bytes]:

@@ -26,7 +26,7 @@ from classifiers.training import Example, Hyperparameters, Trainer, folds_by_sou
 from classifiers.word_vectors import encode_words, frequent_english_words
 from jobs.card_sections import card_sections
 from jobs.measure import fit_calibrations, of_cross_validation
-from jobs.training_data import TrainingData, digest_of, frozen, load_training_data
+from jobs.training_data import WRITTEN, TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
 from pipeline import storage
 
@@ -74,11 +74,15 @@ def _check_spread(chosen: Sequence[bool], folds: NDArray[np.int64], what: str) -
         )
 
 
-def calibrate(examples: Sequence[Example], trainer: Trainer) -> Calibration:
-    """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
+def calibrate(examples: Sequence[Example], trainer: Trainer, *, scale: bool) -> Calibration:
+    """Cross-validate over sources: each text is scored by a model that saw nothing of its source.
+
+    ``scale`` fits factors for logits, for a trainer whose models are far too sure of themselves. Thresholds rest on
+    real texts without a label: those written for this project are harder than the web.
+    """
     unseen, logits = cross_validate(examples, trainer, FOLDS)
-    scales = fit_scales(unseen, logits)
-    background = np.array([not one.labels for one in unseen])
+    scales = fit_scales(unseen, logits) if scale else {}
+    background = np.array([not one.labels and one.collection != WRITTEN for one in unseen])
     ordinary = logits.scores(TARGET, scales)[background]
     return Calibration(
         scales=scales,
@@ -177,7 +181,7 @@ def command(
         chosen = LinearOptions(c=c, min_count=min_count, bucket=bucket)
     train = trainer_of(chosen, examples, encoder, further_words)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
-    found = calibrate(examples, train)
+    found = calibrate(examples, train, scale=trainer == "fasttext")
     click.echo("training …", err=True)
     with tempfile.TemporaryDirectory() as folder:
         trained = Path(folder) / out.name

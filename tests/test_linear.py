@@ -115,7 +115,9 @@ def test_what_only_tells_collections_apart_is_not_learned() -> None:
     free, held = (
         train_linear(marked, LinearOptions(bucket=100, min_count=1, collection_scale=scale)) for scale in (0.0, 5.0)
     )
-    gap = [abs((m.embedding[m.words.index(b"mark")] - m.embedding[m.words.index(b"plain")]).item()) for m in (free, held)]
+    gap = [
+        abs((m.embedding[m.words.index(b"mark")] - m.embedding[m.words.index(b"plain")]).item()) for m in (free, held)
+    ]
     assert gap[1] < 0.5 * gap[0]
 
 
