@@ -7,12 +7,10 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from clusters import SPARK_SETTINGS, spark_home
 from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.main import cli
@@ -33,29 +32,11 @@ from spark_driver import run_odd
 
 from jobs import spark_java, spark_session, spark_shards, spark_tables
 
+pytestmark = pytest.mark.usefixtures("java")
+
 MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
-QUIET = ("spark.ui.enabled=false", "spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1")
+QUIET = tuple(f"{name}={value}" for name, value in SPARK_SETTINGS.items())
 SPARK = ("--engine", "spark", "--quiet", *(word for setting in QUIET for word in ("--spark-conf", setting)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def java(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Home of the Java; the executors' Python also finds the modules of the tests."""
-    try:
-        home = spark_java.java_home()
-    except spark_java.NoJavaError as error:
-        pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-        yield home
-
-
-@pytest.fixture(scope="module")
-def spark(java: str) -> Iterator[Any]:
-    """The session that tests share, each in this process."""
-    settings = dict(setting.split("=", 1) for setting in QUIET)
-    with spark_session.spark_session("tests", master="local[2]", settings=settings) as session:
-        yield session
 
 
 @pytest.fixture(scope="module")
@@ -322,65 +303,19 @@ def test_the_driver_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tm
     assert contents(tmp_path / "out") == whole
 
 
-@pytest.fixture(scope="module")
-def cluster(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A standalone master with two workers, which Spark takes for two machines: it puts no second attempt beside the
-    first on one. Its URL."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, running = f"spark://127.0.0.1:{port}", []
-    roles = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
-    for k in (1, 2):
-        roles.append(["worker.Worker", "--host", f"127.0.0.{k}", "--cores", "1", "--memory", "2g", "--webui-port", "0",
-                      "--work-dir", str(folder / f"worker{k}"), url])  # fmt: skip
-    try:
-        for name, *options in roles:
-            running.append(start_role(java, name, options, folder))
-        yield url
-    finally:
-        for process in reversed(running):
-            process.terminate()
-        for process in running:
-            process.wait(30)
-
-
-def start_role(java: str, name: str, options: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    log = folder / f"{name}-{options[1]}.log"
-    spark_class = Path(spark_home()) / "bin" / "spark-class"
-    environment = {**os.environ, "JAVA_HOME": java, "SPARK_HOME": spark_home()}
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [str(spark_class), f"org.apache.spark.deploy.{name}", *options], env=environment, stdout=file, stderr=file
-        )
-    ready = "Successfully registered with master" if "worker" in name else "I have been elected leader"
-    end = time.monotonic() + 60
-    while ready not in log.read_text("utf-8", "replace"):
-        assert time.monotonic() < end and process.poll() is None, log.read_text("utf-8", "replace")
-        time.sleep(0.1)
-    return process
-
-
-def spark_home() -> str:
-    import pyspark
-
-    return str(Path(pyspark.__file__).parent)
-
-
 def test_two_attempts_at_once_give_one_result(
-    cluster: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+    standalone: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     speculation = ("spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.multiplier=1.01",
                    "spark.speculation.quantile=0.2", "spark.speculation.minTaskRuntime=200ms")  # fmt: skip
-    process = driver(crawl, tmp_path, cluster, "3.", *speculation)
+    process = driver(crawl, tmp_path, standalone, "3.", *speculation)
     assert process.wait(180) == 0, process.communicate()[1]
     assert contents(tmp_path / "out") == whole
     assert len(list((tmp_path / "marks").glob("3.*"))) == 2  # the first one slept on while the second one ended
 
 
 def test_a_packed_zip_is_all_that_executors_need(
-    cluster: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+    standalone: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     """With a Python that has the dependencies but not tropescan, by spark-submit."""
     (name, *pack), packed = recipe("tropescan pack"), tmp_path / "tropescan-pyfiles.zip"
@@ -397,7 +332,7 @@ def test_a_packed_zip_is_all_that_executors_need(
     command = [str(Path(spark_home()) / "bin" / name)]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
-    command += [cluster if word.startswith("spark://") else word for word in submit]
+    command += [standalone if word.startswith("spark://") else word for word in submit]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert contents(tmp_path / "scanned") == whole
