@@ -135,13 +135,14 @@ def test_dates_are_read_alike(spark: Any, tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_named(spark: Any, scanned: Path, tmp_path: Path) -> None:
     shutil.copytree(scanned, tmp_path / "out")
-    for said, content in (("not a tags file", None), ("torn.parquet", b"PAR1 torn PAR1")):
+    hit = next((tmp_path / "out" / "tags").rglob("fineweb*.parquet"))
+    for said, content in (("not a tags file", None), ("footer", b"PAR1 torn PAR1")):
         if content is None:
-            pq.write_table(pa.table({"x": [1]}), tmp_path / "out" / "tags" / "torn.parquet")
+            pq.write_table(pa.table({"x": [1]}), hit)
         else:
-            (tmp_path / "out" / "tags" / "torn.parquet").write_bytes(content)
+            hit.write_bytes(content)
         done = CliRunner().invoke(cli, ["report", str(tmp_path / "out"), "--json", "--engine", "spark"])
-        assert done.exit_code == 1 and said in str(done.exception) and "torn.parquet" in str(done.exception)
+        assert done.exit_code == 1 and said in str(done.exception) and hit.name in str(done.exception)
     no_table = ["report", str(scanned), "--json", "--engine", "spark", "--table", "no_such_table"]
     assert "no_such_table" in str(CliRunner().invoke(cli, no_table).exception)
     for wrong in (["--table", "x"], ["--master", "local[2]"]):
