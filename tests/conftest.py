@@ -12,6 +12,8 @@ import pytest
 from clusters import SPARK_SETTINGS, ray_cluster, standalone_spark
 
 ROOT = Path(__file__).parent.parent
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+"""Where the Python of workers finds the modules of the tests."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def java() -> Iterator[str]:
     except NoJavaError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", PATHS)
         yield home
 
 
@@ -49,7 +51,12 @@ def standalone(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ray_address() -> Iterator[str]:
     """The address of a Ray whose token is made here, for the tests."""
     pytest.importorskip("ray", reason="Ray (extra ray) is not installed")
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "PYTHONPATH": PATHS,
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)

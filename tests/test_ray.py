@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import parent_of, unfinished, writer_of
 from test_datatrove import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
@@ -23,26 +23,15 @@ def on_ray(ray_address: str) -> list[str]:
     return ["--engine", "datatrove", "--executor", "ray", "--ray-address", ray_address, "--mem-per-cpu-gb", "1"]
 
 
-def test_ray_gives_the_bytes_of_the_local_engine(ray_address: str, tmp_path: Path) -> None:
-    crawl = tmp_path / "crawl"
-    for k in range(4):
-        write_shard(crawl / f"{k}.jsonl.gz", 60 + 20 * k, k)
-    (crawl / "bad.jsonl").write_text('{"text":"x"}\n{torn\n')
-    assert tropescan("scan", crawl, "--out", tmp_path / "local").returncode == 1
-    done = tropescan("scan", crawl, "--out", tmp_path / "ray", *on_ray(ray_address), "--tasks", 3, "--workers", 2)
-    assert done.returncode == 1, done.stderr
-    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
-    [folder] = Path(f"{tmp_path}/ray-logs").glob("scan-*")
-    assert len(list((folder / "completions").iterdir())) == len(list((folder / "logs").iterdir())) == 3
-    assert json.loads((folder / "executor.json").read_text())["world_size"] == 3
-
-
 def test_the_recipe_for_ray(ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shard(tmp_path / "crawl" / "a.jsonl.gz", 20, 1)
     monkeypatch.setenv("RAY_ADDRESS", ray_address)
     [recipe] = recipes("ray")
     done = follow(recipe, tmp_path)
     assert done.returncode == 0 and "20 tagged" in done.stdout, done.stderr
+    [folder] = Path(f"{tmp_path}/scanned-logs").glob("scan-*")
+    assert len(list((folder / "completions").iterdir())) == len(list((folder / "logs").iterdir())) == 1
+    assert json.loads((folder / "executor.json").read_text())["world_size"] == 1
 
 
 def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(ray_address: str, tmp_path: Path) -> None:
@@ -54,22 +43,6 @@ def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(ray_address: st
     assert [path.name for path in out.rglob("*.parquet")] == ["good.jsonl.gz.parquet"]
 
 
-def ray_worker_of(pid: int) -> int:
-    """The Ray worker that started a process."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def writer_of(file: Path) -> int:
-    """The process that has a file open."""
-    for fds in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            if any(os.readlink(fd) == str(file) for fd in fds.iterdir()):
-                return int(fds.parent.name)
-        except OSError:
-            continue
-    raise LookupError(f"no process has {file} open")
-
-
 @pytest.mark.parametrize("victim", ["shard", "worker", "driver"])
 def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: str) -> None:
     write_shard(tmp_path / "crawl" / "big.jsonl.gz", 12_000, 1)
@@ -79,11 +52,8 @@ def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: st
     arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(ray_address)]
     process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not (found := list(out.rglob("*unfinished-big*"))):
-        assert process.poll() is None
-        time.sleep(0.01)
-    writer = writer_of(found[0])
-    os.kill({"shard": writer, "worker": ray_worker_of(writer), "driver": process.pid}[victim], signal.SIGKILL)
+    writer = writer_of(unfinished(out, "big"))
+    os.kill({"shard": writer, "worker": parent_of(writer), "driver": process.pid}[victim], signal.SIGKILL)
     status = process.wait(120)
     assert status == {"shard": 1, "worker": 0, "driver": -signal.SIGKILL}[victim]  # Ray itself runs a lost task again
     if victim != "driver":

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from clusters import SPARK_SETTINGS, spark_home
+from processes import below, processes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.main import cli
@@ -106,14 +107,6 @@ def test_a_shard_for_which_spark_gives_up_is_left_out(spark: Any, crawl: Path, t
 
 
 # --- the shard door
-
-
-def test_every_format_gives_the_bytes_of_the_local_engine(spark: Any, tmp_path: Path) -> None:
-    local = tropescan("scan", MINICRAWL, "--out", tmp_path / "local")
-    done = CliRunner().invoke(cli, ["scan", str(MINICRAWL), "--out", str(tmp_path / "spark"), *SPARK])
-    assert done.exit_code == local.returncode == 1, done.output
-    assert done.stdout.splitlines()[:-1] == local.stdout.splitlines()[:-1]
-    assert contents(tmp_path / "spark") == contents(tmp_path / "local")
 
 
 def test_shards_that_always_fail_or_kill_their_process_fail_alone(
@@ -233,28 +226,6 @@ def test_nested_text_other_names_and_text_that_is_not_utf8(spark: Any) -> None:
 
 
 # --- processes that die
-
-
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every process."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            found[int(path.name)] = (parent, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return found
-
-
-def below(pid: int) -> dict[int, str]:
-    """Command lines of a process's descendants."""
-    table, found = processes(), {}
-    layer = {pid}
-    while layer:
-        layer = {child for child, (parent, _) in table.items() if parent in layer}
-        found |= {child: table[child][1] for child in layer}
-    return found
 
 
 def scorer_process(marks: Path, shard: str, seconds: float = 120) -> int:
