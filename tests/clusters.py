@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TESTS = Path(__file__).parent
+PATHS = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+"""Where the Python of workers finds the modules of the tests."""
 SPARK_SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",

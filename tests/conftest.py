@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import SPARK_SETTINGS, ray_cluster, standalone_spark
-
-ROOT = Path(__file__).parent.parent
-PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-"""Where the Python of workers finds the modules of the tests."""
+from clusters import PATHS, SPARK_SETTINGS, ray_cluster, standalone_spark
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +21,7 @@ import slurm_stand_in
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import alive, below
+from recipes import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
@@ -370,32 +369,18 @@ def test_twenty_five_hundred_tasks_are_submitted_as_three_arrays(slurm: Path, tm
     assert executor.job_ids == ["1", "2", "3"]
 
 
-# --- the recipes of docs/engines-datatrove.md
-
-
-def recipes(executor: str) -> list[list[str]]:
-    """The commands of the page for one executor, without ``tropescan``."""
-    page = (ROOT / "docs" / "engines-datatrove.md").read_text("utf-8")
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines]
-    return [c for c in commands if (c[c.index("--executor") + 1] if "--executor" in c else "local") == executor]
-
-
-def follow(recipe: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of the page in a folder that has ``crawl/``."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", *recipe]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+# --- the recipes of the README
 
 
 def test_the_recipes_for_this_machine_and_for_slurm(own_crawl: Path, slurm: Path, tmp_path: Path) -> None:
     assert tropescan("scan", own_crawl, "--out", tmp_path / "whole").returncode == 0
-    [local] = recipes("local")
-    done = follow(local, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "scanned") == contents(tmp_path / "whole")
-    shutil.rmtree(tmp_path / "scanned")
-    submit, collect = recipes("slurm")
+    for mark in ("--workers 8", "--tasks 16"):
+        [local] = recipes(mark)
+        done = follow(local, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert contents(tmp_path / "scanned") == contents(tmp_path / "whole")
+        shutil.rmtree(tmp_path / "scanned")
+    submit, collect = recipes("--executor slurm")
     done = follow([*submit, "--max-array-size", "3"], tmp_path)
     assert done.returncode == 0, done.stderr
     wait_until_ended(slurm)

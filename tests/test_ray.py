@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import parent_of, unfinished, writer_of
-from test_datatrove import follow, recipes
+from recipes import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
@@ -26,7 +26,7 @@ def on_ray(ray_address: str) -> list[str]:
 def test_the_recipe_for_ray(ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shard(tmp_path / "crawl" / "a.jsonl.gz", 20, 1)
     monkeypatch.setenv("RAY_ADDRESS", ray_address)
-    [recipe] = recipes("ray")
+    [recipe] = recipes("--executor ray")
     done = follow(recipe, tmp_path)
     assert done.returncode == 0 and "20 tagged" in done.stdout, done.stderr
     [folder] = Path(f"{tmp_path}/scanned-logs").glob("scan-*")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from clusters import SPARK_SETTINGS, spark_home
 from processes import below, processes
+from recipes import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.main import cli
@@ -37,7 +36,8 @@ pytestmark = pytest.mark.usefixtures("java")
 
 MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
 QUIET = tuple(f"{name}={value}" for name, value in SPARK_SETTINGS.items())
-SPARK = ("--engine", "spark", "--quiet", *(word for setting in QUIET for word in ("--spark-conf", setting)))
+CONF = tuple(word for setting in QUIET for word in ("--spark-conf", setting))
+SPARK = ("--engine", "spark", "--quiet", *CONF)
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +57,6 @@ def whole(crawl: Path) -> dict[str, bytes]:
     out = crawl.parent / "whole"
     assert tropescan("scan", crawl, "--out", out).returncode == 0
     return contents(out)
-
-
-def recipe(mark: str) -> list[str]:
-    """The words of the only command with ``mark`` in it among those of the documentation that run anywhere."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "engines-spark.md").read_text("utf-8"), re.DOTALL)
-    [found] = [block for block in blocks if mark in block]
-    return shlex.split(found.replace("\\\n", " "))
-
-
-def places(words: list[str], crawl: Path, folder: Path) -> list[str]:
-    """The words with the crawl and the output of a test."""
-    return [{"crawl/": str(crawl), "scanned": str(folder / "scanned")}.get(word, word) for word in words]
 
 
 # --- plan and retries
@@ -157,10 +145,12 @@ def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
             (tools / name).symlink_to(found)
     environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tools)}
     assert not shutil.which("java", path=str(tools))
-    name, *arguments = recipe("local[2]")
-    done = tropescan(*places(arguments, crawl, tmp_path), *SPARK, env=environment)
-    assert name == "tropescan" and done.returncode == 0, done.stderr
+    (tmp_path / "crawl").symlink_to(crawl)
+    for recipe in recipes("local[2]"):
+        done = follow([*recipe, *CONF], tmp_path, environment)
+        assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "scanned") == whole
+    assert "</html>" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -289,17 +279,16 @@ def test_a_packed_zip_is_all_that_executors_need(
     standalone: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     """With a Python that has the dependencies but not tropescan, by spark-submit."""
-    (name, *pack), packed = recipe("tropescan pack"), tmp_path / "tropescan-pyfiles.zip"
-    pack = [str(packed) if word == packed.name else word for word in pack]
-    assert name == "tropescan" and tropescan(*pack).returncode == 0
-    with zipfile.ZipFile(packed) as file:
+    [pack], [(name, *submit)] = recipes("tropescan pack"), recipes("spark://")
+    assert follow(pack, tmp_path).returncode == 0
+    with zipfile.ZipFile(tmp_path / "tropescan-pyfiles.zip") as file:
         assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
-    name, *submit = places(recipe("spark://"), crawl, tmp_path)
+    (tmp_path / "crawl").symlink_to(crawl)
     command = [str(Path(spark_home()) / "bin" / name)]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
