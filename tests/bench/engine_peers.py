@@ -8,17 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import pandas as pd  # here, as Spark looks up the hints of a UDF among a module's names
+
 from tests.bench.peers import KEPT_FROM, load_fasttext
 
 
 def spark(shards: str, out: str, model: str, label: str, workers: str) -> None:
     """Scores of all rows of Parquet shards, beside their ids, as Parquet."""
-    import pandas as pd
-    from pyspark.sql import functions as F
+    from pyspark.sql.functions import pandas_udf
+    from pyspark.sql.types import FloatType
 
     from jobs.spark_session import spark_session
 
-    @F.pandas_udf("float")  # type: ignore[call-overload, untyped-decorator]
+    @pandas_udf(FloatType())  # type: ignore[call-overload, untyped-decorator]
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         loaded = load_fasttext(model)
         for texts in batches:
