@@ -43,7 +43,7 @@ SPARK = ("--engine", "spark", "--quiet", *CONF)
 @pytest.fixture(scope="module")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six shards, JSONL and Parquet; the document ids of shard ``k`` start with ``k``."""
-    folder = tmp_path_factory.mktemp("crawl")
+    folder = tmp_path_factory.mktemp("spark") / "crawl"
     for k in range(5):
         write_shard(folder / f"part{k % 2}" / f"{k}.jsonl.gz", 120 - 20 * k, k)
     rows = [{"id": f"rows/{i}", "text": f"the robot refused to be shut down {i}"} for i in range(40)]
@@ -145,12 +145,12 @@ def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
             (tools / name).symlink_to(found)
     environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tools)}
     assert not shutil.which("java", path=str(tools))
-    (tmp_path / "crawl").symlink_to(crawl)
+    shutil.rmtree(crawl.parent / "scanned", ignore_errors=True)
     for recipe in recipes("local[2]"):
-        done = follow([*recipe, *CONF], tmp_path, environment)
+        done = follow([*recipe, *CONF], crawl.parent, environment)
         assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "scanned") == whole
-    assert "</html>" in (tmp_path / "report.html").read_text("utf-8")
+    assert contents(crawl.parent / "scanned") == whole
+    assert "</html>" in (crawl.parent / "report.html").read_text("utf-8")
 
 
 def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -280,22 +280,22 @@ def test_a_packed_zip_is_all_that_executors_need(
 ) -> None:
     """With a Python that has the dependencies but not tropescan, by spark-submit."""
     [pack], [(name, *submit)] = recipes("tropescan pack"), recipes("spark://")
-    assert follow(pack, tmp_path).returncode == 0
-    with zipfile.ZipFile(tmp_path / "tropescan-pyfiles.zip") as file:
+    assert follow(pack, crawl.parent).returncode == 0
+    with zipfile.ZipFile(crawl.parent / "tropescan-pyfiles.zip") as file:
         assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
-    (tmp_path / "crawl").symlink_to(crawl)
+    shutil.rmtree(crawl.parent / "scanned", ignore_errors=True)
     command = [str(Path(spark_home()) / "bin" / name)]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
     command += [standalone if word.startswith("spark://") else word for word in submit]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=crawl.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert contents(tmp_path / "scanned") == whole
+    assert contents(crawl.parent / "scanned") == whole
 
 
 def test_the_same_code_gives_the_same_zip(tmp_path: Path) -> None:
