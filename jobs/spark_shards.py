@@ -7,7 +7,6 @@ its process fails alone. Documents and tags never pass through Spark.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
 from classifiers.score import FastTextScorer
-from jobs.engine import Engine, say_failure
+from jobs.engine import Engine, absolute, say_failure
 from jobs.local import Event, run_tasks
 from jobs.spark_options import SparkOptions
 from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
@@ -58,7 +57,7 @@ def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None,
             with spark_session(
                 "tropescan scan", master=master, settings=settings, py_files=options.py_files
             ) as session:
-                said = _tag_all(session, _absolute(job), tasks, options)
+                said = _tag_all(session, replace(job, out=absolute(job.out)), tasks, options)
                 wait_until_idle(session.sparkContext)
         finally:
             storage.remove_unfinished(out)  # of attempts that were killed
@@ -72,11 +71,6 @@ def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None,
 
 def _limited(workers: int | None) -> dict[str, str]:
     return {"spark.cores.max": str(workers)} if workers else {}
-
-
-def _absolute(job: ScanJob) -> ScanJob:
-    """With the output's path from the root: executors start in folders of their own."""
-    return replace(job, out=os.path.abspath(storage.local_path(job.out))) if storage.is_local(job.out) else job
 
 
 def _failures(job: ScanJob, tasks: Sequence[ShardTask], said: Said) -> list[Failure]:

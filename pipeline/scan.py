@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -141,23 +141,22 @@ def split_done(job: ScanJob, tasks: Iterable[ShardTask]) -> tuple[list[ShardTask
     For a strict job, shards with rejected records are still to do: they must fail.
     Raises `StaleOutputError` if the folder holds a shard of other settings, or another input of that name.
     """
-    todo: list[ShardTask] = []
-    done: list[ShardReport] = []
-    for task in tasks:
-        figures = _figures_if_done(job, task)
-        if figures is None:
-            todo.append(task)
-        else:
-            done.append(figures)
-    return todo, done
+    tasks = list(tasks)
+    figures: dict[str, ShardReport] = {}
+    for task, report in zip(tasks, read_reports([job.report_url(task) for task in tasks]), strict=True):
+        found = _figures_if_done(job, task, report)
+        if found is not None:
+            figures[job.tags_url(task)] = found
+    tagged = storage.existing(figures)
+    todo = [task for task in tasks if job.tags_url(task) not in tagged]
+    return todo, [found for url, found in figures.items() if url in tagged]
 
 
-def _figures_if_done(job: ScanJob, task: ShardTask) -> ShardReport | None:
-    report = read_report(job.report_url(task))
+def _figures_if_done(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> ShardReport | None:
     if report is None:
         return None
     _check_report(job, task, report)
-    if report["fingerprint"] != job.fingerprint(task) or not storage.exists(job.tags_url(task)):
+    if report["fingerprint"] != job.fingerprint(task):
         return None
     figures = ShardReport(**report["figures"])
     return None if job.strict and figures.rejected else figures
@@ -173,11 +172,18 @@ def _check_report(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> None
 
 def read_report(url: str) -> dict[str, Any] | None:
     """A shard's report; None if there is none, or none that is whole."""
-    try:
-        content = json.loads(storage.read_bytes(url))
-    except (FileNotFoundError, ValueError):
-        return None
-    return content if isinstance(content, dict) and {"job", "fingerprint", "figures"} <= content.keys() else None
+    return next(read_reports([url]))
+
+
+def read_reports(urls: Sequence[str]) -> Iterator[dict[str, Any] | None]:
+    """The same of many, in their order; a store is asked for many at once."""
+    for content in storage.read_files(urls):
+        try:
+            report = None if content is None else json.loads(content)
+        except ValueError:
+            report = None
+        whole = isinstance(report, dict) and {"job", "fingerprint", "figures"} <= report.keys()
+        yield report if whole else None
 
 
 def write_scan_report(
@@ -192,8 +198,9 @@ def write_scan_report(
     total = ShardReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
     tagged, troubled = [], []
-    for task in sorted(tasks, key=lambda task: task.name):
-        report = None if task.name in failed else _current_report(job, task)
+    good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
+    for task, found in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
+        report = _current_report(job, task, found)
         if report is None:
             continue
         tagged.append(task.name)
@@ -218,9 +225,8 @@ def write_scan_report(
     return total
 
 
-def _current_report(job: ScanJob, task: ShardTask) -> dict[str, Any] | None:
-    """The report of the shard as it is now, with documents flagged by the job's threshold."""
-    report = read_report(job.report_url(task))
+def _current_report(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The report if it is of the shard as it is now, with documents flagged by the job's threshold."""
     if report is None or report["fingerprint"] != job.fingerprint(task):
         return None
     return report if report.get("flagged_by") == job.flagged_by() else recount_flagged(job, task, report)

@@ -6,15 +6,13 @@ Knows nothing of the figures that are made of it.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.report.tables import Tables
 from pipeline.scan import read_report
 from pipeline.schema import tags_schema
 from pipeline.tasks import ReadOptions, ShardTask
@@ -65,21 +63,7 @@ class TagsFolder:
         return ShardTask(**known) if known else ShardTask(self.shards[file], self.name_of(file), 0, "")
 
 
-def escape_glob(path: str) -> str:
-    """A pattern that matches just this path: DuckDB takes every file name as a pattern."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
-
-
-def connect(url: str) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that reads files where ``url`` is, and loads nothing from the network."""
-    spill = os.path.join(tempfile.gettempdir(), f"tropescan-{os.getpid()}")  # the default is .tmp in the current folder
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
-    if not storage.is_local(url):
-        connection.register_filesystem(storage.filesystem(url)[0])
-    return connection
-
-
-def open_folder(url: str, connection: duckdb.DuckDBPyConnection) -> TagsFolder:
+def open_folder(url: str, tables: Tables) -> TagsFolder:
     """Find the tags of the last scan into a folder (path or fsspec URL) and check that one model made them all.
 
     ``scan.json`` says which tags are of it; where there is none, tags with a report are taken. What else lies there is
@@ -88,7 +72,7 @@ def open_folder(url: str, connection: duckdb.DuckDBPyConnection) -> TagsFolder:
     """
     scan = _read_scan(url)
     files, notes = _current_files(url, scan)
-    kept = _metadata(connection, files)
+    kept = _metadata(tables, files)
     for file in files:
         if not {"tropescan.model", "tropescan.shard"} <= kept[file].keys():
             raise TagsError(f"{file}: not a tags file of tropescan (its metadata name no model); move it away")
@@ -143,18 +127,15 @@ def _name_below(folder: str, file: str, suffix: str) -> str:
     return str(path).removeprefix(root.rstrip("/") + "/").removesuffix(suffix)
 
 
-def _metadata(connection: duckdb.DuckDBPyConnection, files: list[str]) -> dict[str, dict[str, str]]:
+def _metadata(tables: Tables, files: list[str]) -> dict[str, dict[str, str]]:
     """Each file's own keys; equal values are one string, so 100,000 files cost little."""
-    query = "SELECT file_name, key::BLOB, value::BLOB FROM parquet_kv_metadata($files)"
     kept: dict[str, dict[str, str]] = {file: {} for file in files}
     same: dict[str, str] = {}
     try:
-        rows = connection.execute(query, {"files": [escape_glob(file) for file in files]})
-        while row := rows.fetchone():
-            file, key, value = row[0], row[1].decode("utf-8", "replace"), row[2].decode("utf-8", "replace")
+        for file, key, value in tables.metadata(files):
             if key.startswith("tropescan."):
                 kept[file][key] = same.setdefault(value, value)
-    except duckdb.Error as error:
+    except ValueError as error:
         raise TagsError(f"a tags file cannot be read ({error}); delete it and scan its shard again") from error
     return kept
 
