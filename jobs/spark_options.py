@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option("--py-files", multiple=True, metavar="FILE", type=click.Path(exists=True, dir_okay=False),
                  help="spark: zip that 'tropescan pack' made, for executors without tropescan; may be repeated."),
     click.option("--shared-model", is_flag=True,
-                 help="spark: executors read the model at its own path; otherwise it is sent to each of them once."),
+                 help="spark: executors read the models at their own paths; otherwise each of them gets a copy once."),
 )  # fmt: skip
 
 

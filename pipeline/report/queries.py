@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from pipeline.report.folder import TagsFolder, escape_glob
-from pipeline.schema import OK, TAG_BASE, TAG_EVIDENCE, label_columns, tags_schema, window_column
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, label_columns, tags_schema, window_column
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -62,7 +62,10 @@ _YEAR_MONTH = rf"""
 
 @dataclass(frozen=True)
 class Query:
-    """Tags of a folder as a DuckDB view ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``."""
+    """Tags of a folder as a DuckDB view ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``.
+
+    Documents in other languages than the model's are not in it, but in the view ``others``.
+    """
 
     connection: duckdb.DuckDBPyConnection
     folder: TagsFolder
@@ -90,7 +93,10 @@ def quoted(name: str) -> str:
 
 
 def open_tags(connection: duckdb.DuckDBPyConnection, folder: TagsFolder, label: str, threshold: float) -> Query:
-    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels."""
+    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels.
+
+    In none of them but ``others`` are documents in other languages.
+    """
     query = Query(connection, folder, label, threshold)
     connection.execute(_MACROS)
     connection.execute("SET VARIABLE files = $files", {"files": [escape_glob(file) for file in folder.files]})
@@ -104,14 +110,16 @@ def open_tags(connection: duckdb.DuckDBPyConnection, folder: TagsFolder, label: 
         for i, column in enumerate(label_columns(folder.labels))
     ]
     target = label_columns(folder.labels)[folder.labels.index(label)]
-    connection.execute(f"CREATE VIEW scores AS SELECT {', '.join(scores)} FROM {source}")
+    other = f"{name_in['status']} = '{OTHER_LANGUAGE}'"
+    connection.execute(f"CREATE VIEW scores AS SELECT {', '.join(scores)} FROM {source} WHERE NOT {other}")
+    connection.execute(f"CREATE VIEW others AS SELECT lang, words, bytes FROM {source} WHERE {other}")
     base = ", ".join(f"{name_in[field.name]} AS {field.name}" for field in (*TAG_BASE, *TAG_EVIDENCE))
     connection.execute(
         f"""CREATE VIEW tags AS
             SELECT *, coalesce(score >= getvariable('threshold'), false) AS flagged,
                    coalesce(strongest >= getvariable('threshold'), false) AS window_flagged
             FROM (SELECT {base}, "tags file" AS file, {_number(name_in[target])} AS score,
-                         {_number(name_in[window_column(target)])} AS strongest FROM {source})"""
+                         {_number(name_in[window_column(target)])} AS strongest FROM {source} WHERE NOT {other})"""
     )
     return query
 
@@ -129,8 +137,8 @@ def headline(query: Query) -> dict[str, Any]:
                   count(*) FILTER (flagged) AS flagged_documents,
                   coalesce(sum(words) FILTER (flagged), 0)::BIGINT AS flagged_words,
                   coalesce(sum(bytes) FILTER (flagged), 0)::BIGINT AS flagged_bytes,
-                  count(*) FILTER (status <> $ok) AS no_score FROM tags""",
-        ok=OK,
+                  count(*) FILTER (status = $no_words) AS no_score FROM tags""",
+        no_words=NO_WORDS,
     )
     units = ("documents", "words", "bytes")
     counted = {u: {"flagged": row[f"flagged_{u}"], "total": row[u], "share": _share(row, u)} for u in units}
@@ -261,6 +269,19 @@ def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
     )
     rows = query.rows(f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name LIMIT {shown}")
     return {**total, "rows": rows if total["distinct_names"] else []}
+
+
+def other_languages(query: Query, shown: int) -> dict[str, Any]:
+    """Documents in other languages than the model's, which no other figure takes in: in all, and the most frequent."""
+    total = query.row(
+        """SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words,
+                  coalesce(sum(bytes), 0)::BIGINT AS bytes, count(DISTINCT lang) AS distinct_names FROM others"""
+    )
+    rows = query.rows(
+        f"""SELECT lang AS name, count(*) AS documents, sum(words)::BIGINT AS words, sum(bytes)::BIGINT AS bytes
+            FROM others GROUP BY name ORDER BY documents DESC, name LIMIT {shown}"""
+    )
+    return {**total, "rows": rows}
 
 
 def dates(query: Query, most_months: int = 48) -> dict[str, Any]:
