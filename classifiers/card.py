@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from classifiers.calibration import Calibration
+from pipeline.schema import OTHER_LANGUAGE
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -28,7 +29,8 @@ class ModelCard:
     """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence, and
     ``thresholds`` are others of the target, named by their purpose.
 
-    ``digest`` is the SHA-256 of the model file. ``calibration`` has, by label, the numbers of a
+    ``digest`` is the SHA-256 of the model file. ``language`` is the one it was trained on, a BCP 47 primary subtag, "" if
+    it claims none. ``calibration`` has, by label, the numbers of a
     `classifiers.calibration.Calibration`, for whoever makes figures of scores; the kernel does not apply it.
     ``operating_points`` say what each threshold does. They, ``data``, ``hyperparameters``, ``metrics``, ``baselines``
     and ``audit`` are for people.
@@ -42,6 +44,7 @@ class ModelCard:
     span_thresholds: dict[str, float]
     thresholds: dict[str, float] = field(default_factory=dict)
     codebook_version: str = ""
+    language: str = "en"
     data: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class ModelCard:
             "span_thresholds",
             "thresholds",
             "codebook_version",
+            "language",
             "metrics",
             "calibration",
             "limits",
@@ -112,7 +116,7 @@ def card_of(model: str | Path, digest: str, labels: tuple[str, ...], target: str
     if card is None:
         first = "adverse" if "adverse" in labels else labels[0]
         spans = dict.fromkeys(labels, DEFAULT_THRESHOLD)
-        card = ModelCard(Path(model).name, digest, labels, first, DEFAULT_THRESHOLD, spans)
+        card = ModelCard(Path(model).name, digest, labels, first, DEFAULT_THRESHOLD, spans, language="")
     if target is not None and target not in labels:
         raise ModelCardError(f"{model} has no label {target!r}; it has {', '.join(labels)}")
     if target is not None and target != card.target:
@@ -138,12 +142,14 @@ def write_card(card: ModelCard, model: str | Path) -> None:
 
 def to_markdown(card: ModelCard) -> str:
     """The card for people."""
+    language = f"; text of other languages is tagged `{OTHER_LANGUAGE}` and stays out of all figures"
     lines = [
         f"# {card.name}",
         "",
         f"SHA-256 `{card.digest}`, codebook {card.codebook_version or 'not given'}.",
         f"Labels: {', '.join(f'`{label}`' for label in card.labels)}.",
         f"It flags `{card.target}` from {card.threshold:.4g}.",
+        f"Language: {f'`{card.language}`{language}' if card.language else 'not given'}.",
     ]
     sections = {
         "Data": card.data,

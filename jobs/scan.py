@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from classifiers.card import card_of, default_model
+from classifiers.language import LanguageModel
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
@@ -98,9 +99,10 @@ def choose_engine(
 
 def make_job(
     out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
-    span_threshold: float | None, strict: bool, options: ReadOptions,
+    span_threshold: float | None, strict: bool, options: ReadOptions, language_model: str | Path | None = None,
 ) -> ScanJob:  # fmt: skip
-    """The job of a scan with a model file (the shipped one if None) and its card."""
+    """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
+    for documents whose shard names no language."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
     card = card_of(path, probe.digest, probe.labels)
@@ -112,8 +114,11 @@ def make_job(
         str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
     )
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
+    identify = None if language_model is None else LanguageModel.open(language_model)
+    if identify is not None:
+        described["language_model"] = identify.describe()
     limit = flagging.threshold if threshold is None else threshold
-    return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict)
+    return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify)
 
 
 @contextmanager
@@ -138,6 +143,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
         f"flagged {job.label} >= {job.threshold:.4g}: {total.flagged:,} ({share:.3%} of documents; "
         "a flag rate, not a prevalence)"
     )
+    if total.other_language:
+        click.echo(f"  in another language than {job.language}, so not counted as flagged: {total.other_language:,}")
     for reason, count in total.rejected.items():
         click.echo(f"  rejected {reason}: {count:,}")
     if total.incomplete_shards or total.failed_shards:
@@ -150,6 +157,12 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
 @click.option("--model", type=MODEL, metavar="PATH",
               help="A fastText classifier, .bin or .ftz, or tropescan:latest. [default: the shipped one]")  # fmt: skip
+@click.option(
+    "--language-model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="A fastText model of languages (lid.176.ftz), for documents whose shard names no language.",
+)
 @click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
@@ -185,9 +198,10 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @trove_options
 @spark_options
 def command(
-    inputs: tuple[str, ...], out: str, model: Path | None, engine: str, workers: int | None, label: str | None,
-    threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
-    quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
+    inputs: tuple[str, ...], out: str, model: Path | None, language_model: Path | None, engine: str,
+    workers: int | None, label: str | None, threshold: float | None, window: int, stride: int,
+    span_threshold: float | None, strict: bool, dry_run: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions,
+    **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
@@ -198,6 +212,10 @@ def command(
     DIR/tags/SHARD.parquet     one row a document, in the shard's order
     DIR/reports/SHARD.json     read = tagged + rejected by reason
     DIR/scan.json              the sum, the command, the model
+
+    Documents in another language than the model's (the shipped one's is English) get the status other_language, keep
+    their scores, and count as flagged nowhere. The shard says the language (--lang-column, WARC header, <html lang>);
+    where it does not, --language-model finds it in a sample of the words, or it stays unknown.
 
     Finished shards are skipped when the same scan runs again, whatever stopped it.
 
@@ -211,7 +229,7 @@ def command(
         return _print_plan(tasks)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
-        span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading),
+        span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
     )  # fmt: skip
     with _resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)

@@ -52,7 +52,7 @@ _OF_SCANS = (
                  help="spark: tasks, each with shards of about equal bytes in sum. [default: one a GiB, at least four "
                       "a core]"),
     click.option("--shared-model", is_flag=True,
-                 help="spark: executors read the model at its own path; otherwise it is sent to each of them once."),
+                 help="spark: executors read the models at their own paths; otherwise each of them gets a copy once."),
 )  # fmt: skip
 
 

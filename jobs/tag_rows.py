@@ -20,7 +20,7 @@ from labels.store import Candidate
 from pipeline.accounting import Tally
 from pipeline.readers import read_documents
 from pipeline.report.folder import TagsFolder, connect, escape_glob, open_folder
-from pipeline.schema import label_columns, window_column
+from pipeline.schema import OTHER_LANGUAGE, label_columns, window_column
 
 Row = dict[str, Any]
 """A row of tags, with ``filename``, the URL of its tags file."""
@@ -28,7 +28,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a scan, open for queries; the view ``tags`` has their columns and ``filename``."""
+    """The tags of a scan, open for queries; the view ``tags`` has their columns and ``filename``, without documents in
+    other languages: they are neither drawn nor estimated."""
 
     folder: TagsFolder
     connection: duckdb.DuckDBPyConnection
@@ -67,7 +68,10 @@ def open_tags(url: str) -> Iterator[Tags]:
     with connect(url) as connection:
         folder = open_folder(url, connection)
         files = ", ".join(_quoted(escape_glob(file)) for file in folder.files)
-        connection.execute(f"CREATE VIEW tags AS SELECT * FROM read_parquet([{files}], filename = true)")
+        connection.execute(
+            f"CREATE VIEW tags AS SELECT * FROM read_parquet([{files}], filename = true)"
+            f" WHERE status <> '{OTHER_LANGUAGE}'"
+        )
         yield Tags(folder, connection)
 
 

@@ -113,7 +113,8 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
 
 LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
-    "English only. Texts in other languages get scores that mean little.",
+    "English only. Texts in other languages get scores that mean little: a scan tags them other_language, with the "
+    "language that their shard names or that a language model finds (--language-model), and counts none as flagged.",
     "Scores are calibrated on a training set rich in positives, not at the natural base rate; "
     "a flag rate is not a prevalence.",
 )

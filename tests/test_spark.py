@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,8 +20,10 @@ from click.testing import CliRunner
 from clusters import SPARK_SETTINGS, spark_home
 from processes import below, processes
 from recipes import follow, recipes
+from small_models import language_model
 from test_scan import ROOT, contents, tropescan, write_shard
 
+from classifiers.prepare import model_digest
 from jobs.main import cli
 from jobs.spark_options import SparkOptions
 from pipeline.spread import BYTES_A_SHARD
@@ -110,6 +113,21 @@ def test_shards_that_always_fail_or_kill_their_process_fail_alone(
     assert not list(out.rglob(".unfinished-*"))
     assert run_odd(*arguments).clean
     assert contents(out) == whole
+
+
+def test_the_language_model_is_sent_along(spark: Any, tmp_path: Path) -> None:
+    shard = tmp_path / "a.jsonl"
+    texts = ["Die Fähre kam wieder zu spät.", "The ferry was late again, so we drank our tea."]
+    shard.write_text("".join(json.dumps({"text": text * 9}) + "\n" for text in texts), "utf-8")
+    for name, options in (("local", ("--workers", "1")), ("spark", SPARK)):
+        arguments = ["scan", str(shard), "--out", str(tmp_path / name), "--language-model", str(language_model())]
+        done = CliRunner().invoke(cli, [*arguments, *options])
+        assert done.exit_code == 0, done.output
+    assert contents(tmp_path / "spark") == contents(tmp_path / "local")
+    assert pq.read_table(tmp_path / "spark" / "tags")["lang"].to_pylist() == ["de", "en"]
+    name = f"{model_digest(language_model())[:16]}-{language_model().name}"
+    found = spark.sparkContext.parallelize([name], 1).map(lambda name: os.path.isfile(spark_session.shipped_file(name)))
+    assert found.collect() == [True]
 
 
 def test_a_strict_scan_does_not_try_refused_shards_again(spark: Any, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
     """fastText's probabilities of all labels for one sum of rows; ``logits`` is work space (labels,)."""
     rows = count + head.prior_weight
     for k in range(head.n_labels):
-        of_text = total[k] if head.projection.size == 0 else _project(head.projection[k], total)
+        of_text = total[k] if head.projection.size == 0 else project(head.projection[k], total)
         logits[k] = (of_text + head.prior[k]) / rows
     if head.kind == SOFTMAX:
         _softmax(logits, out)
@@ -87,7 +87,8 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
 
 
 @stage
-def _project(weights: Any, total: Any) -> Any:
+def project(weights: Any, total: Any) -> Any:
+    """A row of the output matrix times a sum of embeddings."""
     value = 0.0
     for j in range(weights.size):
         value += weights[j] * total[j]

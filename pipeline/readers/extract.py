@@ -21,6 +21,9 @@ _BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 it keep a shop's list of features and drop the newsletter's box."""
 _FORMATTING = re.compile(r"<(/?)(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b", re.IGNORECASE)
 _LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{LONG_TAG},}}")
+_HTML_LANG = re.compile(rb"<html\b[^<>]{0,1000}?[\s\"']lang\s*=\s*[\"']?([A-Za-z][A-Za-z0-9_-]{1,30})", re.IGNORECASE)
+_BEFORE_HTML = 8 << 10
+"""Bytes in which a page's ``<html>`` is looked for: behind the HTTP header, a comment or two."""
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "iso8859-11": "cp874"}
 """What browsers read by a name is more than Python's codec of that name does."""
@@ -57,6 +60,13 @@ def _found(data: bytes, *, html: bool) -> str:
     except UnicodeDecodeError:
         return found
     return "utf-8"
+
+
+def language_of_page(block: bytes) -> str | None:
+    """What a page's ``<html lang>`` says, from the HTTP response that holds it; None where there is none, or where it
+    is compressed there."""
+    found = _HTML_LANG.search(block, 0, _BEFORE_HTML)
+    return found[1].decode() if found else None
 
 
 class TooComplexError(ValueError):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
 from pipeline.readers.detect import RECORD
+from pipeline.readers.extract import language_of_page
 from pipeline.readers.payload import HEAD, Refusal, payload_of, text_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
@@ -63,7 +64,7 @@ def read_warc(
             id=headers.get("warc-record-id"),
             url=headers.get("warc-target-uri", "").strip("<>") or None,
             date=headers.get("warc-date"),
-            lang=headers.get("warc-identified-content-language"),
+            lang=headers.get("warc-identified-content-language") or language_of_page(record.block),
         )
     if len(builder):
         yield builder.take()

@@ -41,7 +41,7 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
         folder = open_folder(url, tables)
         label, threshold, source = _flag(folder, options)
         query = queries.open_tags(tables, folder, label, threshold)
-        headline = queries.headline(query)
+        headline, others = queries.headline(query), queries.other_languages(query, options.hosts)
         return {
             "folder": url,
             "label": label,
@@ -55,9 +55,10 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
             "hosts": queries.hosts(query, options.hosts),
             "dates": queries.dates(query),
             "languages": queries.groups(query, "lang", options.hosts),
+            "other_languages": others,
             "sources": queries.groups(query, "source", options.hosts),
             "examples": _examples(query, options),
-            "records": records(folder, headline["documents"]["total"]),
+            "records": records(folder, headline["documents"]["total"] + others["documents"]),
             "model": folder.model,
             "scan": _scan(folder),
         }

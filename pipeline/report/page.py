@@ -115,7 +115,7 @@ def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     more = f" and {len(labels) - _LABELS_LISTED} more" if len(labels) > _LABELS_LISTED else ""
     known = {**model, "labels": f"{len(labels)}: {', '.join(labels[:_LABELS_LISTED])}{more}"}
     known["span_thresholds"] = dict(list(model.get("span_thresholds", {}).items())[:_LABELS_LISTED])
-    first = ("name", "digest", "labels", "target", "threshold", "window", "stride", "codebook_version")
+    first = ("name", "digest", "labels", "target", "threshold", "language", "window", "stride", "codebook_version")
     order = [*(key for key in first if key in known), *sorted(known.keys() - set(first))]
     return [row for key in order for row in _flattened(key, known[key])]
 

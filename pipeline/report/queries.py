@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.report.folder import TagsFolder
 from pipeline.report.tables import Tables
-from pipeline.schema import OK, TAG_BASE, TAG_EVIDENCE, tags_schema
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, tags_schema
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -80,7 +80,10 @@ MONTH = _part_of_date(
 
 @dataclass(frozen=True)
 class Query:
-    """Tags of a folder as a table ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``."""
+    """Tags of a folder as a table ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``.
+
+    Documents in other languages than the model's are not in it, but in ``others``.
+    """
 
     tables: Tables
     folder: TagsFolder
@@ -103,11 +106,18 @@ def score_columns(labels: Sequence[str]) -> list[str]:
 
 
 def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) -> Query:
-    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels."""
+    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels.
+
+    In none of them but ``others`` are documents in other languages.
+    """
     scores = score_columns(folder.labels)
     before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
     tables.open_files("stored", folder.files, tags_schema(folder.labels), [*before, *scores, *after])
-    tables.view("scores", f"SELECT {', '.join(f'{_number(name)} AS {name}' for name in scores)} FROM stored")
+    other = f"status = '{OTHER_LANGUAGE}'"
+    tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
+    tables.view(
+        "scores", f"SELECT {', '.join(f'{_number(name)} AS {name}' for name in scores)} FROM stored WHERE NOT {other}"
+    )
     target = folder.labels.index(label)
     bound = f"'{threshold!r}'::DOUBLE"  # of text: a number would become a decimal first
     tables.view(
@@ -115,7 +125,7 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
         f"""SELECT *, coalesce(score >= {bound}, false) AS flagged,
                    coalesce(strongest >= {bound}, false) AS window_flagged
             FROM (SELECT {", ".join(before + after)}, file, {_number(f"d{target}")} AS score,
-                         {_number(f"w{target}")} AS strongest FROM stored)""",
+                         {_number(f"w{target}")} AS strongest FROM stored WHERE NOT {other})""",
     )
     return Query(tables, folder, label, threshold)
 
@@ -133,8 +143,8 @@ def headline(query: Query) -> dict[str, Any]:
                   count(*) FILTER (WHERE flagged) AS flagged_documents,
                   coalesce(sum(words) FILTER (WHERE flagged), 0)::BIGINT AS flagged_words,
                   coalesce(sum(bytes) FILTER (WHERE flagged), 0)::BIGINT AS flagged_bytes,
-                  count(*) FILTER (WHERE status <> $ok) AS no_score FROM tags""",
-        ok=OK,
+                  count(*) FILTER (WHERE status = $no_words) AS no_score FROM tags""",
+        no_words=NO_WORDS,
     )
     units = ("documents", "words", "bytes")
     counted = {u: {"flagged": row[f"flagged_{u}"], "total": row[u], "share": _share(row, u)} for u in units}
@@ -274,6 +284,19 @@ def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
         f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name NULLS LAST LIMIT {shown}"
     )
     return {**total, "rows": rows if total["distinct_names"] else []}
+
+
+def other_languages(query: Query, shown: int) -> dict[str, Any]:
+    """Documents in other languages than the model's, which no other figure takes in: in all, and the most frequent."""
+    total = query.row(
+        """SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words,
+                  coalesce(sum(bytes), 0)::BIGINT AS bytes, count(DISTINCT lang) AS distinct_names FROM others"""
+    )
+    rows = query.rows(
+        f"""SELECT lang AS name, count(*) AS documents, sum(words)::BIGINT AS words, sum(bytes)::BIGINT AS bytes
+            FROM others GROUP BY name ORDER BY documents DESC, name LIMIT {shown}"""
+    )
+    return {**total, "rows": rows}
 
 
 def dates(query: Query, most_months: int = 48) -> dict[str, Any]:
