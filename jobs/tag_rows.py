@@ -6,7 +6,7 @@ Composes `pipeline` and `labels`; chooses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from rich.progress import track
 from labels.store import Candidate
 from pipeline.accounting import Tally
 from pipeline.readers import read_documents
-from pipeline.report.folder import TagsFolder, connect, escape_glob, open_folder
+from pipeline.report.folder import TagsFolder, open_folder
+from pipeline.report.tables import DuckTables, escape_glob
 from pipeline.schema import OTHER_LANGUAGE, label_columns, window_column
 
 Row = dict[str, Any]
@@ -65,8 +66,8 @@ class Tags:
 @contextmanager
 def open_tags(url: str) -> Iterator[Tags]:
     """Open the folder of a scan; raises `TagsError` if it holds no tags of one model."""
-    with connect(url) as connection:
-        folder = open_folder(url, connection)
+    with closing(DuckTables(url)) as tables:
+        folder, connection = open_folder(url, tables), tables.connection
         files = ", ".join(_quoted(escape_glob(file)) for file in folder.files)
         connection.execute(
             f"CREATE VIEW tags AS SELECT * FROM read_parquet([{files}], filename = true)"

@@ -62,7 +62,7 @@ def _found(data: bytes, *, html: bool) -> str:
     return "utf-8"
 
 
-def language_of_page(block: bytes) -> str | None:
+def language_of_page(block: bytes | memoryview) -> str | None:
     """What a page's ``<html lang>`` says, from the HTTP response that holds it; None where there is none, or where it
     is compressed there."""
     found = _HTML_LANG.search(block, 0, _BEFORE_HTML)

@@ -58,13 +58,13 @@ class DuckTables:
     def metadata(self, files: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """See `Tables`."""
         query = "SELECT file_name, key::BLOB, value::BLOB FROM parquet_kv_metadata($files)"
-        rows = self._execute(query, {"files": [_escape_glob(file) for file in files]})
+        rows = self._execute(query, {"files": [escape_glob(file) for file in files]})
         while row := rows.fetchone():
             yield row[0], row[1].decode("utf-8", "replace"), row[2].decode("utf-8", "replace")
 
     def open_files(self, name: str, files: Sequence[str], schema: pa.Schema, columns: Sequence[str]) -> None:
         """See `Tables`. By position, as DuckDB's names ignore case: of the labels A and a it would rename one."""
-        self._execute("SET VARIABLE files = $files", {"files": [_escape_glob(file) for file in files]})
+        self._execute("SET VARIABLE files = $files", {"files": [escape_glob(file) for file in files]})
         self._execute(
             f"CREATE VIEW {name} ({', '.join(columns)}, file) AS "
             "SELECT * FROM read_parquet(getvariable('files'), filename = 'tags file', hive_partitioning = false)"
@@ -95,6 +95,6 @@ class DuckTables:
             raise ValueError(f"the tags in {self.url} cannot be read: {error}") from error
 
 
-def _escape_glob(path: str) -> str:
+def escape_glob(path: str) -> str:
     """A pattern that matches just this path: DuckDB takes every file name as a pattern."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
