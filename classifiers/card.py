@@ -29,8 +29,8 @@ class ModelCard:
     """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence, and
     ``thresholds`` are others of the target, named by their purpose.
 
-    ``digest`` is the SHA-256 of the model file. ``language`` is the one it was trained on, a BCP 47 primary subtag, "" if
-    it claims none. ``calibration`` has, by label, the numbers of a
+    ``digest`` is the SHA-256 of the model file. ``language`` is the one it was trained on, a BCP 47 primary subtag,
+    "" if it claims none. ``calibration`` has, by label, the numbers of a
     `classifiers.calibration.Calibration`, for whoever makes figures of scores; the kernel does not apply it.
     ``operating_points`` say what each threshold does. They, ``data``, ``hyperparameters``, ``metrics``, ``baselines``
     and ``audit`` are for people.

@@ -9,6 +9,8 @@ import click
 COMMANDS = {
     "draw": "jobs.label_draw",
     "acquire": "jobs.label_acquire",
+    "serve": "jobs.label_serve",
+    "ask": "jobs.label_ask",
     "status": "jobs.label_status",
     "agree": "jobs.label_agree",
     "doubtful": "jobs.label_doubtful",

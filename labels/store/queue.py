@@ -198,7 +198,8 @@ def _stands() -> ColumnElement[bool]:
 def _held(session: Session, draw: Draw, annotator: str, besides: Collection[int], now: float) -> Lease | None:
     session.execute(delete(Lease).where(Lease.annotator == annotator, Lease.draw_id == draw.id, Lease.until <= now))
     mine = select(Lease).where(Lease.annotator == annotator, Lease.draw_id == draw.id, ~Lease.adjudicating)
-    return session.scalars(mine.where(Lease.item_id.not_in(besides)).order_by(Lease.until).with_for_update()).first()
+    latest = mine.where(Lease.item_id.not_in(besides)).order_by(Lease.until.desc())  # what was undone comes first
+    return session.scalars(latest.with_for_update()).first()
 
 
 def _order(session: Session, draw: Draw, annotator: str) -> tuple[bool, ...]:
