@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "jobs.train",
     "eval": "jobs.evaluate",
     "model": "jobs.model",
+    "label": "jobs.label",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""

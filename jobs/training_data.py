@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.held_out import is_held_out
 from classifiers.training import Example
 from labels.background import read_background
+from labels.near_duplicates import nearly_among
 from labels.records import LabelRecord, read_records, texts_by_digest
+from labels.split import group_of, is_held_out
 from pipeline.tasks import digest
 
 MOST_ADVERSE_IN_BACKGROUND = 0.25
@@ -31,7 +33,8 @@ class LabelledText:
     @property
     def group(self) -> str:
         """What must not be split: the source, or for texts written for this project the pair or the passage."""
-        return (self.record.pair or self.record.sha256) if self.record.synthetic else self.record.source
+        record = self.record
+        return group_of(record.source, record.sha256, synthetic=record.synthetic, pair=record.pair)
 
     @property
     def held_out(self) -> bool:
@@ -52,11 +55,15 @@ class TrainingData:
     background: list[tuple[str, str]]
     missing: int
 
-    @property
+    @cached_property
     def training(self) -> list[Example]:
-        """Examples to train on: labelled texts and background, without what is held out."""
+        """Examples to train on: labelled texts and background, without what is held out, or nearly so."""
         labelled = [one.example() for one in self.labelled if not one.held_out]
-        return labelled + [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
+        background = [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
+        kept_away = [one.text for one in self.labelled if one.held_out]
+        kept_away += [text for _, text in self.background_of(held_out=True)]
+        near = nearly_among([one.text for one in labelled + background], kept_away)
+        return [one for one, refused in zip(labelled + background, near, strict=True) if not refused]
 
     def held_out(self, *, synthetic: bool) -> list[LabelledText]:
         """Evaluation documents: real ones, or those written for this project."""

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from classifiers.card import ModelCardError, card_of, default_model, read_card
 from classifiers.fasttext_file import read_model
-from classifiers.held_out import is_held_out
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
@@ -19,6 +18,7 @@ from jobs.main import cli
 from jobs.measure import scores_of
 from jobs.training_data import digest_of, load_training_data
 from labels.records import LabelRecord, text_digest, write_records
+from labels.split import is_held_out
 
 fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
 SMALL = Hyperparameters(dim=8, epoch=20, bucket=2000, min_count=1)

@@ -1,0 +1,47 @@
+"""``tropescan label``: the group of commands around the label store."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "draw": "jobs.label_draw",
+    "acquire": "jobs.label_acquire",
+    "status": "jobs.label_status",
+    "agree": "jobs.label_agree",
+    "doubtful": "jobs.label_doubtful",
+    "adjudicate": "jobs.label_adjudicate",
+    "import": "jobs.label_import",
+    "export": "jobs.label_export",
+}
+"""Loaded when called: a command's imports cost nothing to the others."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"labels need the extra: pip install 'tropescan[labels]' ({error})") from error
+        return command
+
+
+@click.command(cls=_Commands)
+def command() -> None:
+    """Choose what to label, see how far annotators agree, settle differences, and hand labels on.
+
+    \b
+    A round, with a store in one file (or --store postgresql://…; TROPESCAN_STORE saves typing it):
+      tropescan label draw scanned --store labels.sqlite --name audit --n 500      to estimate and evaluate
+      tropescan label acquire scanned --store labels.sqlite --name round-1 --n 300 to train
+      tropescan label status --store labels.sqlite                                 how far it is
+      tropescan label agree --store labels.sqlite                                  agreement, with intervals
+      tropescan label adjudicate --store labels.sqlite --by NAME                   settle differences
+    """

@@ -1,0 +1,85 @@
+"""``tropescan label adjudicate``: settles items whose annotators differ, in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from jobs.label_options import opened, store_option
+from labels import codebook
+from labels.store import Store, record_label
+from labels.store.disputes import Dispute, count_disputes, next_dispute
+from labels.store.tables import Label
+
+
+@click.command("adjudicate")
+@store_option
+@click.option("--by", "adjudicator", help="Your name, as it shall stand in the records. Without it, only count.")
+@click.option("--draw", metavar="NAME", help="Only items of this draw.")
+def command(place: str, adjudicator: str | None, draw: str | None) -> None:
+    """Go through the items whose annotators differ, and settle each by a record of kind `adjudicated`.
+
+    For each item its text and the annotators' records are shown. Answer with the number of the record that is right,
+    or with labels and mode (`ai,hostile,adverse fiction`; `none` for none), `s` to pass it by, `q` to stop.
+    """
+    with opened(place) as store:
+        if adjudicator is None:
+            click.echo(f"{count_disputes(store, draw)} items wait to be settled; give --by NAME to settle them")
+            return
+        passed: set[int] = set()
+        while (dispute := next_dispute(store, adjudicator, draw, besides=passed)) is not None:
+            _show(dispute)
+            if not _settle(store, dispute, adjudicator, passed):
+                return
+        click.echo("no item left to settle")
+
+
+def _show(dispute: Dispute) -> None:
+    item = dispute.leased.item
+    text = item.text if item.text is not None else f"(text not in the store: {item.shard}, row {item.row})"
+    click.echo(f"\n{printable(item.document)}  ({printable(item.source)})\n\n{printable(text)}\n")
+    for number, label in enumerate(dispute.records, 1):
+        said = f"{', '.join(_holding(label)) or 'none'}  {label.mode}{'' if label.sure else '  (unsure)'}"
+        click.echo(f"{number}  {printable(label.annotator)} ({label.kind}): {said}  {printable(label.note)}")
+
+
+def _settle(store: Store, dispute: Dispute, adjudicator: str, passed: set[int]) -> bool:
+    """Ask until the item is settled or passed by; False to stop."""
+    while True:
+        answer = click.prompt("right").strip()
+        if answer in ("s", "q"):
+            passed.add(dispute.leased.item.id)
+            return bool(answer == "s")
+        try:
+            labels, mode = parse_answer(answer, dispute.records)
+            record_label(
+                store, dispute.leased.item.id, adjudicator, "adjudicated", labels, mode, token=dispute.leased.token,
+                draw=dispute.leased.draw,
+            )  # fmt: skip
+            return True
+        except ValueError as error:
+            click.echo(str(error), err=True)
+
+
+def parse_answer(answer: str, records: Sequence[Label]) -> tuple[dict[str, bool], str]:
+    """Labels and mode of a record's number, or as they are spelled; raises `ValueError` for anything else."""
+    if answer.isdecimal() and 1 <= int(answer) <= len(records):
+        chosen = records[int(answer) - 1]
+        return {name: name in _holding(chosen) for name in codebook.LABELS}, chosen.mode
+    spelled, _, mode = answer.partition(" ")
+    names = set() if spelled == "none" else set(spelled.split(","))
+    if not names <= set(codebook.LABELS):
+        raise ValueError(f"{answer!r}: give a number up to {len(records)}, or labels of {', '.join(codebook.LABELS)}")
+    labels = {name: name in names for name in codebook.LABELS}
+    codebook.check(labels, mode.strip() or codebook.NO_MODE)
+    return labels, mode.strip() or codebook.NO_MODE
+
+
+def _holding(label: Label) -> list[str]:
+    return [name for name in codebook.LABELS if getattr(label, name)]
+
+
+def printable(text: str) -> str:
+    """Crawled text may hold terminal control codes; they are shown, not sent."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
