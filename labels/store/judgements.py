@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, Integer, Select, select, table
+from sqlalchemy import Boolean, ColumnClause, Integer, Select, select, table
 from sqlalchemy.sql import column
 
 from labels import codebook
@@ -16,16 +16,21 @@ from labels.store.database import Store
 from labels.store.lookup import draw_named
 from labels.store.tables import Item, Selection
 
-_LABELS = [column(name, Boolean) for name in codebook.LABELS]
+
+def _labels() -> list[ColumnClause[bool]]:
+    """Made anew for each table: SQLAlchemy lets a column stand in one table only."""
+    return [column(name, Boolean) for name in codebook.LABELS]
+
+
 EFFECTIVE = table(
     "effective_labels", column("id", Integer), column("item_id", Integer), column("draw_id", Integer),
-    column("annotator", ExactText), column("kind", ExactText), column("mode", ExactText), *_LABELS,
+    column("annotator", ExactText), column("kind", ExactText), column("mode", ExactText), *_labels(),
 )  # fmt: skip
 """The view of each annotator's label of an item that stands: the latest, if it was not undone."""
 CURRENT = table(
     "current_labels", column("item_id", Integer), column("label_id", Integer), column("kind", ExactText),
     column("annotators", Integer), column("state", ExactText), column("mode", ExactText), column("sure", Boolean),
-    column("codebook_version", ExactText), column("at", ExactText), *_LABELS,
+    column("codebook_version", ExactText), column("at", ExactText), *_labels(),
 )  # fmt: skip
 """The view of each item's current label; ``state`` is single, agreed, adjudicated or disputed."""
 
