@@ -17,6 +17,7 @@ COMMANDS = {
     "eval": "jobs.evaluate",
     "model": "jobs.model",
     "label": "jobs.label",
+    "audit": "jobs.audit",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""

@@ -74,18 +74,20 @@ def _corrected(rate: Melded, sensitivity: Checks, specificity: Checks | None, ra
     """Falls in sensitivity, rises in specificity."""
     draws = len(rate.lower)
     found = proportion(sensitivity.right, sensitivity.tried, random, form="exact", draws=draws)
-    if specificity is None:
-        return Melded(_solve(rate.lower, found.upper, 1.0), _solve(rate.upper, found.lower, 1.0))
-    sure = proportion(specificity.right, specificity.tried, random, form="exact", draws=draws)
-    return Melded(_solve(rate.lower, found.upper, sure.lower), _solve(rate.upper, found.lower, sure.upper))
+    sure = Melded(np.ones(draws), np.ones(draws))
+    if specificity is not None:
+        sure = proportion(specificity.right, specificity.tried, random, form="exact", draws=draws)
+    return Melded(
+        _solve(rate.lower, found.upper, sure.lower, unknown=0.0),
+        _solve(rate.upper, found.lower, sure.upper, unknown=1.0),
+    )
 
 
-def _solve(rate: Floats, sensitivity: Floats | float, specificity: Floats | float) -> Floats:
-    """Clipped to 0 and 1; where the test is no better than chance nothing is known, and 1 is the bound."""
+def _solve(rate: Floats, sensitivity: Floats | float, specificity: Floats | float, unknown: float = 0.0) -> Floats:
+    """Clipped to 0 and 1; ``unknown`` where the test is no better than chance, so that nothing is known."""
     above = np.asarray(rate + specificity - 1, np.float64)
     better = np.asarray(np.broadcast_to(np.asarray(sensitivity + specificity - 1), above.shape), np.float64)
-    solved = np.divide(above, better, out=np.ones_like(above), where=better > 0)
-    return np.clip(np.where(above > 0, solved, 0.0), 0.0, 1.0)
+    return np.clip(np.divide(above, better, out=np.full_like(above, unknown), where=better > 0), 0.0, 1.0)
 
 
 def _figure(melded: Melded, value: float, n: int, positives: int, basis: Basis, method: str) -> Figure:

@@ -74,7 +74,11 @@ def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR)
             low = middle
         else:
             high = middle
-    return np.floor(np.clip(_sizes(share, rates, high), least, documents)).astype(np.int64)
+    wanted = np.clip(_sizes(share, rates, high), least, documents)
+    sizes = np.floor(wanted).astype(np.int64)
+    left = min(budget, int(documents.sum())) - int(sizes.sum())
+    sizes[np.argsort(sizes - wanted, kind="stable")[:left]] += 1
+    return np.minimum(sizes, documents)
 
 
 def _sizes(share: Floats, rates: Floats, price: float) -> Floats:

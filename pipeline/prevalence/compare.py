@@ -1,4 +1,4 @@
-"""Several figures at once: dates with simultaneous intervals, differences tested as such, hosts with errors controlled.
+"""Several figures at once: dates with simultaneous intervals, differences tested as such, hosts with error control.
 
 Knows samples and counts; knows nothing of what the slices are.
 """
@@ -68,25 +68,16 @@ def _p_value(gap: Melded) -> float:
     return float(min(1.0, 2 * (1 + min(below, above)) / (draws + 1)))
 
 
-@dataclass(frozen=True)
-class Discovery:
-    """Slices, such as hosts, against a rate: arrays of shape (slices,). ``q_values`` at or under 0.05 name slices of
-    which at most one in twenty is expected to be there by chance."""
-
-    p_values: Floats
-    q_values: Floats
+def q_values(p_values: Floats) -> Floats:
+    """Of p-values of many slices, such as hosts, shape (slices,): of those at or under 0.05, at most one in twenty is
+    expected to be there by chance (Benjamini and Hochberg 1995)."""
+    return np.asarray(stats.false_discovery_control(p_values), np.float64) if len(p_values) else p_values
 
 
-def discoveries(positives: Ints, labelled: Ints, rate: float) -> Discovery:
-    """Slices with more positives than ``rate`` explains: exact binomial tails, controlled by
-    Benjamini and Hochberg (1995)."""
-    p_values = np.asarray(stats.binom.sf(positives - 1, labelled, rate), np.float64)
-    return Discovery(p_values, np.asarray(stats.false_discovery_control(p_values), np.float64))
-
-
-def shrunken(positives: Ints, labelled: Ints) -> list[Figure]:
+def shrunken(positives: Floats, labelled: Floats) -> list[Figure]:
     """Rates of many slices, each drawn towards all: an empirical Bayes beta-binomial model; model-based.
 
+    Of slices of an audit, effective counts: labels by the design effect, and that many times the rate.
     The prior is of greatest marginal likelihood (Efron and Hastie 2016, section 6.3); the intervals
     are its posterior's and do not count that the prior was fitted.
     """
@@ -97,11 +88,11 @@ def shrunken(positives: Ints, labelled: Ints) -> list[Figure]:
     )
     rows = zip(posterior.mean(), posterior.ppf(0.025), posterior.ppf(0.975), labelled, positives, strict=True)
     return [
-        Figure(Estimate(float(m), float(lo), float(hi), int(n), method), int(x), "model") for m, lo, hi, n, x in rows
+        Figure(Estimate(float(m), float(lo), float(hi), int(n), method), round(x), "model") for m, lo, hi, n, x in rows
     ]
 
 
-def _prior(positives: Ints, labelled: Ints) -> tuple[float, float]:
+def _prior(positives: Floats, labelled: Floats) -> tuple[float, float]:
     mean = (positives.sum() + 0.5) / (labelled.sum() + 1)
 
     def loss(logs: Floats) -> float:

@@ -21,13 +21,15 @@ MOST_RELATIVE_WIDTH = 2.0
 
 @dataclass(frozen=True)
 class Figure:
-    """``estimate.n`` counts labelled documents. ``confidence``: what the interval was made for."""
+    """``estimate.n`` counts labelled documents. ``confidence``: what the interval was made for. ``one_sided``: only the
+    upper end is a bound."""
 
     estimate: Estimate
     positives: int
     basis: Basis = "design"
     design_effect: float | None = None
     confidence: float = 0.95
+    one_sided: bool = False
 
     @property
     def effective_n(self) -> float | None:
@@ -38,26 +40,30 @@ class Figure:
     def too_few_labels(self) -> bool:
         """Whether only the bound is fit to print. The bound is the interval's own, so looking costs no coverage."""
         one = self.estimate
-        return self.basis == "design" and (
-            self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value
+        return (
+            self.basis == "design"
+            and not self.one_sided
+            and (self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value)
         )
 
-    def in_words(self, of: str = "documents") -> str:
+    def in_words(self, of: str = "") -> str:
         """Such as "1.3 in 1,000 documents (95 %: 1.0 to 1.7)", or the bound and "too few labels"."""
         one, per = self.estimate, _per(self.estimate.high)
-        if self.too_few_labels:
-            return f"at most {_digits(one.high * per)} in {per:,} {of} ({self.confidence:.0%} sure; too few labels)"
+        among, sure = f"in {per:,}" + (f" {of}" if of else ""), f"{self.confidence:.0%}".replace("%", " %")
+        if self.too_few_labels or self.one_sided:
+            few = "; too few labels" if self.too_few_labels else ""
+            return f"at most {_digits(one.high * per)} {among} ({sure} sure{few})"
         low, value, high = (_digits(x * per) for x in (one.low, one.value, one.high))
-        return f"{value} in {per:,} {of} ({self.confidence:.0%}: {low} to {high})"
+        return f"{value} {among} ({sure}: {low} to {high})"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; ``value`` and ``low`` are null where only the bound may be printed."""
-        one, few = self.estimate, self.too_few_labels
+        one, few = self.estimate, self.too_few_labels or self.one_sided
         return {
             "value": None if few else one.value, "low": None if few else one.low, "high": one.high,
             "confidence": self.confidence, "labels": one.n, "positives": self.positives, "basis": self.basis,
-            "design_effect": self.design_effect, "effective_labels": self.effective_n, "too_few_labels": few,
-            "method": one.method,
+            "design_effect": self.design_effect, "effective_labels": self.effective_n,
+            "too_few_labels": self.too_few_labels, "method": one.method,
         }  # fmt: skip
 
 

@@ -46,4 +46,6 @@ def elusion(below: Sample, *, error: float = 0.05) -> Figure:
         melded: Melded = melded_total(below, np.random.default_rng(0), form="exact")
         high, method = min(1.0, melded.interval((0.0, error))[1] / size), "melded exact strata, one-sided"
     value = min(point_total(below) / size, high)
-    return Figure(Estimate(value, 0.0, high, below.n, method), int(below.positives.sum()), confidence=1 - error)
+    return Figure(
+        Estimate(value, 0.0, high, below.n, method), int(below.positives.sum()), confidence=1 - error, one_sided=True
+    )

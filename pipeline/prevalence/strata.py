@@ -7,7 +7,7 @@ sizes are known exactly and every engine puts a document into the same one. Know
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +21,7 @@ REACH = 12.0
 GRID = 1 / (1 + np.exp(-np.linspace(-REACH, REACH, 481)))
 """Scores at every twentieth of log-odds; the cell of a score is the number of grid scores at or under it."""
 CELLS = len(GRID) + 1
+UNITS = ("documents", "words", "bytes")
 CUTS = (5.0, 1.0, 0.2)
 """Where strata begin, in multiples of the expected prevalence, from the top. Of those tried in simulation (two to four
 cuts, from 50 to 0.2) these gave the shortest intervals at 0.1 and 1 %, with a good classifier and with poor ones."""
@@ -97,7 +98,8 @@ def make_strata(
             strata.append(_stratum(low, high, *bounds, sums))
     if counted.unscored[0]:
         strata.append(Stratum("no score", None, None, None, None, *_sums(counted.unscored)))
-    return [one for one in strata if one.documents]
+    held = [one for one in strata if one.documents]
+    return [replace(one, name=f"{k}: {one.name}") for k, one in enumerate(held)]
 
 
 def _edges(documents: Floats, expected: float, least: int, threshold: float | None) -> list[int]:

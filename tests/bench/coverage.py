@@ -301,12 +301,14 @@ def main() -> None:
     """Exit status 1 if a cell covers less than 94 %."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.coverage", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder for table and plot")
-    parser.add_argument("--audits", type=int, default=2000, help="simulated audits of each population")
+    parser.add_argument("--audits", type=int, default=1000, help="simulated audits of each population")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [run() for run in track(cells(arguments.audits, arguments.kinds), "coverage")]
-    (arguments.out / "coverage.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
+    rows = []
+    for run in track(cells(arguments.audits, arguments.kinds), "coverage"):
+        rows.append(run())
+        (arguments.out / "coverage.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
     (arguments.out / "coverage.md").write_text(markdown(rows), "utf-8")
     if "plain" in arguments.kinds:
         plot(rows, arguments.out / "coverage.svg")
