@@ -16,6 +16,7 @@ from jobs.label_options import opened, store_option
 from jobs.tag_rows import open_tags
 from labels.store import Store
 from pipeline.prevalence.adjusted import Checks
+from pipeline.prevalence.melding import Form
 from pipeline.prevalence.slices import SLICES
 from pipeline.prevalence.two_phase import annotator_checks, two_phase
 
@@ -60,13 +61,15 @@ def _notes(labelled: LabelledDraw) -> list[str]:
     return notes
 
 
-def _gathered(audit: Audit, most: int, sensitivity: Checks | None, specificity: Checks | None) -> dict[str, Any]:
+def _gathered(
+    audit: Audit, most: int, sensitivity: Checks | None, specificity: Checks | None, form: Form
+) -> dict[str, Any]:
     labelled, totals = audit.labelled, audit.whole.sums.sum(axis=0)
     return {
         "label": labelled.plan.label, "drawn": labelled.drawn, "labelled": len(labelled.documents),
         "kinds": labelled.kinds, "notes": _notes(labelled),
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
-        "prevalence": prevalences(audit, sensitivity, specificity), "modes": modes(audit),
+        "prevalence": prevalences(audit, sensitivity, specificity, form), "modes": modes(audit),
         "flag_rate": flag_rates(audit), "filter": filtering(audit),
         "by": audit.slicer.by if audit.slicer else None, "slices": slices(audit, most),
     }  # fmt: skip
@@ -115,10 +118,11 @@ def _print_slices(console: Console, found: dict[str, Any]) -> None:
               help="Known positives that annotators called positive in blind checks: corrects for misses.")  # fmt: skip
 @click.option("--specificity", callback=_checks, metavar="RIGHT/TRIED",
               help="The same of negatives. Without it positives are taken to have been read twice.")  # fmt: skip
+@click.option("--exact", is_flag=True, help="Prevalences by exact strata: wider, for populations made to mislead.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def command(
     folder: str, place: str, draw: str, by: str | None, most: int, people: str | None, sensitivity: Checks | None,
-    specificity: Checks | None, as_json: bool,
+    specificity: Checks | None, exact: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Estimate prevalence in the tags in DIR from the labels of an audit's draw.
 
@@ -134,7 +138,7 @@ def command(
     with open_tags(folder) as tags, opened(place) as store:
         labelled = labelled_draw(store, draw)
         audit = join(tags, labelled, by)
-        found = _gathered(audit, most, sensitivity, specificity)
+        found = _gathered(audit, most, sensitivity, specificity, "exact" if exact else "mid-p")
         if people:
             found["two_phase"] = _phases(store, draw, people, labelled.plan.label)
     if as_json:

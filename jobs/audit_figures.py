@@ -24,6 +24,7 @@ from pipeline.prevalence.compare import difference_of, q_values, shrunken, simul
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.frame import ALL, Census, Counted, census_of
+from pipeline.prevalence.melding import Form
 from pipeline.prevalence.sample import Sample, stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
@@ -83,12 +84,14 @@ def shown(figure: Figure, unit: str = "") -> Plain:
     return figure.as_json() | {"words": figure.in_words(unit)}
 
 
-def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | None) -> Plain:
+def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p") -> Plain:
     """Of every label, by documents, words and bytes; corrected for annotators if their checks are given."""
 
     def one(label: str, unit: str) -> Figure:
         sample = audit.sample(audit.labelled.positive(label), unit)
-        return annotators_corrected(sample, sensitivity, specificity) if sensitivity else stratified(sample)
+        if sensitivity:
+            return annotators_corrected(sample, sensitivity, specificity, form=form)
+        return stratified(sample, form=form)
 
     return {label: {unit: shown(one(label, unit)) for unit in UNITS} for label in LABELS}
 

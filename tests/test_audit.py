@@ -217,6 +217,7 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
     plain, checked = done(*words), done(*words, "--sensitivity", "17/20")
     one, other = (found["prevalence"]["adverse"]["documents"]["high"] for found in (plain, checked))
     assert other > one
+    assert done(*words, "--exact")["prevalence"]["adverse"]["documents"]["high"] > one
     assert run(*words, "--sensitivity", "5").exit_code == 2
     assert run(*words, "--specificity", "5/6").exit_code == 2
 

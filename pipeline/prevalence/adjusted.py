@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.prevalence.figure import Basis, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Melded, proportion
+from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, proportion
 from pipeline.prevalence.sample import Sample, melded_total, point_total
 from pipeline.schema import Estimate
 
@@ -52,8 +52,9 @@ def rogan_gladen(
 
 
 def annotators_corrected(
-    sample: Sample, sensitivity: Checks, specificity: Checks | None, *, seed: int = 0, draws: int = DRAWS
-) -> Figure:
+    sample: Sample, sensitivity: Checks, specificity: Checks | None, *, form: Form = "mid-p", seed: int = 0,
+    draws: int = DRAWS,
+) -> Figure:  # fmt: skip
     """The stratified estimate of an annotator's labels, put right by how often the annotator is.
 
     ``specificity`` None says that each positive was read again and confirmed, so that there are no false ones; without
@@ -62,7 +63,7 @@ def annotators_corrected(
     """
     random = np.random.default_rng(seed)
     size = float(sample.size.sum())
-    rate = melded_total(sample, random, draws=draws) * (1 / size)
+    rate = melded_total(sample, random, form=form, draws=draws) * (1 / size)
     melded = _corrected(rate, sensitivity, specificity, random)
     sure = specificity.rate if specificity else 1.0
     value = float(_solve(np.array([point_total(sample) / size]), sensitivity.rate, sure)[0])
