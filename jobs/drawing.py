@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.item_text import READING
 from jobs.tag_rows import Row, Tags
 from labels.sampling import allocate, pps_scale, stratum_names, uniform_sql
 
@@ -49,7 +50,8 @@ def draw(tags: Tags, design: Design) -> tuple[list[Drawn], dict[str, Any]]:
         raise ValueError(f"{tags.folder.url}: the tags have no documents to draw from")
     kind = {RANDOM: _simple_random, STRATIFIED: _stratified, PPS: _proportional}[design.method]
     drawn, more = kind(tags, design, population)
-    parameters = {**asdict(design), "tags": tags.folder.url, "population": population, **more}
+    reading = asdict(tags.folder.options)
+    parameters = {**asdict(design), "tags": tags.folder.url, READING: reading, "population": population, **more}
     return drawn, parameters
 
 

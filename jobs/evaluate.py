@@ -11,6 +11,7 @@ import click
 
 from classifiers.card import default_model
 from jobs.measure import measure
+from jobs.model_option import MODEL
 from jobs.training_data import digest_of, load_training_data
 from pipeline.schema import Estimate
 
@@ -37,7 +38,7 @@ def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: 
 
 @click.command()
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Model file. [default: the shipped one]")
+@click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
 @click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
 @click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--label", default="adverse", show_default=True, help="The label to evaluate.")

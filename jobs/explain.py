@@ -14,6 +14,7 @@ from rich.text import Text
 from classifiers.card import card_of, default_model
 from classifiers.explanation import TokenShare, token_shares
 from classifiers.score import FastTextScorer
+from jobs.model_option import MODEL
 from pipeline.schema import label_columns, window_column
 
 STRONGEST = 12
@@ -71,7 +72,7 @@ def read_text(given: str) -> str:
 
 @click.command()
 @click.argument("text", metavar="TEXT|FILE|-")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Model file. [default: the shipped one]")
+@click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
 @click.option("--label", help="Label to explain. [default: the card's target]")
 @click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
 @click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")

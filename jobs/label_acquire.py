@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import click
 
 from jobs.acquiring import STRATEGIES, Acquired, Known, Wish, acquire
+from jobs.item_text import READING
 from jobs.label_options import keep_option, opened, store_option
 from jobs.tag_rows import Tags, candidate, open_tags
 from labels.near_duplicates import signature
@@ -74,6 +76,7 @@ def command(
         wish = Wish(n, mix, label, flag, max(1, round(host_cap * n)), max(1, round(source_cap * n)), seed)
         found = acquire(tags, wish, _known(store, words="novelty" in mix), other)
         parameters = {**vars(wish), "shares": dict(mix), "tags": scanned, "against": against}
+        parameters[READING] = asdict(tags.folder.options)
         add_draw(
             store, name, ACQUIRED, [_candidate(tags, one, keep) for one in found], method="acquire",
             parameters=parameters, model_digest=tags.digest, wanted=annotators,

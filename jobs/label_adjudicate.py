@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from jobs.item_text import item_text
 from jobs.label_options import opened, store_option
 from labels import codebook
+from labels.records import texts_by_digest
 from labels.store import Store, record_label
 from labels.store.disputes import Dispute, count_disputes, next_dispute
 from labels.store.tables import Label
@@ -17,7 +19,8 @@ from labels.store.tables import Label
 @store_option
 @click.option("--by", "adjudicator", help="Your name, as it shall stand in the records. Without it, only count.")
 @click.option("--draw", metavar="NAME", help="Only items of this draw.")
-def command(place: str, adjudicator: str | None, draw: str | None) -> None:
+@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
+def command(place: str, adjudicator: str | None, draw: str | None, texts: tuple[str, ...]) -> None:
     """Go through the items whose annotators differ, and settle each by a record of kind `adjudicated`.
 
     For each item its text and the annotators' records are shown. Answer with the number of the record that is right,
@@ -28,16 +31,16 @@ def command(place: str, adjudicator: str | None, draw: str | None) -> None:
             click.echo(f"{count_disputes(store, draw)} items wait to be settled; give --by NAME to settle them")
             return
         passed: set[int] = set()
+        elsewhere = {digest: text for folder in texts for digest, text in texts_by_digest(folder).items()}
         while (dispute := next_dispute(store, adjudicator, draw, besides=passed)) is not None:
-            _show(dispute)
+            _show(dispute, item_text(store, dispute.leased.item, elsewhere))
             if not _settle(store, dispute, adjudicator, passed):
                 return
         click.echo("no item left to settle")
 
 
-def _show(dispute: Dispute) -> None:
+def _show(dispute: Dispute, text: str) -> None:
     item = dispute.leased.item
-    text = item.text if item.text is not None else f"(text not in the store: {item.shard}, row {item.row})"
     click.echo(f"\n{printable(item.document)}  ({printable(item.source)})\n\n{printable(text)}\n")
     for number, label in enumerate(dispute.records, 1):
         said = f"{', '.join(_holding(label)) or 'none'}  {label.mode}{'' if label.sure else '  (unsure)'}"

@@ -74,9 +74,11 @@ def command(place: str, draw: str | None, resamples: int, seed: int, as_json: bo
     """
     with opened(place) as store:
         found = judgements(store, draw)
-    rows = list(agreements(found, resamples, seed))
+    rows = [row for row in agreements(found, resamples, seed) if row.figure.n]
     if not rows:
-        raise ValueError("no two annotators have labelled; draw with --annotators 2, and let a second one label")
+        raise ValueError(
+            "no two annotators have labelled the same item; draw with --annotators 2, and let a second one label"
+        )
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return

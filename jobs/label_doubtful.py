@@ -32,8 +32,10 @@ def command(place: str, name: str, label: str, n: int, texts: tuple[str, ...], a
     with opened(place) as store:
         items, contents = with_texts(settled(store), texts)
         truth = np.array([one.labels[label] for one in items], bool)
+        click.echo(f"judging {len(items)} texts by what others say …", err=True)
         ranked = _doubtful(contents, truth, [one.item.source for one in items])
-        chosen = [(k, p) for k, p in ranked if items[k].state != "adjudicated"][:n]
+        doubted = [(k, p) for k, p in ranked if items[k].state != "adjudicated"]
+        chosen = doubted[:n]
         candidates = [
             Candidate(
                 items[k].item.document, items[k].item.source, sha256=items[k].item.sha256, scores={f"unseen {label}": p}
@@ -42,7 +44,9 @@ def command(place: str, name: str, label: str, n: int, texts: tuple[str, ...], a
         ]
         add_draw(store, name, REVIEW, candidates, method="confident learning",
                  parameters={"label": label, "texts": len(items)}, wanted=annotators)  # fmt: skip
-    click.echo(f"{len(chosen)} of {len(items)} labels are doubtful; they wait in the review {name!r}")
+    click.echo(
+        f"{len(doubted)} of {len(items)} labels are doubtful; the first {len(chosen)} wait in the review {name!r}"
+    )
 
 
 def with_texts(items: Sequence[Settled], folders: Sequence[str]) -> tuple[list[Settled], list[str]]:

@@ -31,6 +31,8 @@ def command(place: str, draw: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"draws": [asdict(d) for d in draws], "annotators": [asdict(a) for a in annotators]}))
         return
     console = Console()
+    if not console.is_terminal:
+        console.width = 160
     console.print(_draws(draws), "", _annotators(annotators), sep="\n")
 
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",
+    "compare": "jobs.compare",
+    "promote": "jobs.promote",
     "model": "jobs.model",
     "label": "jobs.label",
     "audit": "jobs.audit",

@@ -18,6 +18,7 @@ from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
 from jobs.main import installed_version
+from jobs.model_option import MODEL
 from jobs.progress import ScanProgress
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
@@ -92,7 +93,7 @@ def choose_engine(
 
 
 def make_job(
-    out: str, model: str | None, *, window: int, stride: int, label: str | None, threshold: float | None,
+    out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
     span_threshold: float | None, strict: bool, options: ReadOptions,
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card."""
@@ -141,7 +142,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
-@click.option("--model", metavar="PATH", help="A fastText classifier, .bin or .ftz. [default: the shipped model]")
+@click.option("--model", type=MODEL, metavar="PATH",
+              help="A fastText classifier, .bin or .ftz, or tropescan:latest. [default: the shipped one]")  # fmt: skip
 @click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
@@ -169,7 +171,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @trove_options
 @spark_options
 def command(
-    inputs: tuple[str, ...], out: str, model: str | None, engine: str, workers: int | None, label: str | None,
+    inputs: tuple[str, ...], out: str, model: Path | None, engine: str, workers: int | None, label: str | None,
     threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
     quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
 ) -> None:  # fmt: skip

@@ -52,7 +52,7 @@ class Tags:
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """A result of any size, in batches of about 100,000 rows."""
-        yield from self.connection.sql(query).fetch_arrow_reader(100_000)
+        yield from self.connection.sql(query).to_arrow_reader(100_000)
 
     def check_score(self, name: str) -> str:
         """The name, if it is a score column; raises `ValueError` naming those that are."""

@@ -18,7 +18,7 @@ from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
 from jobs.measure import logits_of, measure, strongest_logits_of
-from jobs.training_data import TrainingData, digest_of, load_training_data
+from jobs.training_data import TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
 
 TARGET = "adverse"
@@ -69,6 +69,7 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
             data.background_of(held_out=False)
         ),
         "annotators": dict(Counter(one.record.kind for one in data.labelled)),
+        "SHA-256 of label files": data.files,
         "digest of training labels": digest_of(one for one in data.labelled if not one.held_out),
         "held-out texts, real": len(data.held_out(synthetic=False)),
         "held-out texts, written for this project": len(data.held_out(synthetic=True)),
@@ -88,7 +89,8 @@ LIMITS = (
 
 
 @click.command()
-@click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
+@click.argument("labels", nargs=-1, metavar="LABELS...", type=click.Path(exists=True))
+@click.option("--store", "place", metavar="PATH|URL", help="A label store: its settled labels are frozen beside --out.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The model, a .bin file.")
 @click.option(
     "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
@@ -109,8 +111,8 @@ LIMITS = (
 )
 @click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
 def command(
-    labels: tuple[str, ...], out: Path, texts: tuple[str, ...], background: tuple[str, ...], dim: int, epochs: int,
-    lr: float, word_ngrams: int, min_count: int, bucket: int, background_fpr: float, seed: int,
+    labels: tuple[str, ...], place: str | None, out: Path, texts: tuple[str, ...], background: tuple[str, ...],
+    dim: int, epochs: int, lr: float, word_ngrams: int, min_count: int, bucket: int, background_fpr: float, seed: int,
 ) -> None:  # fmt: skip
     """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
 
@@ -122,7 +124,7 @@ def command(
     \b
     tropescan train labels/seed labels/real --texts corpus --background corpus --out model.bin
     """
-    data = load_training_data(labels, texts, background)
+    data = load_training_data((*labels, *frozen(place, out.parent / "snapshots")), texts, background)
     if data.missing:
         click.echo(
             f"{data.missing} records have no text here and are left out; name their folder with --texts", err=True

@@ -5,18 +5,21 @@ Composes `labels` and `classifiers`; trains nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.training import Example
 from labels.background import read_background
 from labels.near_duplicates import nearly_among
-from labels.records import LabelRecord, read_records, texts_by_digest
+from labels.records import LabelRecord, read_records, record_files, texts_by_digest
 from labels.split import group_of, is_held_out
 from pipeline.tasks import digest
 
@@ -49,11 +52,15 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Labelled texts and background (source, text), not yet split; ``missing`` records had no text."""
+    """Labelled texts and background (source, text), not yet split; ``missing`` records had no text.
+
+    ``files`` are the SHA-256 of the files that the records came from, by name.
+    """
 
     labelled: list[LabelledText]
     background: list[tuple[str, str]]
     missing: int
+    files: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> list[Example]:
@@ -80,6 +87,8 @@ def load_training_data(paths: Sequence[str], texts: Sequence[str], background: S
     Sources a quarter of whose labelled documents are adverse give no background.
     """
     records = [record for path in paths for record in read_records(path)]
+    if not records:
+        raise ValueError("no label records; name files or folders of them, or a --store")
     known: dict[str, str] = {}
     for folder in texts:
         known |= texts_by_digest(folder)
@@ -88,7 +97,24 @@ def load_training_data(paths: Sequence[str], texts: Sequence[str], background: S
     suspect = _mostly_adverse(records)
     digests = {record.sha256 for record in records}
     found = [pair for folder in background for pair in read_background(folder, digests, suspect)]
-    return TrainingData(labelled, found, len(joined) - len(labelled))
+    files = [file for path in paths for file in record_files(path)]
+    digests_of = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return TrainingData(labelled, found, len(joined) - len(labelled), digests_of)
+
+
+def frozen(place: str | None, folder: Path) -> list[str]:
+    """The snapshot of a label store's settled labels, made in ``folder``, or nothing without a store."""
+    if place is None:
+        return []
+    from jobs.label_options import opened  # here: training from files alone needs no database
+    from jobs.snapshot import freeze
+
+    with opened(place) as store:
+        made = freeze(store, folder)
+    click.echo(f"{made.records} settled labels of {place} frozen in {made.path}", err=True)
+    for why, n in made.left_out.items():
+        click.echo(f"  {n} left out: {why}", err=True)
+    return [str(made.path)]
 
 
 def _mostly_adverse(records: Iterable[LabelRecord]) -> set[str]:

@@ -35,7 +35,9 @@ def entropy(scores: Scores) -> Scores:
 
 def disagreement(one: Scores, other: Scores) -> Scores:
     """Jensen-Shannon divergence, in bits, of two models' labels (a committee of two; Settles, section 3.2)."""
-    return _ranked(entropy((one + other) / 2) - (entropy(one) + entropy(other)) / 2 + 0 * (one + other))
+    missing = np.isnan(one) | np.isnan(other)
+    p, q = np.where(missing, 0.5, one), np.where(missing, 0.5, other)
+    return _ranked(np.where(missing, np.nan, entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2))
 
 
 def top(scores: Scores) -> Scores:

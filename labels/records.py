@@ -26,7 +26,10 @@ class LabelRecord:
 
     ``sha256`` is of the UTF-8 text; ``text`` is None where the record is only a pointer. ``kind`` says what the
     annotator is (human, llm, rule, adjudicated); ``synthetic`` that the text was written for this project.
-    ``pair`` names the two members of a minimal pair; ``rule`` the borderline rule that a text exercises.
+    ``pair`` names the two members of a minimal pair; ``rule`` the borderline rule that a text exercises. ``spans``
+    carry the judgement: ``start`` and ``end`` in code points, ``label`` if they speak for one. ``seconds`` is what
+    the annotator took; the fields after it are a language model's: name, SHA-256 of the prompt, answer as received,
+    tokens, cost in US dollars.
     """
 
     sha256: str
@@ -49,6 +52,14 @@ class LabelRecord:
     pair: str | None = None
     note: str = ""
     text: str | None = None
+    spans: tuple[dict[str, Any], ...] = ()
+    seconds: float | None = None
+    model: str | None = None
+    prompt_digest: str | None = None
+    raw_answer: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
 
     def __post_init__(self) -> None:
         codebook.check(self.labels, self.mode)
@@ -73,11 +84,16 @@ def read_records(path: str | Path) -> list[LabelRecord]:
 
     Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook.
     """
+    return [record for file in record_files(path) for record in _read_file(file)]
+
+
+def record_files(path: str | Path) -> list[Path]:
+    """The file itself, or the ``*.jsonl`` files of a folder, sorted; raises `LabelRecordError` if it has none."""
     path = Path(path)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
         raise LabelRecordError(f"{path}: no *.jsonl file of label records in this folder")
-    return [record for file in files for record in _read_file(file)]
+    return files
 
 
 def _read_file(path: Path) -> Iterator[LabelRecord]:
@@ -96,16 +112,27 @@ def _from_json(content: dict[str, Any]) -> LabelRecord:
     known.setdefault("annotator", known.get("kind", ""))
     if known.get("text") is not None:
         known.setdefault("sha256", text_digest(known["text"]))
+    known["spans"] = tuple(known.get("spans") or ())
     return LabelRecord(**known)
 
 
 def write_records(records: Iterable[LabelRecord], path: str | Path) -> None:
     """Write records as JSON Lines; fields at their default are left out."""
-    fields = LabelRecord.__dataclass_fields__
     with open(path, "w", encoding="utf-8") as file:
         for record in records:
-            content = {k: v for k, v in asdict(record).items() if v != fields[k].default or k == "codebook"}
-            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+            file.write(record_line(record) + "\n")
+
+
+def record_line(record: LabelRecord) -> str:
+    """A record as JSON in one line, without fields at their default."""
+    fields = LabelRecord.__dataclass_fields__
+    content = {k: v for k, v in asdict(record).items() if v != fields[k].default or k == "codebook"}
+    line = json.dumps(content, ensure_ascii=False)
+    return line if _is_unicode(line) else json.dumps(content)
+
+
+def _is_unicode(line: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in line)
 
 
 def texts_by_digest(folder: str | Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Label stores on both databases, for the tests of what stands on them."""
+"""Label stores on both databases, and a scan of the mini crawl, for the tests of what stands on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from jobs.main import cli
 from tests.postgresql import cluster, new_schema, programs
 
 
@@ -26,3 +28,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "labels.sqlite")
     return new_schema(request.getfixturevalue("postgresql"), f"store_{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a scan of the mini crawl by the shipped model."""
+    folder = tmp_path_factory.mktemp("scan") / "scanned"
+    shards = Path(__file__).parent / "minicrawl" / "shards"
+    done = CliRunner().invoke(cli, ["scan", str(shards), "--out", str(folder), "--quiet", "--workers", "1"])
+    assert done.exit_code == 1, done.output
+    return str(folder)

@@ -81,19 +81,33 @@ def add_draw(
     """
     _check_probabilities(name, purpose, candidates)
     with store.writing() as session:
-        if session.scalar(select(Draw.id).where(Draw.name == name)) is not None:
-            raise StoreError(f"there is a draw {name!r} already; a draw is never changed, choose another name")
-        draw = Draw(
-            name=name, purpose=purpose, method=method, parameters=parameters or {}, model_digest=model_digest,
-            at=store.now(), wanted=wanted, gold_every=gold_every,
+        draw = start_draw(
+            store, session, name, purpose, method=method, parameters=parameters, model_digest=model_digest,
+            wanted=wanted, gold_every=gold_every,
         )  # fmt: skip
-        session.add(draw)
-        session.flush()
-        _select_items(session, draw, candidates)
+        select_items(session, draw, candidates)
         return draw
 
 
-def _select_items(session: Session, draw: Draw, candidates: Sequence[Candidate]) -> None:
+def start_draw(
+    store: Store, session: Session, name: str, purpose: str, *, method: str, parameters: dict[str, Any] | None = None,
+    model_digest: str | None = None, wanted: int = 1, gold_every: int = 0,
+) -> Draw:  # fmt: skip
+    """A draw without items yet, in a transaction that goes on; raises `StoreError` if the name is taken."""
+    if session.scalar(select(Draw.id).where(Draw.name == name)) is not None:
+        raise StoreError(f"there is a draw {name!r} already; a draw is never changed, choose another name")
+    draw = Draw(
+        name=name, purpose=purpose, method=method, parameters=parameters or {}, model_digest=model_digest,
+        at=store.now(), wanted=wanted, gold_every=gold_every,
+    )  # fmt: skip
+    session.add(draw)
+    session.flush()
+    return draw
+
+
+def select_items(session: Session, draw: Draw, candidates: Sequence[Candidate]) -> None:
+    """Put the candidates into a draw, in their order; texts that are new become items."""
+    known = ids_of(session, list(dict.fromkeys(one.digest for one in candidates)))
     ids = add_items(session, candidates)
     rows = [
         {
@@ -105,7 +119,7 @@ def _select_items(session: Session, draw: Draw, candidates: Sequence[Candidate])
     ]  # fmt: skip
     if rows:
         session.execute(insert(Selection), rows)
-        mark_done(session, sorted(set(ids.values())))
+        mark_done(session, [ids[digest] for digest in known])  # of the new ones nobody has said anything yet
 
 
 def _check_probabilities(name: str, purpose: str, candidates: Sequence[Candidate]) -> None:
@@ -118,7 +132,9 @@ def _check_probabilities(name: str, purpose: str, candidates: Sequence[Candidate
 
 def add_items(session: Session, candidates: Iterable[Candidate]) -> dict[str, int]:
     """Store the texts that are new, each with its split, for good; returns the item's id for each digest."""
-    first = {one.digest: one for one in reversed(list(candidates))}
+    first: dict[str, Candidate] = {}
+    for one in candidates:
+        first.setdefault(one.digest, one)
     if session.get_bind().dialect.name == "postgresql":  # or two that add at once could let near-duplicates straddle
         session.execute(text("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE"))
     ids = ids_of(session, list(first))

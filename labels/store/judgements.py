@@ -14,12 +14,11 @@ from labels import codebook
 from labels.store.columns import ExactText
 from labels.store.database import Store
 from labels.store.lookup import draw_named
-from labels.store.tables import Item, Selection
+from labels.store.tables import Item, Label, Selection
 
 
 def _labels() -> list[ColumnClause[bool]]:
-    """Made anew for each table: SQLAlchemy lets a column stand in one table only."""
-    return [column(name, Boolean) for name in codebook.LABELS]
+    return [column(name, Boolean()) for name in codebook.LABELS]
 
 
 EFFECTIVE = table(
@@ -83,9 +82,10 @@ def _items_of(draw: int) -> Select[int]:
 
 @dataclass(frozen=True)
 class Settled:
-    """An item with its current label; ``state`` is single, agreed or adjudicated."""
+    """An item with its current label; ``state`` is single, agreed or adjudicated, ``annotator`` the last."""
 
     item: Item
+    annotator: str
     labels: dict[str, bool]
     mode: str
     sure: bool
@@ -97,7 +97,12 @@ class Settled:
 
 def settled(store: Store, draws: Sequence[str] = ()) -> list[Settled]:
     """All items that have a current label, or those of some draws, by SHA-256. Disputed ones have none."""
-    query = select(Item, CURRENT).join(CURRENT, CURRENT.c.item_id == Item.id).where(CURRENT.c.state != "disputed")
+    query = (
+        select(Item, Label.annotator, CURRENT)
+        .join(CURRENT, CURRENT.c.item_id == Item.id)
+        .where(CURRENT.c.state != "disputed")
+    )
+    query = query.join(Label, Label.id == CURRENT.c.label_id)
     with store.reading() as session:
         if draws:
             ids = [draw_named(session, name).id for name in draws]
@@ -105,8 +110,8 @@ def settled(store: Store, draws: Sequence[str] = ()) -> list[Settled]:
         rows = session.execute(query.order_by(Item.sha256)).all()
     return [
         Settled(
-            row.Item, {name: bool(getattr(row, name)) for name in codebook.LABELS}, row.mode, bool(row.sure), row.kind,
-            row.state, row.codebook_version, row.at,
+            row.Item, row.annotator, {name: bool(getattr(row, name)) for name in codebook.LABELS}, row.mode,
+            bool(row.sure), row.kind, row.state, row.codebook_version, row.at,
         )
         for row in rows
     ]  # fmt: skip

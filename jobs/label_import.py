@@ -1,0 +1,37 @@
+"""``tropescan label import``: items and labels from files of other tools, or of our own, into the label store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobs.label_forms import FORMS, READERS, form_of
+from jobs.label_options import opened, store_option
+from labels.store.exchange import import_tasks
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, path_type=Path))
+@store_option
+@click.option("--name", required=True, help="Name of the draw that the items make; its queue has it too.")
+@click.option("--form", type=click.Choice(FORMS), help="[default: by the ending .jsonl, .csv or .parquet]")
+@click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each item.")
+def command(files: tuple[Path, ...], place: str, name: str, form: str | None, annotators: int) -> None:
+    """Import documents and their labels; documents without labels wait in the draw's queue.
+
+    \b
+    jsonl         label records, a line each (as in labels/seed and labels/real)
+    csv, parquet  the same as tables; nested columns are JSON
+    datasets      a folder of Parquet (or Arrow) files, as Hugging Face's datasets has
+    label-studio  its JSON export; annotations are of people, predictions of models
+    argilla       a list of records with the questions labels, mode, note and spans
+    prodigy       its JSON Lines, answers to a choice task
+
+    A record that the store has already is not doubled. All files are imported, or none. Imported items train; they
+    never enter an estimate, for no one wrote down how they were chosen.
+    """
+    tasks = [task for file in files for task in READERS[form_of(file, form)](file)]
+    with opened(place) as store:
+        new, known = import_tasks(store, tasks, name, method="import", wanted=annotators)
+    click.echo(f"{len(tasks)} documents with {new} new labels imported into {name!r}; {known} labels were there before")
