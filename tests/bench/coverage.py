@@ -287,13 +287,13 @@ def plot(rows: Sequence[Cell], file: Path) -> None:
             at = [r.prevalence for r in one]
             axes[0, column].plot(at, [r.coverage for r in one], marker=marker, label=classifier.name)
             axes[0, column].plot(at, [r.wald for r in one], marker=marker, ls=":", lw=0.8, color="grey")
-            axes[1, column].plot(at, [r.ratio for r in one], marker=marker)
+            axes[1, column].plot(at, [r.ratio for r in one], marker=marker, label=classifier.name)
         axes[0, column].axhline(0.95, color="black", lw=0.6)
         axes[0, column].set(title=f"{labels:,} labels", xscale="log")
         axes[1, column].set(xlabel="prevalence")
     axes[0, 0].set(ylabel="coverage of 95 % intervals", ylim=(0, 1.02))
     axes[1, 0].set(ylabel="width / simple random sampling", ylim=(0, None))
-    axes[0, 0].legend(title="recommended; dotted: Wald")
+    axes[1, 0].legend(title="classifier (dotted above: Wald)", loc="lower left")
     page.savefig(file, metadata={"Date": None})
 
 
