@@ -137,6 +137,28 @@ def test_the_same_plan_draws_the_same_and_another_seed_others(
     assert first == again and len(set(first) & set(second)) < 290
 
 
+def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) -> None:
+    source, place, plan = random.Random(2), tmp_path / "labels.sqlite", tmp_path / "plan.json"
+    (tmp_path / "crawl").mkdir()
+    for name, languages in (("mixed", ["en", "de"]), ("french", ["fr"])):
+        rows = [
+            {"id": f"{name}/{i}", "text": " ".join(source.choices(PLAIN, k=30)), "lang": languages[i % len(languages)]}
+            for i in range(200)
+        ]
+        (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
+    done("audit", "plan", tmp_path / "scanned", "--budget", 60, "--expect", 0.02, "--out", plan)
+    assert sum(one.documents for one in load_plan(plan.read_text(), "plan").strata) == 100
+    done("audit", "draw", tmp_path / "scanned", "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    drawn = {item.document for _, item in designed_selections(store, ["a1"])}
+    assert len(drawn) == 60 and drawn <= {f"mixed/{i}" for i in range(0, 200, 2)}
+    label_all(store, "a1", "human", lambda text: False)
+    store.close()
+    found = done("audit", "estimate", tmp_path / "scanned", "--store", place, "--draw", "a1", "--json")
+    assert found["population"]["documents"] == 100
+
+
 def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
     result = run("audit", "plan", scanned, "--budget", 60, "--expect", 0.001, "--relative-error", 0.2,
                  "--out", tmp_path / "p.json")  # fmt: skip

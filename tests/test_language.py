@@ -165,7 +165,7 @@ def test_unknown_languages_and_models_without_one_make_nothing_other() -> None:
     ],
 )  # fmt: skip
 def test_what_a_page_says_of_itself(page: bytes, lang: str | None) -> None:
-    assert language_of_page(page) == lang
+    assert language_of_page(page) == language_of_page(memoryview(page)) == lang
 
 
 @pytest.fixture

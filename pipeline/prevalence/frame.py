@@ -20,6 +20,7 @@ from pipeline import storage
 from pipeline.prevalence import draw, strata
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import Histogram, Ints, Stratum
+from pipeline.schema import OTHER_LANGUAGE
 
 Floats = NDArray[np.float64]
 ALL = ""
@@ -113,9 +114,13 @@ def _sliced(
 
 
 def _batches(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Rows of a tags file but those in other languages, which are not of the population."""
     with storage.open_input(file) as opened:
-        columns = None if names is None else list(dict.fromkeys(names))
-        yield from pq.ParquetFile(opened).iter_batches(_ROWS, columns=columns)
+        columns = None if names is None else list(dict.fromkeys([*names, "status"]))
+        for batch in pq.ParquetFile(opened).iter_batches(_ROWS, columns=columns):
+            kept = batch.filter(pc.not_equal(batch.column("status"), OTHER_LANGUAGE))
+            if kept.num_rows:
+                yield kept
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
