@@ -23,10 +23,12 @@ from classifiers.settings import PLAIN_WORDS, settings_of
 
 @dataclass(frozen=True)
 class Contribution:
-    """What an n-gram adds to the distance between the mean logits of texts with and without a label; ``texts`` have it. ``shared`` are the occurrences of
-    other pairs in the same hashed row, for each of this one's."""
+    """What an n-gram adds to the distance between the mean logits of texts with and without a label; ``texts`` have it.
+    ``weight`` is what it would add to the logit of a text of nothing else: below 0, it is by its absence that it speaks
+    for the label. ``shared`` are the occurrences of other pairs in the same hashed row, for each of this one's."""
 
     ngram: str
+    weight: float
     logit: float
     texts: int
     shared: float
@@ -43,25 +45,35 @@ def contributions(
     """For each label of ``truth``, bool (texts,), the ``n`` n-grams that set its texts apart most, then the ``n`` that
     work against that most (of positive weight and rarer in its texts, or the other way round).
 
-    The words of every text, "the" and "of", would lead any list by weight times frequency alone. Raises `ValueError` for a model that `explains` refuses.
+    The words of every text, "the" and "of", would lead any list by weight times frequency alone. A label given another
+    is set apart from the other texts with that one, where its weights were learned. Raises `ValueError` for a model
+    that `explains` refuses.
     """
     if not explains(model):
         raise ValueError("contributions are told only of folded models with plain words and pairs")
-    prior, space = settings_of(model), FeatureSpace(tuple(model.words), model.bucket)
+    settings, space = settings_of(model), FeatureSpace(tuple(model.words), model.bucket)
     counts = space.counts(texts)
-    lengths = np.asarray(counts.sum(axis=1)).ravel() + prior.prior_weight
+    lengths = np.asarray(counts.sum(axis=1)).ravel() + settings.prior_weight
     shares = sparse.diags(1 / np.maximum(lengths, 1)) @ counts
-    weights = (np.asarray(model.embedding, np.float64) - prior.prior) @ np.asarray(model.output, np.float64).T
-    parts = {
-        label: _contrast(shares, holds) * weights[: counts.shape[1], model.label_names.index(label)]
-        for label, holds in truth.items()
-    }
+    weights = (np.asarray(model.embedding, np.float64) - settings.prior) @ np.asarray(model.output, np.float64).T
+    columns = {label: k for k, label in enumerate(model.label_names)}
+    parts = {}
+    for label, holds in truth.items():
+        k = columns[label]
+        within = truth[model.label_names[settings.given[k]]] if settings.given[k] >= 0 else np.ones(len(texts), bool)
+        parts[label] = _contrast(shares[within], holds[within]) * weights[: counts.shape[1], k]
     chosen = np.concatenate([_ends(part, n) for part in parts.values()])
     names = _names_of_pairs(space, texts, {int(c) for c in chosen})
     texts_with = np.bincount(counts.indices, minlength=counts.shape[1])
     return {
         label: [
-            Contribution(_name(space, names, c), float(part[c]), int(texts_with[c]), _shared(names, c))
+            Contribution(
+                _name(space, names, c),
+                float(weights[c, columns[label]]),
+                float(part[c]),
+                int(texts_with[c]),
+                _shared(names, c),
+            )
             for c in map(int, _ends(part, n))
             if texts_with[c]
         ]

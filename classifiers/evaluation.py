@@ -109,7 +109,8 @@ def wilson(hits: float, n: int, z: float = 1.959964) -> tuple[float, float]:
         return 0.0, 1.0
     share = hits / n
     centre, width = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float((centre - width) / (1 + z * z / n)), float((centre + width) / (1 + z * z / n))
+    ends = np.clip([(centre - width) / (1 + z * z / n), (centre + width) / (1 + z * z / n)], 0.0, 1.0)
+    return float(ends[0]), float(ends[1])
 
 
 def draws_of_sources(sources: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:

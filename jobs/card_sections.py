@@ -90,9 +90,8 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
             "after": swap["after"],
         }
     for label, ngrams in audit["n-grams"].items():
-        raising = [one["ngram"] for one in ngrams if one["logit"] > 0][:NGRAMS]
-        lowering = [one["ngram"] for one in ngrams if one["logit"] < 0][:NGRAMS]
-        rows[f"n-grams of {label}"] = {"raising:": raising, "lowering:": lowering}
+        named = [("no " if one["weight"] < 0 else "") + one["ngram"] for one in ngrams if one["logit"] > 0]
+        rows[f"n-grams that set {label} apart most"] = "; ".join(named[:NGRAMS])
     return rows
 
 

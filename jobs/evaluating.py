@@ -17,6 +17,7 @@ from classifiers.scored import ScoredTexts
 from classifiers.training import Example
 from jobs.baselines import VECTORS, baseline_scores, comparisons, fits
 from jobs.measure import aggregations, measure, reliability_rows, slices, thresholds_section
+from jobs.training_data import WRITTEN
 from labels.records import text_digest
 from pipeline.schema import Estimate
 
@@ -122,7 +123,8 @@ def worst_errors(texts: ScoredTexts, label: str, threshold: float) -> list[dict[
 def _error(texts: ScoredTexts, k: int, label: str) -> dict[str, Any]:
     one = texts.examples[k]
     return {
-        "sha256": text_digest(one.text), "source": one.source, "labels": sorted(one.labels),
+        "sha256": text_digest(one.text), "labels": sorted(one.labels),
+        "source": WRITTEN if one.collection == WRITTEN else one.source,
         "words": int(texts.words[k]), "score": float(texts.document[label][k]),
         "kind": "missed" if label in one.labels else "false alarm",
     }  # fmt: skip

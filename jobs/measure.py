@@ -188,7 +188,7 @@ def slices(
     texts: ScoredTexts, label: str, threshold: float, *, resamples: int = 300
 ) -> dict[str, list[dict[str, Any]]]:
     """Figures of real documents by mode, length and source: average precision, recall and false positive rate at the
-    threshold. Within a source, whose documents are alike, intervals are Wilson's alone and too narrow."""
+    threshold. Within one source documents are resampled, as if others of it were drawn: read those intervals so."""
     real = texts.of(texts.real)
     parts: dict[str, Iterator[tuple[str, NDArray[np.bool_]]]] = {
         "mode": ((mode, real.truth(mode)) for mode in MODES),
@@ -208,14 +208,17 @@ def _lengths(real: ScoredTexts) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _slice(name: str, part: ScoredTexts, label: str, threshold: float, resamples: int) -> dict[str, Any]:
-    truth, flagged, sources = part.truth(label), part.document[label] >= threshold, list(part.sources)
+    truth, scores, sources = part.truth(label), part.document[label], list(part.sources)
+    flagged = scores >= threshold
+    if len(set(sources)) == 1:
+        sources = [str(k) for k in range(len(sources))]
     row: dict[str, Any] = {"name": name, "documents": len(truth), "positives": int(truth.sum())}
     if truth.any():
         row["recall"] = asdict(rate(flagged, truth, sources, resamples))
     if not truth.all():
         row["fpr"] = asdict(rate(flagged, ~truth, sources, resamples))
     if truth.any() and not truth.all():
-        row["average precision"] = asdict(_metric(part, label, average_precision, resamples))
+        row["average precision"] = asdict(by_source(average_precision, truth, scores, sources, resamples=resamples))
     return row
 
 

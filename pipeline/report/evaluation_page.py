@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.report.evaluation_figures import precision_recall_picture, reliability_picture, roc_picture
+from pipeline.report.figures import Picture
 from pipeline.report.page import open_environment
 
 
@@ -17,12 +18,16 @@ def render_evaluation(evaluation: dict[str, Any]) -> str:
     curves = evaluation["curves"]
     pictures = {
         "precision-recall": precision_recall_picture(curves["precision-recall"]),
-        "background": roc_picture(curves["roc, background"], "background"),
-        "about AI": roc_picture(curves["roc, documents about AI"], "documents about AI"),
+        **{kind: _roc(curves[f"roc, {kind}"], kind) for kind in ("background", "documents about AI")},
         "reliability": reliability_picture(evaluation["reliability"]) if evaluation["reliability"] else None,
     }
     template = environment.get_template("evaluation.html")
     return template.render(e=evaluation, pictures=pictures, interval=_interval, signed=_signed, **style)
+
+
+def _roc(curves: dict[str, list[list[float]]], negatives: str) -> Picture | None:
+    """None where there is no negative of that kind."""
+    return roc_picture(curves, negatives) if curves["model"] else None
 
 
 def _interval(figure: dict[str, Any] | None, digits: int = 3) -> str:
