@@ -59,7 +59,7 @@ class DuckTables:
         """See `Tables`."""
         query = "SELECT file_name, key::BLOB, value::BLOB FROM parquet_kv_metadata($files)"
         rows = self._execute(query, {"files": [escape_glob(file) for file in files]})
-        while row := rows.fetchone():
+        while row := self._fetch(rows):
             yield row[0], row[1].decode("utf-8", "replace"), row[2].decode("utf-8", "replace")
 
     def open_files(self, name: str, files: Sequence[str], schema: pa.Schema, columns: Sequence[str]) -> None:
@@ -88,11 +88,20 @@ class DuckTables:
         """See `Tables`."""
         self.connection.close()
 
+    def _fetch(self, rows: Any) -> tuple[Any, ...] | None:
+        try:  # a file is read when its first row is wanted
+            return rows.fetchone()  # type: ignore[no-any-return]
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: duckdb.Error) -> ValueError:
+        return ValueError(f"the tags in {self.url} cannot be read: {error}")
+
     def _execute(self, sql: str, values: dict[str, Any] | None = None) -> Any:
         try:
             return self.connection.execute(sql, values) if values else self.connection.execute(sql)
         except duckdb.Error as error:
-            raise ValueError(f"the tags in {self.url} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
 
 
 def escape_glob(path: str) -> str:
