@@ -14,7 +14,6 @@ from jobs.label_options import opened, store_option
 from jobs.label_texts import text_reader
 from labels.llm import Budget, ModelClient, Outcome, Prices, annotate
 from labels.llm.ask import FORMATS
-from pipeline.tasks import EXTRACTORS, ReadOptions
 
 BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 
@@ -42,13 +41,12 @@ BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 @click.option("--most-tokens-out", default=1024, show_default=True, type=click.IntRange(1), help="Of an answer.")
 @click.option("--response-format", type=click.Choice(tuple(FORMATS)), default="json_schema", show_default=True,
               help="What the endpoint can be held to; the answer is checked in any case.")  # fmt: skip
-@click.option("--text-column", help="Where the texts are kept as pointers: the option their shards were scanned with.")
-@click.option("--extractor", type=click.Choice(EXTRACTORS), default=EXTRACTORS[0], show_default=True, help="The same.")
+@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
 def command(
     place: str, draw: str, model: str, annotator: str | None, limit: int | None, budget_usd: float | None,
     budget_tokens: int | None, price_in: float, price_out: float, concurrency: int, per_minute: float, attempts: int,
     retries: int, timeout: float, most_chars: int, most_tokens_out: int, response_format: str,
-    text_column: str | None, extractor: str,
+    texts: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Have a language model label a draw under the codebook, at any endpoint that speaks OpenAI's protocol.
 
@@ -72,12 +70,11 @@ def command(
         attempts=attempts, retries=retries, timeout=timeout, response_format=response_format,
         most_tokens_out=most_tokens_out, prices=Prices(price_in, price_out),
     )  # fmt: skip
-    reader = text_reader(ReadOptions(text_column=text_column, extractor=extractor))
     console = Console(stderr=True)
     with opened(place) as store, console.status(f"asking {model}") as status:
         try:
             outcome = annotate(
-                store, client, annotator=annotator or model, draw=draw, read_text=reader,
+                store, client, annotator=annotator or model, draw=draw, read_text=text_reader(store, texts),
                 budget=Budget(budget_tokens, budget_usd), most_chars=most_chars, concurrency=concurrency, limit=limit,
                 tell=lambda done: status.update(_line(done)),
             )  # fmt: skip

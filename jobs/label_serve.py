@@ -14,7 +14,6 @@ from classifiers.card import default_model
 from jobs.label_options import opened, store_option
 from jobs.label_texts import evidence_finder, text_reader
 from labels.page import Desk, create_app
-from pipeline.tasks import EXTRACTORS, ReadOptions
 
 SHORTEST_TOKEN = 16
 
@@ -33,11 +32,10 @@ SHORTEST_TOKEN = 16
 @click.option("--key", type=click.Path(exists=True, dir_okay=False), help="Its private key (PEM).")
 @click.option("--model", type=click.Path(exists=True, path_type=Path),
               help="Model whose evidence can be shown on key. [default: the shipped one]")  # fmt: skip
-@click.option("--text-column", help="Where the texts are kept as pointers: the option their shards were scanned with.")
-@click.option("--extractor", type=click.Choice(EXTRACTORS), default=EXTRACTORS[0], show_default=True, help="The same.")
+@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
 def command(
     place: str, host: str, port: int, names: tuple[str, ...], token: str | None, lead_token: str | None,
-    certificate: str | None, key: str | None, model: Path | None, text_column: str | None, extractor: str,
+    certificate: str | None, key: str | None, model: Path | None, texts: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Serve the page on which people label, settle differences and see how the work goes.
 
@@ -57,12 +55,11 @@ def command(
     with opened(place) as store:
         # Known to who knows store and token, and the same after a restart: those who signed in stay so.
         secret = hashlib.sha256(f"{store.engine.url}\n{token}\n{lead_token}".encode()).hexdigest()
-        reader = text_reader(ReadOptions(text_column=text_column, extractor=extractor))
-        desk = Desk(store, reader, finder, secret, token, lead_token)
+        desk = Desk(store, text_reader(store, texts), finder, secret, token, lead_token)
         app = create_app(desk, _hosts(host, names), https=certificate is not None)
         config = uvicorn.Config(
             app, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key, log_level="warning",
-            server_header=False, timeout_graceful_shutdown=5,
+            server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=5,
         )  # fmt: skip
         _run(config, "https" if certificate else "http", names[0] if names else host)
 

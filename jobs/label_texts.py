@@ -1,63 +1,57 @@
-"""Texts of a store's items, from the store or from the shard where they point; and a model's evidence in them.
+"""Texts of a store's items as the annotators' page wants them, and a model's evidence in a text.
 
-Composes `pipeline`, `classifiers` and `labels` for the annotators' page and the language models.
+Composes `pipeline`, `classifiers` and `labels` for the page and for the language models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from classifiers.card import card_of
 from classifiers.score import FastTextScorer
+from jobs.item_text import item_text
 from labels.page import Evidence, TextUnavailable
-from labels.records import text_digest
+from labels.records import texts_by_digest
+from labels.store import Store
 from labels.store.tables import Item
-from pipeline.accounting import Tally
-from pipeline.readers import read_documents
 from pipeline.schema import DOCUMENTS
-from pipeline.tasks import ReadOptions, ShardTask
 
 KEPT_TEXTS = 64
 """Texts read from shards that are held in memory: those before the annotators now."""
 
 
-def text_reader(options: ReadOptions) -> Callable[[Item], str]:
-    """A function that gives an item's text; with these options its shard was scanned.
+def text_reader(store: Store, folders: Sequence[str] = ()) -> Callable[[Item], str]:
+    """A function that gives an item's text, from the store, from ``folders``, or from the shard that it points to.
 
-    It raises `TextUnavailable` if the text is nowhere, or is not the one whose digest the store has.
+    It raises `TextUnavailable` if the text is nowhere, or is no longer the one that was drawn.
     """
-
-    @lru_cache(maxsize=KEPT_TEXTS)
-    def pointed(shard: str, row: int, sha256: str) -> str:
-        text = _read_row(shard, row, options)
-        if text_digest(text) != sha256:
-            raise TextUnavailable(f"{shard}, row {row}: another text than was drawn, or read with other options.")
-        return text
+    elsewhere = {digest: text for folder in folders for digest, text in texts_by_digest(folder).items()}
+    kept: OrderedDict[str, str] = OrderedDict()
+    lock = Lock()
 
     def read(item: Item) -> str:
         if item.text is not None:
             return item.text
-        if item.shard is None or item.row is None:
-            raise TextUnavailable("the store has only its digest; import it with its text.")
-        return pointed(item.shard, item.row, item.sha256)
+        with lock:
+            if item.sha256 not in kept:
+                kept[item.sha256] = _read(store, item, elsewhere)
+                if len(kept) > KEPT_TEXTS:
+                    kept.popitem(last=False)
+            return kept[item.sha256]
 
     return read
 
 
-def _read_row(shard: str, row: int, options: ReadOptions) -> str:
+def _read(store: Store, item: Item, elsewhere: dict[str, str]) -> str:
     try:
-        for batch in read_documents(ShardTask(shard, shard, 0, ""), options, Tally()):
-            found = batch.filter(pc.equal(batch.column("row"), row))
-            if found.num_rows:
-                return str(found.column("text")[0].as_py())
+        return item_text(store, item, elsewhere)
     except (OSError, ValueError) as error:
-        raise TextUnavailable(f"{shard}: {error}") from error
-    raise TextUnavailable(f"{shard} has no row {row} any more.")
+        raise TextUnavailable(str(error)) from error
 
 
 def evidence_finder(model: Path) -> Callable[[str], list[Evidence]]:

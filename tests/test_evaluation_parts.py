@@ -27,7 +27,8 @@ WRITTEN = "written here"
 
 
 def examples(n: int = 240, seed: int = 0) -> list[Example]:
-    """A third are adverse, a third about AI, a third neither, half of these with a human villain; from 24 sources, half of them written here."""
+    """A third are adverse, a third about AI, a third neither, half of these with a human villain; from 24 sources, half
+    of them written here."""
     random = np.random.default_rng(seed)
     filler = [f"word{k}" for k in range(40)]
     found = []

@@ -23,7 +23,6 @@ from labels.page.passage import PAGE_CHARS, passage, shown
 from labels.records import text_digest
 from labels.store import Candidate, Store, add_draw, next_item, open_store, record_label
 from labels.store.tables import Action, Item, Label
-from pipeline.tasks import ReadOptions
 from tests.label_page import Annotator, draw_texts, serving, text_of
 
 TOKEN, LEAD_TOKEN = "t" * 24, "l" * 24
@@ -384,15 +383,15 @@ def test_a_text_behind_a_pointer_is_read_from_its_shard_or_said_to_be_gone(store
         Candidate(f"d{i}", "s", sha256=text_digest(text), shard=str(shard), row=i) for i, text in enumerate(texts)
     ]
     add_draw(store, "round", "acquired", pointers, method="margin")
-    with serving(store, read_text=text_reader(ReadOptions())) as base:
+    with serving(store, read_text=text_reader(store)) as base:
         ada = Annotator(base, "Ada")
         assert text_shown(ada.look()) == texts[0]
         shard.write_text(json.dumps({"text": "changed"}) + "\n")
         assert "cannot be shown" in ada.submit(none="1").text and ada.submit(none="1").status_code == 422
     with store.reading() as session:
         items = session.scalars(select(Item).order_by(Item.id)).all()
-    read = text_reader(ReadOptions())
-    for item, words in ((items[0], "another text than was drawn"), (items[2], "no row 2 any more")):
+    read = text_reader(store)
+    for item, words in ((items[0], "not the text of item 1 any more"), (items[2], "row 2")):
         with pytest.raises(TextUnavailable, match=words):
             read(item)
     shard.unlink()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from labels import codebook
@@ -41,7 +42,7 @@ def standing(store: Store, draw: Draw, annotator: str) -> Standing:
         checks = blind_checks(session, draw, annotator) if draw.gold_every else []
         told = checks[: len(checks) // CHECKS_AT_ONCE * CHECKS_AT_ONCE]
         return Standing(
-            _count(session, draw, done=True), _count(session, draw), session.scalar(own) or 0,
+            session.scalar(_counted(draw.id).where(Selection.done)) or 0, _total(store, draw.id), session.scalar(own) or 0,
             session.scalar(pace) or 0, len(told), sum(told),
         )  # fmt: skip
 
@@ -52,9 +53,15 @@ def own_labels(draw: Draw, annotator: str) -> tuple[ColumnElement[bool], ...]:
     return Label.annotator == annotator, Label.draw_id == draw.id, Label.kind != "adjudicated", ~undone
 
 
-def _count(session: Session, draw: Draw, *, done: bool | None = None) -> int:
-    query = select(func.count()).where(Selection.draw_id == draw.id, ~Selection.gold)
-    return session.scalar(query if done is None else query.where(Selection.done == done)) or 0
+def _counted(draw: int) -> Select[int]:
+    return select(func.count()).where(Selection.draw_id == draw, ~Selection.gold)
+
+
+@lru_cache(maxsize=256)
+def _total(store: Store, draw: int) -> int:
+    """Counted once: a draw is never changed, and may be large."""
+    with store.reading() as session:
+        return session.scalar(_counted(draw)) or 0
 
 
 def blind_checks(session: Session, draw: Draw, annotator: str) -> list[bool]:

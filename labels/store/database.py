@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -38,6 +39,8 @@ class Store:
 
     engine: Engine
     clock: Callable[[], float] = time.time
+    turns: Lock = field(default_factory=Lock, compare=False, repr=False)
+    """SQLite's one writer, within this process: SQLite itself polls, and lets some wait for seconds."""
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -49,7 +52,8 @@ class Store:
     def writing(self) -> Iterator[Session]:
         """A transaction, committed at the end of the block unless it raises. On SQLite no other writes meanwhile."""
         engine = self.engine.execution_options(immediate=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        turn = self.turns if engine.dialect.name == "sqlite" else nullcontext()
+        with turn, Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def now(self) -> str:
