@@ -79,7 +79,7 @@ class ModelCard:
 
 def default_model() -> Path:
     """The model that ships with tropescan; where our code is a zip, a copy with its card in the cache folder."""
-    found = resources.files("classifiers.models") / "tropescan-v0.bin"
+    found = resources.files("classifiers.models") / "tropescan-v1.bin"
     return found if isinstance(found, Path) else _unpacked(found.name)
 
 

@@ -300,7 +300,7 @@ def test_a_packed_zip_is_all_that_executors_need(
     [pack], [(name, *submit)] = recipes("tropescan pack"), recipes("spark://")
     assert follow(pack, crawl.parent).returncode == 0
     with zipfile.ZipFile(crawl.parent / "tropescan-pyfiles.zip") as file:
-        assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
+        assert {"classifiers/models/tropescan-v1.bin", "jobs/spark_shards.py"} <= set(file.namelist())
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)

@@ -42,8 +42,8 @@ def standing(store: Store, draw: Draw, annotator: str) -> Standing:
         checks = blind_checks(session, draw, annotator) if draw.gold_every else []
         told = checks[: len(checks) // CHECKS_AT_ONCE * CHECKS_AT_ONCE]
         return Standing(
-            session.scalar(_counted(draw.id).where(Selection.done)) or 0, _total(store, draw.id), session.scalar(own) or 0,
-            session.scalar(pace) or 0, len(told), sum(told),
+            session.scalar(_counted(draw.id).where(Selection.done)) or 0, _total(store, draw.id),
+            session.scalar(own) or 0, session.scalar(pace) or 0, len(told), sum(told),
         )  # fmt: skip
 
 
