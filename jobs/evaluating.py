@@ -17,7 +17,6 @@ from classifiers.scored import ScoredTexts
 from classifiers.training import Example
 from jobs.baselines import VECTORS, baseline_scores, comparisons, fits
 from jobs.measure import aggregations, measure, reliability_rows, slices, thresholds_section
-from jobs.training_data import WRITTEN
 from labels.records import text_digest
 from pipeline.schema import Estimate
 
@@ -111,7 +110,8 @@ def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[list[float]
 
 
 def worst_errors(texts: ScoredTexts, label: str, threshold: float) -> list[dict[str, Any]]:
-    """The documents furthest on the wrong side of the threshold, as pointers without text: first the missed."""
+    """The real documents furthest on the wrong side of the threshold, as pointers without text: first the missed."""
+    texts = texts.of(~texts.written)
     truth, distance = texts.truth(label), log_odds(texts.document[label]) - float(log_odds(threshold))
     missed = [k for k in np.argsort(distance) if truth[k] and distance[k] < 0]
     alarms = [k for k in np.argsort(-distance) if not truth[k] and distance[k] >= 0]
@@ -124,7 +124,7 @@ def _error(texts: ScoredTexts, k: int, label: str) -> dict[str, Any]:
     one = texts.examples[k]
     return {
         "sha256": text_digest(one.text), "labels": sorted(one.labels),
-        "source": WRITTEN if one.collection == WRITTEN else one.source,
+        "source": one.source,
         "words": int(texts.words[k]), "score": float(texts.document[label][k]),
         "kind": "missed" if label in one.labels else "false alarm",
     }  # fmt: skip
