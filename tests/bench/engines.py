@@ -25,7 +25,7 @@ from tests.bench.trees import CommandError, Took, run_tree
 
 Clock = Literal["cpu", "wall"]
 WORKERS = 2
-PEER_SHARDS, ENGINE_SHARDS = 18, 64
+SHARDS = 64
 PAIRS = 3
 """Each takes minutes."""
 CONF = [word for name, value in SETTINGS.items() for word in ("--spark-conf", f"{name}={value}")]
@@ -37,21 +37,21 @@ ENGINES = {
 }
 
 
-def linked(corpus: Corpus, folder: Path, shards: int) -> Path:
+def linked(corpus: Corpus, folder: Path) -> Path:
     """A folder with so many Parquet shards, links to those of the corpus, over and over."""
-    target = folder / f"shards-{shards}"
+    target = folder / "shards"
     if not target.exists():
         target.mkdir(parents=True)
-        for i in range(shards):
+        for i in range(SHARDS):
             os.link(corpus.shard("parquet", i), target / f"part-{i:05d}.parquet")
     return target
 
 
-def tiny(corpus: Corpus, folder: Path, shards: int) -> Path:
+def tiny(corpus: Corpus, folder: Path) -> Path:
     """A folder with so many Parquet shards of one document."""
-    target = folder / f"tiny-{shards}"
+    target = folder / "tiny"
     target.mkdir(parents=True, exist_ok=True)
-    for i in range(shards):
+    for i in range(SHARDS):
         pq.write_table(corpus.texts(0).slice(i, 1), target / f"part-{i:05d}.parquet")
     return target
 
@@ -92,40 +92,40 @@ def _start(job: Job, shards: Path) -> Took:
     return Took(min(run.cpu for run in runs), min(run.wall for run in runs))
 
 
-def _alternating(setting: Setting, ours: Job, theirs: Job, shards: int) -> list[tuple[Took, Took]]:
+def _alternating(setting: Setting, ours: Job, theirs: Job) -> list[tuple[Took, Took]]:
     folder = setting.out / "engines"
-    small, full = tiny(setting.corpus, folder, shards), linked(setting.corpus, folder, shards)
+    small, full = tiny(setting.corpus, folder), linked(setting.corpus, folder)
     starts = _start(ours, small), _start(theirs, small)
     return [(_without_start(ours, full, starts[0]), _without_start(theirs, full, starts[1])) for _ in range(PAIRS)]
 
 
 @lru_cache
 def _against_peer(setting: Setting, engine: str) -> list[tuple[Took, Took]]:
-    return _alternating(setting, partial(scan, setting, engine), partial(peer, setting, engine), PEER_SHARDS)
+    return _alternating(setting, partial(scan, setting, engine), partial(peer, setting, engine))
 
 
 @lru_cache
 def _against_local(setting: Setting, engine: str) -> list[tuple[Took, Took]]:
-    return _alternating(setting, partial(scan, setting, engine), partial(scan, setting, "local"), ENGINE_SHARDS)
+    return _alternating(setting, partial(scan, setting, engine), partial(scan, setting, "local"))
 
 
-def _measured(setting: Setting, runs: Sequence[tuple[Took, Took]], clock: Clock, shards: int) -> Measured:
+def _measured(setting: Setting, runs: Sequence[tuple[Took, Took]], clock: Clock) -> Measured:
     """Of one clock. Speeds are of text."""
     pairs = [Pair(getattr(ours, clock), getattr(theirs, clock)) for ours, theirs in runs]
-    size = sum(setting.corpus.shard_bytes[i % setting.corpus.shards] for i in range(shards)) / 1e6
+    size = sum(setting.corpus.shard_bytes[i % setting.corpus.shards] for i in range(SHARDS)) / 1e6
     ours = statistics.median(size / pair.ours for pair in pairs)
     theirs = statistics.median(size / pair.theirs for pair in pairs)
-    return Measured(median_ratio(pairs), ours, theirs, pairs, note=f"{shards} shards, {size:,.0f} MB of text")
+    return Measured(median_ratio(pairs), ours, theirs, pairs, note=f"{SHARDS} shards, {size:,.0f} MB of text")
 
 
 def against_peer(setting: Setting, *, engine: str, clock: Clock) -> Measured:
     """The same shards and the same model, by our engine and by the obvious job."""
-    return _measured(setting, _against_peer(setting, engine), clock, PEER_SHARDS)
+    return _measured(setting, _against_peer(setting, engine), clock)
 
 
 def against_local(setting: Setting, *, engine: str, clock: Clock) -> Measured:
     """The same scan by an engine and by the local one."""
-    return _measured(setting, _against_local(setting, engine), clock, ENGINE_SHARDS)
+    return _measured(setting, _against_local(setting, engine), clock)
 
 
 _CLOCKS: tuple[Clock, ...] = ("cpu", "wall")
