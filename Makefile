@@ -49,7 +49,7 @@ coverage: $(VENV)/.installed-dev
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev
-	$(BIN)/tropescan eval labels/seed labels/real --floors classifiers/models/floors.json \
+	$(BIN)/tropescan eval labels/seed labels/real --quick --floors classifiers/models/floors.json \
 	  $(if $(wildcard $(SHARED)/corpus),--texts $(SHARED)/corpus --background $(SHARED)/corpus)
 
 # The encoder that gives vectors of words comes as a package with its weights inside; nothing is fetched from a hub.
