@@ -62,7 +62,8 @@ def kernel_folder() -> Path:
     """Folder for compiled code, named by the digest of all sources that make it and the model's tables."""
     package = resources.files("classifiers")
     kernel = sorted((f for f in package.joinpath("kernel").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
-    sources = [*kernel, *(package.joinpath(name) for name in ("cache.py", "fasttext_file.py", "prepare.py"))]
+    others = ("cache.py", "fasttext_file.py", "prepare.py", "settings.py")
+    sources = [*kernel, *(package.joinpath(name) for name in others)]
     text = b"".join(f.read_bytes() for f in sources)
     name = hashlib.sha256(text + numba.__version__.encode()).hexdigest()[:16]
     return cache_folder() / f"kernel-{name}"

@@ -14,6 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from classifiers.calibration import Calibration
+from pipeline.schema import OTHER_LANGUAGE
+
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -23,9 +26,14 @@ class ModelCardError(ValueError):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence.
+    """``target`` is the label that flags, at ``threshold``; ``span_thresholds`` say which labels give evidence, and
+    ``thresholds`` are others of the target, named by their purpose.
 
-    ``digest`` is the SHA-256 of the model file. ``data``, ``hyperparameters`` and ``metrics`` are for people.
+    ``digest`` is the SHA-256 of the model file. ``language`` is the one it was trained on, a BCP 47 primary subtag,
+    "" if it claims none. ``calibration`` has, by label, the numbers of a
+    `classifiers.calibration.Calibration`, for whoever makes figures of scores; the kernel does not apply it.
+    ``operating_points`` say what each threshold does. They, ``data``, ``hyperparameters``, ``metrics``, ``baselines``
+    and ``audit`` are for people.
     """
 
     name: str
@@ -34,10 +42,16 @@ class ModelCard:
     target: str
     threshold: float
     span_thresholds: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
     codebook_version: str = ""
+    language: str = "en"
     data: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, dict[str, float]] = field(default_factory=dict)
+    operating_points: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
@@ -49,16 +63,23 @@ class ModelCard:
             "target",
             "threshold",
             "span_thresholds",
+            "thresholds",
             "codebook_version",
+            "language",
             "metrics",
+            "calibration",
             "limits",
         )
         return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if key in keys}
 
+    def calibration_of(self, label: str) -> Calibration | None:
+        """The map from scores to probabilities of a label, if there is one."""
+        return Calibration(**self.calibration[label]) if label in self.calibration else None
+
 
 def default_model() -> Path:
     """The model that ships with tropescan; where our code is a zip, a copy with its card in the cache folder."""
-    found = resources.files("classifiers.models") / "tropescan-v0.bin"
+    found = resources.files("classifiers.models") / "tropescan-v1.bin"
     return found if isinstance(found, Path) else _unpacked(found.name)
 
 
@@ -95,7 +116,7 @@ def card_of(model: str | Path, digest: str, labels: tuple[str, ...], target: str
     if card is None:
         first = "adverse" if "adverse" in labels else labels[0]
         spans = dict.fromkeys(labels, DEFAULT_THRESHOLD)
-        card = ModelCard(Path(model).name, digest, labels, first, DEFAULT_THRESHOLD, spans)
+        card = ModelCard(Path(model).name, digest, labels, first, DEFAULT_THRESHOLD, spans, language="")
     if target is not None and target not in labels:
         raise ModelCardError(f"{model} has no label {target!r}; it has {', '.join(labels)}")
     if target is not None and target != card.target:
@@ -121,14 +142,25 @@ def write_card(card: ModelCard, model: str | Path) -> None:
 
 def to_markdown(card: ModelCard) -> str:
     """The card for people."""
+    language = f"; text of other languages is tagged `{OTHER_LANGUAGE}` and stays out of all figures"
     lines = [
         f"# {card.name}",
         "",
         f"SHA-256 `{card.digest}`, codebook {card.codebook_version or 'not given'}.",
         f"Labels: {', '.join(f'`{label}`' for label in card.labels)}.",
         f"It flags `{card.target}` from {card.threshold:.4g}.",
+        f"Language: {f'`{card.language}`{language}' if card.language else 'not given'}.",
     ]
-    for title, part in (("Data", card.data), ("Hyperparameters", card.hyperparameters), ("Metrics", card.metrics)):
+    sections = {
+        "Data": card.data,
+        "Hyperparameters": card.hyperparameters,
+        "Metrics": card.metrics,
+        "Baselines": card.baselines,
+        "Thresholds": card.operating_points,
+        "Calibration": card.calibration,
+        "Shortcut audit": card.audit,
+    }
+    for title, part in sections.items():
         if part:
             lines += ["", f"## {title}", "", *_table(part)]
     if card.limits:
@@ -144,6 +176,8 @@ def _table(part: dict[str, Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
         return f"{value['value']:.3f} (95 %: {value['low']:.3f} to {value['high']:.3f})"
+    if isinstance(value, list):
+        return ", ".join(_cell(each) for each in value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.evaluation import Metric
+from classifiers.evaluation import Metric, draws_of_sources
 from pipeline.schema import Estimate
 
 
@@ -41,13 +41,11 @@ def paired(
     The same sources are drawn for both models (Efron and Tibshirani 1993, section 8.3; Koehn 2004), so what makes
     documents hard for both does not widen the interval. Resamples where the metric is not defined are left out.
     """
-    names, index = np.unique(np.asarray(sources), return_inverse=True)
-    members = [np.flatnonzero(index == k) for k in range(len(names))]
-    random, found = np.random.default_rng(seed), []
-    for _ in range(resamples):
-        rows = np.concatenate([members[k] for k in random.integers(0, len(names), len(names))])
-        found.append(metric(truth[rows], second[rows]) - metric(truth[rows], first[rows]))
-    defined = np.array(found)[~np.isnan(found)]
+    found = np.array([
+        metric(truth[rows], second[rows]) - metric(truth[rows], first[rows])
+        for rows in draws_of_sources(sources, resamples, seed)
+    ])  # fmt: skip
+    defined = found[~np.isnan(found)]
     low, high = np.quantile(defined, [0.025, 0.975]) if defined.size else (np.nan, np.nan)
     higher = float(np.mean(defined > 0) + np.mean(defined == 0) / 2) if defined.size else float("nan")
     one, other = metric(truth, first), metric(truth, second)

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from classifiers.prepare import PreparedModel
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 
 
@@ -25,7 +23,8 @@ class TokenShare:
 
 
 def token_shares(scorer: FastTextScorer, text: str, label: str) -> list[TokenShare]:
-    """One share for each token of the text; they add up to the label's logit, but for the end-of-text token's.
+    """One share for each token of the text; they add up to the label's logit, but for the parts of the end-of-text
+    token and of the model's prior, if it has one.
 
     Raises `ValueError` for a label that the model has not.
     """
@@ -36,16 +35,9 @@ def token_shares(scorer: FastTextScorer, text: str, label: str) -> list[TokenSha
     n, count = int(sums.first_chunk[1]), int(sums.counts[0])
     if count == 0:
         return []
-    logits = _logits(model, sums.chunk_totals[:n], scorer.labels.index(label)) / count
-    shares = np.diff(logits, prepend=0.0)
+    before = np.concatenate([np.zeros((1, sums.totals.shape[1])), sums.chunk_totals[:n]])
+    shares = np.diff(model.logits(before, np.full(n + 1, count))[:, scorer.labels.index(label)])
     edges = sums.chunk_bytes[:n]
     return [
         TokenShare(int(a), int(b), float(share)) for (a, b), share in zip(edges, shares, strict=True) if b > a
     ]  # the end-of-text token has no bytes
-
-
-def _logits(model: PreparedModel, totals: NDArray[np.float64], label: int) -> NDArray[np.float64]:
-    if model.head.projection.size == 0:
-        return totals[:, label]
-    projected: NDArray[np.float64] = totals @ model.head.projection[label]
-    return projected

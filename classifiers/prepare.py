@@ -25,10 +25,12 @@ from classifiers.kernel.lookup import find_pilots, key_groups
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
+from classifiers.settings import settings_of
 
 _ROWS_AT_ONCE = 1 << 16
 _KEYS_PER_GROUP = 3.5
 _LOAD = 0.9
+_HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "given")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class PreparedModel:
     tables: Tables
     head: Head
     labels: list[str]
+
+    def logits(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Logits (n, labels) of sums of rows (n, width) and how many rows they are, none 0: the kernel's arithmetic."""
+        head = self.head
+        of_text = totals @ head.projection.T if head.projection.size else totals[:, : head.n_labels]
+        logits: NDArray[np.float64] = (of_text + head.prior) / (counts + head.prior_weight)[:, None]
+        return logits
 
 
 def model_digest(path: str | Path) -> str:
@@ -106,6 +115,7 @@ def _finite(weights: NDArray[Any]) -> NDArray[Any]:
 
 def build_tables(model: FastTextModel, folder: Path) -> None:
     """Write the arrays of `Tables` and `Head` as ``.npy`` files, and ``head.json`` last."""
+    settings = settings_of(model)
     columns = len(model.labels) if is_folded(model) else model.dim
     width = columns + columns % 2
     n_words = len(model.words)
@@ -131,6 +141,7 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
         "orders": max(0, model.word_ngrams - 1),
         "minn": model.minn,
         "maxn": model.maxn,
+        "plain_words": settings.plain_words,
     }
     arrays: dict[str, NDArray[Any]] = {
         "pilots": pilots,
@@ -144,7 +155,12 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
         _add_subwords_of_words(model, tables, pool, edges, slots, arrays["records"], features)
     for name, array in (arrays | _head_arrays(model)).items():
         np.save(folder / f"{name}.npy", array)
-    head = {"labels": model.label_names, "kind": _kind(model), "numbers": numbers}
+    head = {
+        "labels": model.label_names,
+        "kind": _kind(model),
+        "prior_weight": float(settings.prior_weight),
+        "numbers": numbers,
+    }
     (folder / "head.json").write_text(json.dumps(head))
 
 
@@ -249,7 +265,17 @@ def _head_arrays(model: FastTextModel) -> dict[str, NDArray[Any]]:
         "nodes": nodes,
         "turns": turns,
         "depths": depths,
+        "prior": _prior(model),
+        "given": settings_of(model).given,
     }
+
+
+def _prior(model: FastTextModel) -> NDArray[np.float64]:
+    """What every sum of logits begins with (labels,)."""
+    settings = settings_of(model)
+    with np.errstate(over="ignore", invalid="ignore"):
+        prior = settings.prior_weight * (np.asarray(model.output, np.float64) @ settings.prior.astype(np.float64))
+    return _finite(prior)
 
 
 def _no_paths() -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
@@ -315,6 +341,7 @@ def _tables(arrays: dict[str, NDArray[Any]], numbers: dict[str, int]) -> Tables:
         minn=numbers["minn"],
         maxn=numbers["maxn"],
         odd_labels=frozen["odd_labels"],
+        plain_words=bool(numbers["plain_words"]),
     )
 
 
@@ -328,10 +355,10 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 def _load(folder: Path) -> PreparedModel:
     head = json.loads((folder / "head.json").read_text())
     arrays = {file.stem: _map(file) for file in folder.glob("*.npy")}
-    parts = {name: _read_only(arrays.pop(name)) for name in ("projection", "sigmoid", "nodes", "turns", "depths")}
+    parts = {name: _read_only(arrays.pop(name)) for name in _HEAD_ARRAYS}
     return PreparedModel(
         tables=_tables(arrays, head["numbers"]),
-        head=Head(kind=head["kind"], n_labels=len(head["labels"]), **parts),
+        head=Head(kind=head["kind"], n_labels=len(head["labels"]), prior_weight=head["prior_weight"], **parts),
         labels=head["labels"],
     )
 

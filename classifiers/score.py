@@ -21,6 +21,10 @@ from classifiers.kernel.windows import new_room, score_batch
 from classifiers.prepare import PreparedModel, model_digest, prepare
 from pipeline.schema import NO_WORDS, OK, SPAN, label_columns, scores_schema, window_column
 
+MOST_CHUNKS = 8 << 20
+"""Room for running sums in one batch, in strides of words: some 100 bytes each, touched only as far as there are words.
+A text of a gigabyte fits with a stride of 64 whatever its words."""
+
 _sum_batch = compiled(sum_batch)
 _score_batch = compiled(score_batch)
 
@@ -89,6 +93,25 @@ def sum_texts(model: PreparedModel, texts: TextBuffer, stride: int) -> Sums:
     return out
 
 
+def _fits(size: int, stride: int) -> bool:
+    return size <= 2 * stride * MOST_CHUNKS  # a token takes two bytes
+
+
+def bounded_stride(size: int, window: int, stride: int) -> int:
+    """The stride itself, or, for a text of so many bytes that its running sums would take gigabytes, the smallest
+    multiple that divides the window and keeps them to `MOST_CHUNKS`.
+
+    Raises `ValueError` if the window is too short for any such stride.
+    """
+    for times in range(1, window // stride + 1):
+        if window % (times * stride) == 0 and _fits(size, times * stride):
+            return times * stride
+    raise ValueError(
+        f"a text of {size} bytes has too many windows of {window} words to hold: choose a --window of at least "
+        f"{-(-size // (2 * MOST_CHUNKS))} words, or have it rejected by a smaller --max-document-bytes"
+    )
+
+
 def score_sums(
     model: PreparedModel,
     sums: Sums,
@@ -114,7 +137,8 @@ def score_sums(
 class FastTextScorer:
     """A `Scorer`, picklable: a process that gets one maps the model on first use.
 
-    ``window`` and ``stride`` are in words, the window a multiple of the stride; spans are the windows whose
+    ``window`` and ``stride`` are in words, the window a multiple of the stride; a text of many megabytes may get a
+    longer stride (`bounded_stride`); spans are the windows whose
     probability reaches ``span_thresholds`` (one for each of ``span_labels``).
     """
 
@@ -156,11 +180,17 @@ class FastTextScorer:
         """Scores of the ``text`` column, as `pipeline.schema.scores_schema` says."""
         model = load_scoring_model(self.path, self.digest)
         texts = text_buffer(documents.column("text"))
-        sums = sum_texts(model, texts, self.stride)
+        size = int(texts.offsets[-1]) - int(texts.offsets[0])
+        if texts.n > 1 and not _fits(size, self.stride):
+            # By halves, so that the stride of a large text does not depend on what else is in its batch.
+            halves = [documents.slice(0, texts.n // 2), documents.slice(texts.n // 2)]
+            return pa.Table.from_batches(map(self, halves)).combine_chunks().to_batches()[0]
+        stride = bounded_stride(size, self.window, self.stride)
+        sums = sum_texts(model, texts, stride)
         thresholds = np.full(len(self.labels), np.inf)
         wanted = [self.labels.index(label) for label in self.span_labels]
         thresholds[wanted] = self.span_thresholds
-        scores, windows, spans = score_sums(model, sums, texts, self.window // self.stride, thresholds, wanted)
+        scores, windows, spans = score_sums(model, sums, texts, self.window // stride, thresholds, wanted)
         return self._to_batch(sums, scores, windows, spans)
 
     def _to_batch(self, sums: Sums, scores: Any, windows: Any, spans: Any) -> pa.RecordBatch:

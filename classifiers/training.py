@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from classifiers.fasttext_file import LABEL_PREFIX, FastTextModel, read_model, write_model
+from classifiers.fasttext_file import LABEL_PREFIX, FastTextModel, read_model
 from classifiers.fold import fold_model
 
 BACKGROUND = "background"
@@ -27,11 +27,17 @@ _MALLOC_PERTURB = -6  # M_PERTURB of malloc.h
 
 @dataclass(frozen=True)
 class Example:
-    """A text with the labels that hold; ``source`` says where it comes from, for splits and caps."""
+    """A text with the labels that hold; ``source`` says where it comes from, for splits that keep it together.
+
+    ``collection`` is what it has in common with texts of other sources (all that was written for this project, say);
+    the source where it is None. ``weight`` is what it counts for; fastText's own trainer takes no weights.
+    """
 
     text: str
     labels: frozenset[str]
     source: str
+    collection: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,15 @@ class Hyperparameters:
     seed: int = 1
 
 
-def train_model(
-    examples: Sequence[Example],
-    path: Path,
-    chosen: Hyperparameters | None = None,
-    scales: Mapping[str, float] | None = None,
-) -> None:
-    """Train, fold, and write the model to ``path``: a stock fastText file with one dimension for each label.
+Trainer = Callable[[Sequence[Example]], FastTextModel]
+"""Examples in, a folded model out."""
 
-    ``scales`` multiplies the logits of a label (see `fit_scale`). Same examples in any order and same options give
-    the same bytes. Raises `OSError` without the
-    ``train`` extra, `ValueError` if the numbers ran away.
+
+def train_fasttext(examples: Sequence[Example], chosen: Hyperparameters | None = None) -> FastTextModel:
+    """Train with the fasttext package and fold: one dimension for each label.
+
+    Same examples in any order and same options give the same model. Raises `OSError` without the ``train`` extra,
+    `ValueError` if the numbers ran away.
     """
     chosen = chosen or Hyperparameters()
     try:
@@ -76,10 +80,11 @@ def train_model(
                 fasttext.train_supervised(str(lines), **options).save_model(str(raw))
         except RuntimeError as error:  # fastText's "Encountered NaN."
             raise ValueError(f"fastText gave up ({error}); use a lower --lr or fewer --epochs") from error
-        write_model(_scaled(fold_model(read_model(raw)), scales or {}), path)
+        return fold_model(read_model(raw))
 
 
-def _scaled(model: FastTextModel, scales: Mapping[str, float]) -> FastTextModel:
+def scaled(model: FastTextModel, scales: Mapping[str, float]) -> FastTextModel:
+    """A folded model with the logits of each label multiplied by its factor (see `fit_scale`), its prior's too."""
     factors = np.array([scales.get(name, 1.0) for name in model.label_names], np.float32)
     return replace(model, embedding=model.embedding * factors)
 

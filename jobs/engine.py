@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import click
 
+from pipeline import storage
 from pipeline.scan import Failure
 from pipeline.tag import ScanJob
 from pipeline.tasks import ShardTask
@@ -16,6 +18,11 @@ Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
 """Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags.
 
 Raises `click.exceptions.Exit` if the work goes on elsewhere after the command has ended."""
+
+
+def absolute(url: str) -> str:
+    """A local path from the root, for processes that start in another folder; other URLs as they are."""
+    return os.path.abspath(storage.local_path(url)) if storage.is_local(url) else url.rstrip("/")
 
 
 def say_failure(task: ShardTask, error: str, number: int) -> None:

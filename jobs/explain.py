@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 from pathlib import Path
 
@@ -60,30 +62,56 @@ def strongest_words(text: str, shares: list[TokenShare]) -> Table:
 
 
 def read_text(given: str) -> str:
-    """The file of that name, standard input for ``-``, or else the argument itself."""
+    """The file of that name, standard input for ``-``, or else the argument itself.
+
+    Raises `FileNotFoundError` for what can only be a path and is none, `IsADirectoryError` for a folder.
+    """
     if given == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
-        is_file = Path(given).is_file()
-    except OSError:  # too long for a file name
-        is_file = False
-    return Path(given).read_text("utf-8", "replace") if is_file else given
+        return Path(given).read_text("utf-8", "replace")
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{given}: a folder; name a file in it, or add --text to explain these words") from None
+    except (FileNotFoundError, NotADirectoryError):
+        if _is_path(given):
+            raise FileNotFoundError(f"{given}: no such file; add --text to explain these words themselves") from None
+    except (OSError, ValueError) as error:  # too long for a file name, or with a zero byte
+        if getattr(error, "errno", errno.ENAMETOOLONG) != errno.ENAMETOOLONG:
+            raise
+    return given
+
+
+def _is_path(given: str) -> bool:
+    """Whether it is written like a path: from a folder on, or one word with a slash or a suffix."""
+    rooted = given.startswith(("/", "./", "../", "~/")) and "\n" not in given
+    return rooted or bool(re.fullmatch(r"\S*/\S*|\S*\.[A-Za-z][A-Za-z0-9]{0,7}", given))
 
 
 @click.command()
 @click.argument("text", metavar="TEXT|FILE|-")
+@click.option("--text", "is_text", is_flag=True, help="The argument is the text, whatever it looks like.")
 @click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
 @click.option("--label", help="Label to explain. [default: the card's target]")
-@click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
-@click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")
-def command(text: str, model: Path | None, label: str | None, window: int, stride: int) -> None:
+@click.option(
+    "--window",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Words in a window; a multiple of --stride.",
+)
+@click.option(
+    "--stride", type=click.IntRange(1), default=64, show_default=True, help="Words from one window to the next."
+)
+def command(text: str, is_text: bool, model: Path | None, label: str | None, window: int, stride: int) -> None:
     """Show why a text gets its score: each word shaded by its exact share of the logit.
 
     A word's share holds its own weight and that of the word n-grams that end in it. Red raises the score, blue
     lowers it. The strongest window is underlined.
+
+    The argument is a file's name, - for standard input, or the text itself.
     """
     path = model or default_model()
-    content = read_text(text).encode("utf-8", "replace").decode()
+    content = (text if is_text else read_text(text)).encode("utf-8", "replace").decode()
     scorer = FastTextScorer.open(path, window=window, stride=stride)
     card = card_of(path, scorer.digest, scorer.labels, label)
     spans = FastTextScorer(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -50,10 +51,11 @@ def run_tasks(work: Work, tasks: Sequence[Task], workers: int) -> Iterator[Event
     When the caller stops early, or on Ctrl-C, the processes are ended and joined.
     """
     pending = list(reversed(tasks))
-    running = [_Worker(work) for _ in range(min(workers, len(tasks)))]
+    running: list[_Worker] = []
     try:
-        for worker in running:
-            worker.start(pending.pop())
+        for _ in range(min(workers, len(tasks))):
+            running.append(_Worker(work))
+            running[-1].start(pending.pop())
         while busy := [worker for worker in running if worker.task is not None]:
             ready = wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
@@ -76,7 +78,8 @@ class _Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(work, theirs), daemon=True)
-        self.process.start()
+        with _interrupts_held():
+            self.process.start()
         theirs.close()
         self.task: Any = None
         self.dead = False
@@ -96,6 +99,27 @@ class _Worker:
         return Event(self.task, **{kind: value})
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C reaches the whole group, but the parent ends the processes: those started in here never see it, not even
+    while they import, as they inherit the mask of signals. The parent gets it afterwards."""
+    resource_tracker.ensure_running()  # else started by the first process, and its start would lift the mask
+    came: list[int] = []
+    in_main = (
+        threading.current_thread() is threading.main_thread()
+    )  # where Python runs handlers, whoever got the signal
+    usual = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if usual is not None:
+            signal.signal(signal.SIGINT, usual)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _cause(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
@@ -105,7 +129,6 @@ def _cause(code: int | None) -> str:
 
 def _serve(work: Work, pipe: Connection) -> None:
     """Life of a worker process: tasks until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     signal.signal(signal.SIGTERM, lambda *_: _leave())
     while True:
         try:

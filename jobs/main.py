@@ -19,6 +19,7 @@ COMMANDS = {
     "promote": "jobs.promote",
     "model": "jobs.model",
     "label": "jobs.label",
+    "audit": "jobs.audit",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""

@@ -11,6 +11,7 @@ import click
 from classifiers.fasttext_file import FastTextModel, read_model
 from classifiers.fold import fold_file
 from classifiers.prepare import model_digest
+from classifiers.settings import settings_of
 
 
 @click.group()
@@ -48,7 +49,8 @@ def info(source: Path, as_json: bool) -> None:
 
 
 def facts_of(model: FastTextModel) -> dict[str, Any]:
-    """What a model is made of, as plain values."""
+    """What a model is made of, as plain values. Raises `ModelFileError` for settings that cannot be scored."""
+    settings = settings_of(model)
     return {
         "labels": model.label_names,
         "loss": model.loss,
@@ -58,6 +60,8 @@ def facts_of(model: FastTextModel) -> dict[str, Any]:
         "rows": model.embedding.shape[0],
         "word n-grams": f"1 to {model.word_ngrams}" if model.word_ngrams > 1 else "none",
         "subwords": f"{model.minn} to {model.maxn} characters" if model.maxn else "none",
+        "plain words": "yes" if settings.plain_words else "no",
+        "prior weight": settings.prior_weight,
         "quantized": "yes" if model.quantized else "no",
         "pruned": "no" if model.pruned is None else f"yes, {len(model.pruned):,} buckets kept",
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from jobs.options import PROBABILITY
+from jobs.spark_options import SessionOptions, session_options
 from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
@@ -18,6 +20,20 @@ def _write(text: str, target: str) -> None:
         return
     with storage.whole_file(target) as file:
         file.write(text.encode())
+
+
+def _collect(
+    folder: str, options: ReportOptions, engine: str, table: str | None, spark: SessionOptions
+) -> dict[str, Any]:
+    if engine == "spark":
+        try:
+            from jobs.spark_report import collect_by_spark
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--engine spark: {error}; pip install 'tropescan[spark]'") from error
+        return collect_by_spark(folder, options, table, spark)
+    if table or spark != SessionOptions():
+        raise click.UsageError("--table, --master and the other options of Spark need --engine spark")
+    return collect(folder, options)
 
 
 def _print_summary(report: dict[str, Any], out: str | None) -> None:
@@ -42,9 +58,7 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
 @click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
               help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
 @click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Score from which a document is flagged. [default: the scan's]"
-)
+@click.option("--threshold", type=PROBABILITY, help="Score from which a document is flagged. [default: the scan's]")
 @click.option(
     "--hosts", type=click.IntRange(1), default=15, show_default=True, help="Rows of tables by host, language, source."
 )
@@ -53,9 +67,15 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
 @click.option("--excerpt-shards", type=click.IntRange(1), default=10, show_default=True,
               help="Shards to read again at most for the text of examples of each kind.")  # fmt: skip
 @click.option("--no-excerpts", is_flag=True, help="Read no shard again: examples without their text.")
+@click.option("--engine", type=click.Choice(("duckdb", "spark")), default="duckdb", show_default=True,
+              help="What counts; the figures are the same. Spark is for more tags than one machine reads.")  # fmt: skip
+@click.option("--table", metavar="NAME",
+              help="spark: ask the table that jobs.spark_store.save_tags made of these tags.")  # fmt: skip
+@session_options
 def command(
     folder: str, out: str | None, json_out: str | None, label: str | None, threshold: float | None, hosts: int,
     labels: int, examples: int, excerpt_shards: int, no_excerpts: bool,
+    engine: str, table: str | None, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Make a page with figures from the tags that 'tropescan scan --out DIR' wrote.
 
@@ -66,11 +86,10 @@ def command(
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """
     page = out or (None if json_out else "report.html")
-    if page == json_out == "-":
-        raise click.UsageError("--out - and --json - both want standard output; name a file for one")
-    report = collect(
-        folder, ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
-    )
+    if page == json_out:
+        raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
+    options = ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
+    report = _collect(folder, options, engine, table, spark)
     if json_out:
         _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
     if page:

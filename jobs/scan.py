@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,18 +14,21 @@ from typing import Any
 
 import click
 
-from classifiers.card import ModelCard, card_of, default_model
+from classifiers.card import card_of, default_model
+from classifiers.language import LanguageModel
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
+from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
+from jobs.options import PROBABILITY
 from jobs.progress import ScanProgress
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
-from pipeline.scan import Failure, plan_scan, split_done, write_scan_report
+from pipeline.scan import Failure, check_folder, plan_scan, split_done, write_scan_report
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
@@ -34,6 +38,7 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str,
 
     Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
     """
+    check_folder(job)
     todo, done = split_done(job, tasks)
     if done and not quiet:
         click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
@@ -94,12 +99,14 @@ def choose_engine(
 
 def make_job(
     out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
-    span_threshold: float | None, strict: bool, options: ReadOptions,
+    span_threshold: float | None, strict: bool, options: ReadOptions, language_model: str | Path | None = None,
 ) -> ScanJob:  # fmt: skip
-    """The job of a scan with a model file (the shipped one if None) and its card."""
+    """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
+    for documents whose shard names no language."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
-    card: ModelCard = card_of(path, probe.digest, probe.labels, label)
+    card = card_of(path, probe.digest, probe.labels)
+    flagging = card_of(path, probe.digest, probe.labels, label)  # an opinion: the tags describe the card as it is
     spans = card.span_thresholds
     if span_threshold is not None:
         spans = dict.fromkeys(spans, span_threshold)
@@ -107,16 +114,20 @@ def make_job(
         str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
     )
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
-    flag = card.threshold if threshold is None else threshold
-    return ScanJob(out, scorer, described, installed_version(), card.target, flag, options, strict)
+    identify = None if language_model is None else LanguageModel.open(language_model)
+    if identify is not None:
+        described["language_model"] = identify.describe()
+    limit = flagging.threshold if threshold is None else threshold
+    return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify)
 
 
-def _is_output(url: str, out: str) -> bool:
-    """Whether a file is what a scan into ``out`` leaves there: output inside an input folder is not input."""
-    if not (storage.is_local(url) and storage.is_local(out)):
-        return False
-    file, folder = storage.local_path(url).resolve(), storage.local_path(out).resolve()
-    return file == folder / "scan.json" or any(folder / name in file.parents for name in ("tags", "reports"))
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted; finished shards are kept: run the same command again to go on", err=True)
+        raise click.exceptions.Exit(130) from None
 
 
 def _print_plan(tasks: list[ShardTask]) -> None:
@@ -132,6 +143,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
         f"flagged {job.label} >= {job.threshold:.4g}: {total.flagged:,} ({share:.3%} of documents; "
         "a flag rate, not a prevalence)"
     )
+    if total.other_language:
+        click.echo(f"  in another language than {job.language}, so not counted as flagged: {total.other_language:,}")
     for reason, count in total.rejected.items():
         click.echo(f"  rejected {reason}: {count:,}")
     if total.incomplete_shards or total.failed_shards:
@@ -144,15 +157,29 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 @click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for tags, reports and scan.json.")
 @click.option("--model", type=MODEL, metavar="PATH",
               help="A fastText classifier, .bin or .ftz, or tropescan:latest. [default: the shipped one]")  # fmt: skip
+@click.option(
+    "--language-model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="A fastText model of languages (lid.176.ftz), for documents whose shard names no language.",
+)
 @click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
               help="Shards, or engine's tasks, at once. [default: one a core; Slurm and Ray: no limit]")  # fmt: skip
 @click.option("--label", help="The label whose score is counted as flagged. [default: the model card's]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Score from which it counts. [default: the card's]")
-@click.option("--window", default=128, show_default=True, help="Words in a window; a multiple of --stride.")
-@click.option("--stride", default=64, show_default=True, help="Words from one window to the next.")
-@click.option("--span-threshold", type=click.FloatRange(0, 1), help="Window score kept as evidence. [default: card's]")
+@click.option("--threshold", type=PROBABILITY, help="Score from which it counts. [default: the card's]")
+@click.option(
+    "--window",
+    default=128,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Words in a window; a multiple of --stride.",
+)
+@click.option(
+    "--stride", default=64, type=click.IntRange(1), show_default=True, help="Words from one window to the next."
+)
+@click.option("--span-threshold", type=PROBABILITY, help="Window score kept as evidence. [default: card's]")
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
@@ -165,15 +192,16 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               help="Keep the main content of HTML pages, or all visible text.")  # fmt: skip
 @click.option("--max-document-bytes", default=1_000_000_000, show_default=True, type=click.IntRange(1),
               help="Larger records are rejected as too_large.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="A shard with a rejected record fails and leaves no tags.")
+@click.option("--strict", is_flag=True, help="A shard with a rejected record fails and is not tagged.")
 @click.option("--dry-run", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @trove_options
 @spark_options
 def command(
-    inputs: tuple[str, ...], out: str, model: Path | None, engine: str, workers: int | None, label: str | None,
-    threshold: float | None, window: int, stride: int, span_threshold: float | None, strict: bool, dry_run: bool,
-    quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
+    inputs: tuple[str, ...], out: str, model: Path | None, language_model: Path | None, engine: str,
+    workers: int | None, label: str | None, threshold: float | None, window: int, stride: int,
+    span_threshold: float | None, strict: bool, dry_run: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions,
+    **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
@@ -185,6 +213,10 @@ def command(
     DIR/reports/SHARD.json     read = tagged + rejected by reason
     DIR/scan.json              the sum, the command, the model
 
+    Documents in another language than the model's (the shipped one's is English) get the status other_language, keep
+    their scores, and count as flagged nowhere. The shard says the language (--lang-column, WARC header, <html lang>);
+    where it does not, --language-model finds it in a sample of the words, or it stays unknown.
+
     Finished shards are skipped when the same scan runs again, whatever stopped it.
 
     Exit status: 0 clean; 1 some records or shards rejected, cut short or failed (all counted); 2 wrong usage
@@ -192,17 +224,16 @@ def command(
     """
     if not out.strip():
         raise click.UsageError("--out is empty; name a folder or URL")
-    tasks = [task for task in plan_scan(inputs) if not _is_output(task.url, out)]
+    tasks = plan_scan(inputs, out)
     if dry_run:
         return _print_plan(tasks)
-    options = ReadOptions(**reading)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
-        span_threshold=span_threshold, strict=strict, options=options,
+        span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
     )  # fmt: skip
-    chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
-    spoken = shlex.join(["tropescan", *sys.argv[1:]])
-    total = run_scan(job, tasks, chosen, spoken, quiet=quiet)
+    with _resumable(), locked(out):
+        chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
+        total = run_scan(job, tasks, chosen, shlex.join(["tropescan", *sys.argv[1:]]), quiet=quiet)
     _print_summary(job, total)
     if not total.clean:
         sys.exit(1 if total.shards else 2)

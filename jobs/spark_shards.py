@@ -7,7 +7,6 @@ its process fails alone. Documents and tags never pass through Spark.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,8 +16,9 @@ from typing import Any
 from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
+from classifiers.language import LanguageModel
 from classifiers.score import FastTextScorer
-from jobs.engine import Engine, say_failure
+from jobs.engine import Engine, absolute, say_failure
 from jobs.local import Event, run_tasks
 from jobs.spark_options import SparkOptions
 from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
@@ -36,6 +36,8 @@ MOST_ABORTS = 20
 """Jobs that Spark gives up because of one shard, each after all attempts, before the rest is given up, too."""
 
 Attempts = Callable[[ScanJob, Sequence[ShardTask]], Iterator[Event[ShardTask]]]
+Shipped = dict[str, str]
+"""What a model file is called on the executors, by its path here."""
 Said = list[tuple[ShardTask, str]]
 """Shards that failed on their last attempt, and why."""
 
@@ -58,7 +60,7 @@ def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None,
             with spark_session(
                 "tropescan scan", master=master, settings=settings, py_files=options.py_files
             ) as session:
-                said = _tag_all(session, _absolute(job), tasks, options)
+                said = _tag_all(session, replace(job, out=absolute(job.out)), tasks, options)
                 wait_until_idle(session.sparkContext)
         finally:
             storage.remove_unfinished(out)  # of attempts that were killed
@@ -74,11 +76,6 @@ def _limited(workers: int | None) -> dict[str, str]:
     return {"spark.cores.max": str(workers)} if workers else {}
 
 
-def _absolute(job: ScanJob) -> ScanJob:
-    """With the output's path from the root: executors start in folders of their own."""
-    return replace(job, out=os.path.abspath(storage.local_path(job.out))) if storage.is_local(job.out) else job
-
-
 def _failures(job: ScanJob, tasks: Sequence[ShardTask], said: Said) -> list[Failure]:
     """The shards without tags where the driver looks; a second attempt may have mended what a first one said."""
     errors = {task.url: error for task, error in said}
@@ -89,7 +86,7 @@ def _failures(job: ScanJob, tasks: Sequence[ShardTask], said: Said) -> list[Fail
 def _tag_all(session: SparkSession, job: ScanJob, tasks: Sequence[ShardTask], options: SparkOptions) -> Said:
     """Run Spark jobs until every shard is tagged or has failed; a shard that makes Spark give up is left out."""
     context = session.sparkContext
-    work = partial(tag_partition, job, _model_name(session, job, options), attempts_of(context))
+    work = partial(tag_partition, job, _shipped(session, job, options), attempts_of(context))
     parts = partitions(tasks, context.defaultParallelism, options.partitions)
     given_up, said = Said(), ""
     for _ in range(MOST_ABORTS):
@@ -109,11 +106,14 @@ def _tag_all(session: SparkSession, job: ScanJob, tasks: Sequence[ShardTask], op
     return given_up + [(task, said) for part in parts for task in part]
 
 
-def _model_name(session: SparkSession, job: ScanJob, options: SparkOptions) -> str | None:
-    """What the model is called on the executors; None where its path holds there, too."""
-    if options.shared_model or not isinstance(job.scorer, FastTextScorer):
-        return None
-    return ship_file(session, job.scorer.path, job.scorer.digest)
+def _shipped(session: SparkSession, job: ScanJob, options: SparkOptions) -> Shipped:
+    """Send the job's models to the executors, unless their paths hold there, too."""
+    if options.shared_model:
+        return {}
+    models = (job.scorer, job.identify)
+    return {
+        m.path: ship_file(session, m.path, m.digest) for m in models if isinstance(m, FastTextScorer | LanguageModel)
+    }
 
 
 def _run(context: SparkContext, work: Callable[[Any], Iterator[Any]], parts: Sequence[list[ShardTask]]) -> Said:
@@ -136,7 +136,7 @@ def failed_partition(message: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def tag_partition(job: ScanJob, model: str | None, attempts: int, parts: Iterator[list[ShardTask]]) -> Iterator[Any]:
+def tag_partition(job: ScanJob, shipped: Shipped, attempts: int, parts: Iterator[list[ShardTask]]) -> Iterator[Any]:
     """Tag a Spark task's shards, on an executor; yields those that failed, with the error.
 
     Raises `ShardsFailedError` for Spark to try again, except on the last attempt, and for records refused by a strict
@@ -144,7 +144,7 @@ def tag_partition(job: ScanJob, model: str | None, attempts: int, parts: Iterato
     """
     context = TaskContext.get()
     last = context is None or context.attemptNumber() + 1 >= attempts
-    job = _with_model(job, model)
+    job = replace(job, scorer=_here_is(job.scorer, shipped), identify=_here_is(job.identify, shipped))
     for tasks in parts:
         todo, _ = split_done(job, tasks)
         events = (_in_child if last else _here)(job, todo)
@@ -157,11 +157,10 @@ def tag_partition(job: ScanJob, model: str | None, attempts: int, parts: Iterato
 _FINAL = RejectedRecordError.__name__
 
 
-def _with_model(job: ScanJob, name: str | None) -> ScanJob:
-    if name is None:
-        return job
-    assert isinstance(job.scorer, FastTextScorer)
-    return replace(job, scorer=replace(job.scorer, path=shipped_file(name)))
+def _here_is(model: Any, shipped: Shipped) -> Any:
+    """The model with the path that its file has on this executor."""
+    name = shipped.get(getattr(model, "path", ""))
+    return model if name is None else replace(model, path=shipped_file(name))
 
 
 def _here(job: ScanJob, tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:

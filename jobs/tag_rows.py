@@ -6,7 +6,7 @@ Composes `pipeline` and `labels`; chooses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from rich.progress import track
 from labels.store import Candidate
 from pipeline.accounting import Tally
 from pipeline.readers import read_documents
-from pipeline.report.folder import TagsFolder, connect, escape_glob, open_folder
-from pipeline.schema import label_columns, window_column
+from pipeline.report.folder import TagsFolder, open_folder
+from pipeline.report.tables import DuckTables, escape_glob
+from pipeline.schema import OTHER_LANGUAGE, label_columns, window_column
 
 Row = dict[str, Any]
 """A row of tags, with ``filename``, the URL of its tags file."""
@@ -28,7 +29,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a scan, open for queries; the view ``tags`` has their columns and ``filename``."""
+    """The tags of a scan, open for queries; the view ``tags`` has their columns and ``filename``, without documents in
+    other languages: they are neither drawn nor estimated."""
 
     folder: TagsFolder
     connection: duckdb.DuckDBPyConnection
@@ -64,10 +66,13 @@ class Tags:
 @contextmanager
 def open_tags(url: str) -> Iterator[Tags]:
     """Open the folder of a scan; raises `TagsError` if it holds no tags of one model."""
-    with connect(url) as connection:
-        folder = open_folder(url, connection)
+    with closing(DuckTables(url)) as tables:
+        folder, connection = open_folder(url, tables), tables.connection
         files = ", ".join(_quoted(escape_glob(file)) for file in folder.files)
-        connection.execute(f"CREATE VIEW tags AS SELECT * FROM read_parquet([{files}], filename = true)")
+        connection.execute(
+            f"CREATE VIEW tags AS SELECT * FROM read_parquet([{files}], filename = true)"
+            f" WHERE status <> '{OTHER_LANGUAGE}'"
+        )
         yield Tags(folder, connection)
 
 

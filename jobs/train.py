@@ -6,58 +6,90 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.card import ModelCard, write_card
+from classifiers.calibration import Calibration as ScoreMap
+from classifiers.card import ModelCard, card_path, read_card, write_card
+from classifiers.cross_validation import cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
+from classifiers.fasttext_file import write_model
+from classifiers.features import frequent_words
+from classifiers.linear import LinearOptions, train_linear
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
-from classifiers.training import Example, Hyperparameters, fit_scale, folds_by_source, train_model
-from jobs.measure import logits_of, measure, strongest_logits_of
-from jobs.training_data import TrainingData, digest_of, frozen, load_training_data
+from classifiers.training import Example, Hyperparameters, Trainer, folds_by_source, scaled, train_fasttext
+from classifiers.word_vectors import encode_words, frequent_english_words
+from jobs.card_sections import card_sections
+from jobs.measure import fit_calibrations, of_cross_validation
+from jobs.training_data import WRITTEN, TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
+from pipeline import storage
 
+Options = LinearOptions | Hyperparameters
 TARGET = "adverse"
-FOLDS = 4
+FOLDS = 5
+PURPOSES = {"high_recall": 1e-2, "balanced": 1e-3, "high_precision": 1e-4}
+"""Share of ordinary texts that a threshold of that name may flag."""
+FLAGGING = "balanced"
+SPAN_FPR = 1e-2
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What texts of unseen sources teach: a factor for each label's logits, and the scores of a document and of its
-    strongest window that the allowed share of background texts passes."""
+    """What texts of unseen sources teach: a factor for each label's logits, thresholds by purpose, the score of a
+    strongest window that the allowed share of background texts passes, and each label's map to probabilities."""
 
     scales: dict[str, float]
-    threshold: float
+    thresholds: dict[str, float]
     window_threshold: float
+    maps: dict[str, ScoreMap]
 
 
-def calibrate(examples: Sequence[Example], chosen: Hyperparameters, background_fpr: float) -> Calibration:
-    """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
+def check_examples(examples: Sequence[Example]) -> None:
+    """Raises `ValueError` for examples that teach nothing: without positives or negatives of a label that they hold,
+    or from so few sources that a fold of the cross-validation would lack them."""
+    held = {name for example in examples for name in example.labels}
+    if TARGET not in held:
+        raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
+    for name in sorted(held):
+        if all(name in example.labels for example in examples):
+            raise ValueError(
+                f"all {len(examples)} training texts hold {name!r}; give some without it (or --background)"
+            )
     folds = folds_by_source([example.source for example in examples], FOLDS)
-    unseen: list[Example] = []
-    logits: list[dict[str, NDArray[np.float64]]] = []
-    strongest: list[NDArray[np.float64]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for fold in range(FOLDS):
-            path = Path(folder) / f"{fold}.bin"
-            train_model([e for e, f in zip(examples, folds, strict=True) if f != fold], path, chosen)
-            part = [e for e, f in zip(examples, folds, strict=True) if f == fold]
-            unseen += part
-            logits.append(logits_of(path, [e.text for e in part]))
-            strongest.append(strongest_logits_of(path, [e.text for e in part], TARGET))
-    background = np.array([not e.labels for e in unseen])
-    known = set.intersection(*(set(one) for one in logits))  # a label may be too rare for every fold
-    whole = {name: np.concatenate([one[name] for one in logits]) for name in codebook.LABELS if name in known}
-    scales = {name: fit_scale(x, np.array([name in e.labels for e in unseen])) for name, x in whole.items()}
-    limits = [
-        threshold_at_fpr(x[background] * scales[TARGET], background_fpr)
-        for x in (whole[TARGET], np.concatenate(strongest))
-    ]
-    return Calibration(scales, *(float(1 / (1 + np.exp(-limit))) for limit in limits))
+    _check_spread([TARGET in example.labels for example in examples], folds, f"that hold {TARGET!r}")
+    _check_spread([not example.labels for example in examples], folds, "without any label")
+
+
+def _check_spread(chosen: Sequence[bool], folds: NDArray[np.int64], what: str) -> None:
+    if len(set(folds[np.array(chosen)])) < 2:
+        raise ValueError(
+            f"there are {sum(chosen)} training texts {what}, of too few sources: scores and thresholds are calibrated "
+            "by cross-validation over sources; give more of other sources (ordinary ones with --background)"
+        )
+
+
+def calibrate(examples: Sequence[Example], trainer: Trainer, *, scale: bool) -> Calibration:
+    """Cross-validate over sources: each text is scored by a model that saw nothing of its source.
+
+    ``scale`` fits factors for logits, for a trainer whose models are far too sure of themselves. Thresholds rest on
+    real texts without a label: those written for this project are harder than the web.
+    """
+    unseen, logits = cross_validate(examples, trainer, FOLDS)
+    scales = fit_scales(unseen, logits) if scale else {}
+    background = np.array([not one.labels and one.collection != WRITTEN for one in unseen])
+    ordinary = logits.scores(TARGET, scales)[background]
+    return Calibration(
+        scales=scales,
+        thresholds={name: threshold_at_fpr(ordinary, fpr) for name, fpr in PURPOSES.items()},
+        window_threshold=threshold_at_fpr(logits.window_scores(TARGET, scales)[background], SPAN_FPR),
+        maps=fit_calibrations(of_cross_validation(unseen, logits, scales)),
+    )
 
 
 def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, object]:
@@ -81,8 +113,8 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
 
 LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
-    "English only. Texts in other languages get scores that mean little.",
-    "Words are hashed as they stand, so unusual case or punctuation hides them.",
+    "English only. Texts in other languages get scores that mean little: a scan tags them other_language, with the "
+    "language that their shard names or that a language model finds (--language-model), and counts none as flagged.",
     "Scores are calibrated on a training set rich in positives, not at the natural base rate; "
     "a flag rate is not a prevalence.",
 )
@@ -96,78 +128,107 @@ LIMITS = (
     "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
 )
 @click.option("--background", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with ordinary texts.")
-@click.option("--dim", default=Hyperparameters.dim, show_default=True, help="Dimension while training.")
-@click.option("--epochs", default=Hyperparameters.epoch, show_default=True, help="Passes over the examples.")
-@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="Learning rate.")
-@click.option("--word-ngrams", default=Hyperparameters.word_ngrams, show_default=True, help="Longest word n-gram.")
-@click.option("--min-count", default=Hyperparameters.min_count, show_default=True, help="Rarer words are left out.")
-@click.option("--bucket", default=Hyperparameters.bucket, show_default=True, help="Rows for hashed n-grams.")
-@click.option(
-    "--background-fpr",
-    default=0.01,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Share of background texts that the threshold may flag.",
-)
-@click.option("--seed", default=Hyperparameters.seed, show_default=True, help="Seed of order and first weights.")
+@click.option("--trainer", type=click.Choice(("linear", "fasttext")), default="linear", show_default=True,
+              help="Logistic regression on frequencies, or the fasttext package.")  # fmt: skip
+@click.option("--min-count", type=click.IntRange(1), default=LinearOptions.min_count, show_default=True,
+              help="Words in fewer texts (fasttext: with fewer occurrences) are left out.")  # fmt: skip
+@click.option("--bucket", type=click.IntRange(1), default=LinearOptions.bucket, show_default=True,
+              help="Rows for hashed pairs of words.")  # fmt: skip
+@click.option("--penalty", "c", type=click.FloatRange(0, min_open=True), default=LinearOptions.c, show_default=True,
+              help="linear: inverse strength of the L2 penalty.")  # fmt: skip
+@click.option("--encoder", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="linear: folder of a sentence-transformers model: like words then weigh alike.")  # fmt: skip
+@click.option("--further-words", type=click.IntRange(0), default=0, show_default=True,
+              help="linear, with --encoder: frequent English words that weigh though no text has them.")  # fmt: skip
+@click.option("--dim", type=click.IntRange(1), default=Hyperparameters.dim, show_default=True,
+              help="fasttext: dimension while training.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=Hyperparameters.epoch, show_default=True,
+              help="fasttext: passes over the examples.")  # fmt: skip
+@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="fasttext: learning rate.")
+@click.option("--word-ngrams", type=click.IntRange(1), default=Hyperparameters.word_ngrams, show_default=True,
+              help="fasttext: longest word n-gram.")  # fmt: skip
+@click.option("--seed", default=Hyperparameters.seed, show_default=True, help="fasttext: of order and first weights.")
 def command(
     labels: tuple[str, ...], place: str | None, out: Path, texts: tuple[str, ...], background: tuple[str, ...],
-    dim: int, epochs: int, lr: float, word_ngrams: int, min_count: int, bucket: int, background_fpr: float, seed: int,
+    trainer: str, min_count: int, bucket: int, c: float, encoder: Path | None, further_words: int, dim: int,
+    epochs: int, lr: float, word_ngrams: int, seed: int,
 ) -> None:  # fmt: skip
-    """Train a fastText classifier on label records (JSON Lines files or folders of them) and fold it.
+    """Train a fastText classifier on label records (JSON Lines files or folders of them).
 
     A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. Logits are
-    scaled to be calibrated, and the threshold is the score that one in a hundred background texts passes
-    (--background-fpr), both by cross-validation over sources.
+    scaled to be calibrated, and thresholds are set by the share of background texts that they flag (high_recall 1e-2,
+    balanced 1e-3, high_precision 1e-4), both by cross-validation over sources.
     Same records, texts and options give the same model, byte for byte.
 
     \b
     tropescan train labels/seed labels/real --texts corpus --background corpus --out model.bin
     """
+    if out.suffix != ".bin":
+        raise click.UsageError(f"--out {out}: a model's name ends in .bin; its card goes beside it as .json and .md")
+    if card_path(out).exists():
+        read_card(card_path(out))  # raises if another file than a card would be lost
+    out.parent.mkdir(parents=True, exist_ok=True)  # now, not after the work
     data = load_training_data((*labels, *frozen(place, out.parent / "snapshots")), texts, background)
     if data.missing:
         click.echo(
             f"{data.missing} records have no text here and are left out; name their folder with --texts", err=True
         )
     examples = data.training
-    if not any(TARGET in example.labels for example in examples):
-        raise ValueError(f"no training text holds {TARGET!r}; give records with positives, and --texts for pointers")
-    chosen = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
+    check_examples(examples)
+    if absent := set(codebook.LABELS) - {name for example in examples for name in example.labels}:
+        click.echo(f"no training text holds {', '.join(sorted(absent))}: the model will not have that label", err=True)
+    chosen: Options = Hyperparameters(dim, epochs, lr, word_ngrams, min_count, bucket, seed=seed)
+    if trainer == "linear":
+        chosen = LinearOptions(c=c, min_count=min_count, bucket=bucket)
+    train = trainer_of(chosen, examples, encoder, further_words)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
-    found = calibrate(examples, chosen, background_fpr)
+    found = calibrate(examples, train, scale=trainer == "fasttext")
     click.echo("training …", err=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    train_model(examples, out, chosen, found.scales)
-    card = make_card(out, data, examples, chosen, found, background_fpr)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Path(folder) / out.name
+        write_model(scaled(train(examples), found.scales), trained)
+        card = make_card(trained, data, examples, chosen, found)
+        with storage.whole_file(str(out)) as file:
+            file.write(trained.read_bytes())
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
 
 
+def trainer_of(chosen: Options, examples: Sequence[Example], encoder: Path | None, further_words: int) -> Trainer:
+    """What trains on any part of the examples; vectors of all their words are made once."""
+    if isinstance(chosen, Hyperparameters):
+        return partial(train_fasttext, chosen=chosen)
+    further = frequent_english_words(further_words) if encoder else []
+    words = frequent_words((one.text for one in examples), chosen.min_count)
+    vectors = encode_words(sorted({*words, *further}), encoder) if encoder else None
+    return partial(train_linear, options=chosen, given=codebook.IMPLIES, vectors=vectors, further_words=further)
+
+
 def make_card(
-    out: Path,
+    model: Path,
     data: TrainingData,
     examples: Sequence[Example],
-    chosen: Hyperparameters,
+    chosen: Options,
     found: Calibration,
-    background_fpr: float,
 ) -> ModelCard:
     """Measure the model on what it never saw, and write down how it came about."""
-    labels = FastTextScorer.open(out).labels
+    labels = FastTextScorer.open(model).labels
     evidence = [label for label in codebook.LABELS if label != "ai" and label in labels]
     return ModelCard(
-        name=out.stem,
-        digest=model_digest(out),
+        name=model.stem,
+        digest=model_digest(model),
         labels=labels,
         target=TARGET,
-        threshold=found.threshold,
+        threshold=found.thresholds[FLAGGING],
+        thresholds=found.thresholds,
         span_thresholds=dict.fromkeys(evidence, found.window_threshold),
         codebook_version=codebook.VERSION,
         data=_data_section(data, examples),
         hyperparameters={
             **asdict(chosen),
             "scale of logits": found.scales,
-            "background FPR of the threshold": background_fpr,
+            "background FPR of the thresholds": PURPOSES,
         },
-        metrics={name: asdict(figure) for name, figure in measure(out, data, TARGET).items()},
+        **card_sections(model, data, TARGET, found.thresholds, found.maps),
         limits=LIMITS,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from classifiers.training import Example
 from labels.background import read_background
+from labels.codebook import NO_MODE
 from labels.near_duplicates import nearly_among
-from labels.records import LabelRecord, read_records, record_files, texts_by_digest
+from labels.records import LabelRecord, read_records, record_files, settled, texts_by_digest
 from labels.split import group_of, is_held_out
 from pipeline.tasks import digest
 
 MOST_ADVERSE_IN_BACKGROUND = 0.25
+LARGE_COLLECTION = 100
+"""A collection of more labelled texts than this counts for as many: one voice should not teach the most."""
+WRITTEN = "written for this project"
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,9 @@ class LabelledText:
     def example(self) -> Example:
         """For the trainer."""
         holding = frozenset(name for name, holds in self.record.labels.items() if holds)
-        return Example(self.text, holding, self.group)
+        mode = frozenset({self.record.mode} - {NO_MODE})
+        collection = WRITTEN if self.record.synthetic else self.record.source
+        return Example(self.text, holding | mode, self.group, collection)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class TrainingData:
     @cached_property
     def training(self) -> list[Example]:
         """Examples to train on: labelled texts and background, without what is held out, or nearly so."""
-        labelled = [one.example() for one in self.labelled if not one.held_out]
+        labelled = _capped([one.example() for one in self.labelled if not one.held_out])
         background = [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
         kept_away = [one.text for one in self.labelled if one.held_out]
         kept_away += [text for _, text in self.background_of(held_out=True)]
@@ -81,12 +87,18 @@ class TrainingData:
         return [(source, text) for source, text in self.background if is_held_out(source) == held_out]
 
 
+def _capped(examples: Sequence[Example]) -> list[Example]:
+    sizes = Counter(one.collection for one in examples if one.collection != WRITTEN)
+    weights = {name: min(1.0, LARGE_COLLECTION / n) for name, n in sizes.items()}
+    return [replace(one, weight=weights.get(str(one.collection), 1.0)) for one in examples]
+
+
 def load_training_data(paths: Sequence[str], texts: Sequence[str], background: Sequence[str]) -> TrainingData:
     """Read records, find their texts in folders, and gather background from folders.
 
     Sources a quarter of whose labelled documents are adverse give no background.
     """
-    records = [record for path in paths for record in read_records(path)]
+    records = settled([record for path in paths for record in read_records(path)])
     if not records:
         raise ValueError("no label records; name files or folders of them, or a --store")
     known: dict[str, str] = {}

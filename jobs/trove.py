@@ -18,12 +18,12 @@ from pathlib import Path
 import click
 from datatrove.utils.logging import logger
 
-from jobs.engine import Engine, say_failure
+from jobs.engine import Engine, absolute, say_failure
 from jobs.local import available_cores
 from jobs.progress import ScanProgress
 from jobs.trove_executors import LocalExecutor, RayExecutor, SlurmExecutor, active_jobs, wait_for_jobs
 from jobs.trove_options import TroveOptions
-from jobs.trove_run import RunFolder, absolute, find_failures, start_run, submitted_jobs
+from jobs.trove_run import RunFolder, find_failures, start_run, submitted_jobs
 from jobs.trove_step import TagShards
 from pipeline import storage
 from pipeline.scan import Failure

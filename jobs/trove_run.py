@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,11 +21,6 @@ from pipeline.tag import ScanJob
 from pipeline.tasks import ShardTask, digest
 
 NO_REPORT = "no report yet: still queued or running, or its process was killed; the logs are in"
-
-
-def absolute(url: str) -> str:
-    """A local path from the root, for processes that start in another folder; other URLs as they are."""
-    return os.path.abspath(storage.local_path(url)) if storage.is_local(url) else url.rstrip("/")
 
 
 @dataclass(frozen=True)

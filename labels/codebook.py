@@ -9,6 +9,8 @@ LABELS = ("ai", "adverse", "hostile", "self_preserving", "admirable")
 """What a text can be labelled; several may hold. ``adverse``, the target, is ``hostile or self_preserving``."""
 MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
 """One of these where ``ai`` holds."""
+IMPLIES = {"adverse": "ai", "hostile": "ai", "self_preserving": "ai", "admirable": "ai", **dict.fromkeys(MODES, "ai")}
+"""What holds wherever a label or a mode does."""
 NO_MODE = "none"
 ANNOTATOR_KINDS = ("human", "llm", "rule", "adjudicated")
 

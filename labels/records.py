@@ -15,6 +15,8 @@ from typing import Any
 
 from labels import codebook
 
+_RANK = {"adjudicated": 0, "human": 1, "llm": 2, "rule": 3}
+
 
 class LabelRecordError(ValueError):
     """A record that cannot be read or is against the codebook; the message names file and line."""
@@ -114,6 +116,22 @@ def _from_json(content: dict[str, Any]) -> LabelRecord:
         known.setdefault("sha256", text_digest(known["text"]))
     known["spans"] = tuple(known.get("spans") or ())
     return LabelRecord(**known)
+
+
+def settled(records: Iterable[LabelRecord]) -> list[LabelRecord]:
+    """One record a text, in the order of first mention, by the codebook ("From several records to one label"): an
+    adjudicated one settles; else people count before language models, and these before rules, and those who count must
+    agree on all five labels. Texts on which they differ have none."""
+    of_text: dict[str, list[LabelRecord]] = {}
+    for record in records:
+        of_text.setdefault(record.sha256, []).append(record)
+    kept = []
+    for group in of_text.values():
+        best = min(_RANK[record.kind] for record in group)
+        counting = [record for record in group if _RANK[record.kind] == best]
+        if best == _RANK["adjudicated"] or len({tuple(record.labels.values()) for record in counting}) == 1:
+            kept.append(counting[-1])
+    return kept
 
 
 def write_records(records: Iterable[LabelRecord], path: str | Path) -> None:

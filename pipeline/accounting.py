@@ -62,7 +62,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of a shard. Adds up with ``+`` over shards. ``seconds`` is wall time in the worker."""
+    """What became of a shard. Adds up with ``+`` over shards. ``seconds`` is wall time in the worker.
+
+    ``no_score`` and ``other_language`` are documents of that status; the latter are never ``flagged``.
+    """
 
     shards: int = 0
     incomplete_shards: int = 0
@@ -70,6 +73,7 @@ class ShardReport:
     read: int = 0
     tagged: int = 0
     no_score: int = 0
+    other_language: int = 0
     flagged: int = 0
     flagged_words: int = 0
     other_records: int = 0

@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.readers import is_shard
-from pipeline.tag import ScanJob
+from pipeline.tag import ScanJob, recount_flagged
 from pipeline.tasks import ShardTask
 
+LONGEST_PART = 200
+"""Bytes of a shard's name between two slashes: most file systems take 255, of which we need some ourselves."""
 LISTED = 1000
 """Shards with trouble that ``scan.json`` names; all of them have reports."""
+_STALE = (
+    "made with another model, version or options than this scan; "
+    "choose another --out, or delete that folder, or run with the settings it was made with"
+)
 
 
 class StaleOutputError(ValueError):
@@ -36,99 +44,166 @@ class Failure:
     error: str
 
 
-def plan_scan(inputs: Sequence[str]) -> list[ShardTask]:
+def plan_scan(inputs: Sequence[str], out: str = "") -> list[ShardTask]:
     """One task for each shard, largest first, with names that are unique in the job.
 
     ``inputs`` are files, folders, globs and fsspec URLs. In folders and globs, files that are no shards by
-    their name (cards, checksums, hidden files) are left out; a file given by name is always taken.
+    their name (cards, checksums, hidden files) are left out, and so is what a scan into ``out`` leaves there; a file
+    given by name is always taken. Names depend on the set of inputs only: the path below the outermost folder that
+    was given, and a digest of the URL in front where two shards would have one name.
     Raises `FileNotFoundError` for an input without shards.
     """
-    tasks: dict[str, ShardTask] = {}
-    names: set[str] = set()
+    found: dict[str, tuple[int, str]] = {}
+    names: dict[str, str] = {}
+    own = _places_of_output(out)
     for given in inputs:
-        for url, size, identity in _shards_of(given):
-            if url not in tasks:
-                name = _unique(_relative_name(url, given), url, names)
-                tasks[url] = ShardTask(url, name, size, identity)
-    return sorted(tasks.values(), key=lambda task: (-task.size, task.name))
+        for url, size, identity in _shards_of(given, own):
+            found[url] = (size, identity)
+            names[url] = max(names.get(url, ""), _relative_name(url, given), key=len)
+    taken = Counter(names.values())
+    unique = {url: _storable(name if taken[name] == 1 else f"{_mark(url)}/{name}") for url, name in names.items()}
+    tasks = [ShardTask(url, unique[url], *found[url]) for url in found]
+    return sorted(tasks, key=lambda task: (-task.size, task.name))
 
 
-def _shards_of(given: str) -> list[tuple[str, int, str]]:
+def _shards_of(given: str, own: tuple[Path, ...]) -> list[tuple[str, int, str]]:
     found = storage.list_files(given)
     if len(found) == 1 and PurePosixPath(found[0][0]).name == PurePosixPath(given).name:
         return found
-    shards = [file for file in found if is_shard(file[0])]
+    shards = [file for file in found if is_shard(file[0]) and not _is_in(file[0], own)]
     if not shards:
         raise FileNotFoundError(
             f"{given}: {len(found)} files, but none is named like a shard (.warc .wet .jsonl .parquet, "
-            "also .gz .zst .bz2 .xz); give the files by name to scan them all the same"
+            "also .gz .zst .bz2 .xz) or is not this scan's own output; give the files by name to scan them all the same"
         )
     return shards
 
 
+def _places_of_output(out: str) -> tuple[Path, ...]:
+    """What a scan into a local folder leaves there: inside an input folder it is not input."""
+    if not out or not storage.is_local(out):
+        return ()
+    folder = storage.local_path(out).resolve()
+    return folder / "tags", folder / "reports", folder / "scan.json"
+
+
+def _is_in(url: str, places: tuple[Path, ...]) -> bool:
+    if not places or not storage.is_local(url):
+        return False
+    path = storage.local_path(url).resolve()
+    return any(place == path or place in path.parents for place in places)
+
+
 def _relative_name(url: str, given: str) -> str:
     """The path below the given folder or before the first wildcard; the bare name of a single file."""
-    fixed = given.split("*")[0].split("?")[0].split("[")[0]
     _, path = storage.filesystem(url)
-    _, root = storage.filesystem(fixed if fixed == given else fixed.rpartition("/")[0] or ".")
-    inside = path.removeprefix(root.rstrip("/") + "/")
-    return inside if inside != path and inside else PurePosixPath(path).name
+    for root in (given, re.split(r"[*?\[]", given)[0].rpartition("/")[0] or "."):
+        inside = path.removeprefix(storage.filesystem(root)[1].rstrip("/") + "/")
+        if inside not in (path, ""):
+            return inside
+    return PurePosixPath(path).name
 
 
-def _unique(name: str, url: str, taken: set[str]) -> str:
-    """The name, or, when another input has a shard of that name, with a digest of its URL in front."""
-    if name in taken:
-        name = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}/{name}"
-    taken.add(name)
-    return name
+def _storable(name: str) -> str:
+    """The name with a digest in place of what a file system or a reader of folders would not take: parts that lead
+    upwards, are hidden, too long or not Unicode."""
+    return "/".join(part if _is_plain(part) else f"{_legible(part)}-{_mark(part)}" for part in name.split("/"))
+
+
+def _is_plain(part: str) -> bool:
+    return bool(part) and _legible(part) == part
+
+
+def _legible(part: str) -> str:
+    raw = part.encode("utf-8", "surrogateescape")
+    return raw[:LONGEST_PART].decode("utf-8", "ignore").lstrip("._")
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def check_folder(job: ScanJob) -> None:
+    """Raises `StaleOutputError` if the last scan into the job's folder had other settings, whatever its shards were:
+    tags of two models must not mix."""
+    url = storage.join(job.out, "scan.json")
+    try:
+        made_by = json.loads(storage.read_bytes(url)).get("job")
+    except (FileNotFoundError, ValueError, AttributeError):  # none, or none that is whole: reports say what is there
+        return
+    if made_by != job.digest:
+        raise StaleOutputError(f"{url}: {_STALE}")
 
 
 def split_done(job: ScanJob, tasks: Iterable[ShardTask]) -> tuple[list[ShardTask], list[ShardReport]]:
     """Tasks still to do, and the reports of those that an earlier run finished with the same settings.
 
-    Raises `StaleOutputError` if the folder holds a shard of other settings: tags of two models must not mix.
+    For a strict job, shards with rejected records are still to do: they must fail.
+    Raises `StaleOutputError` if the folder holds a shard of other settings, or another input of that name.
     """
-    todo: list[ShardTask] = []
-    done: list[ShardReport] = []
-    for task in tasks:
-        report = read_report(job.report_url(task))
-        if report is None:
-            todo.append(task)
-        elif report.get("shard", {}).get("url") != task.url:
-            raise StaleOutputError(
-                f"{job.report_url(task)}: holds another input of that name; choose another --out, or its tags are lost"
-            )
-        elif report["job"] != job.digest:
-            raise StaleOutputError(
-                f"{job.report_url(task)}: made with another model, version or options than this scan; "
-                "choose another --out, or delete that folder, or run with the settings it was made with"
-            )
-        elif report["fingerprint"] != job.fingerprint(task) or not storage.exists(job.tags_url(task)):
-            todo.append(task)
-        else:
-            done.append(ShardReport(**report["figures"]))
-    return todo, done
+    tasks = list(tasks)
+    figures: dict[str, ShardReport] = {}
+    for task, report in zip(tasks, read_reports([job.report_url(task) for task in tasks]), strict=True):
+        found = _figures_if_done(job, task, report)
+        if found is not None:
+            figures[job.tags_url(task)] = found
+    tagged = storage.existing(figures)
+    todo = [task for task in tasks if job.tags_url(task) not in tagged]
+    return todo, [found for url, found in figures.items() if url in tagged]
+
+
+def _figures_if_done(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> ShardReport | None:
+    if report is None:
+        return None
+    _check_report(job, task, report)
+    if report["fingerprint"] != job.fingerprint(task):
+        return None
+    figures = ShardReport(**report["figures"])
+    return None if job.strict and figures.rejected else figures
+
+
+def _check_report(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> None:
+    url = job.report_url(task)
+    if report.get("shard", {}).get("url") != task.url:
+        raise StaleOutputError(f"{url}: holds another input of that name; choose another --out, or its tags are lost")
+    if report["job"] != job.digest:
+        raise StaleOutputError(f"{url}: {_STALE}")
 
 
 def read_report(url: str) -> dict[str, Any] | None:
     """A shard's report; None if there is none, or none that is whole."""
-    try:
-        content = json.loads(storage.read_bytes(url))
-    except (FileNotFoundError, ValueError):
-        return None
-    return content if isinstance(content, dict) and {"job", "fingerprint", "figures"} <= content.keys() else None
+    return next(read_reports([url]))
+
+
+def read_reports(urls: Sequence[str]) -> Iterator[dict[str, Any] | None]:
+    """The same of many, in their order; a store is asked for many at once."""
+    for content in storage.read_files(urls):
+        try:
+            report = None if content is None else json.loads(content)
+        except ValueError:
+            report = None
+        whole = isinstance(report, dict) and {"job", "fingerprint", "figures"} <= report.keys()
+        yield report if whole else None
 
 
 def write_scan_report(
     job: ScanJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str
 ) -> ShardReport:
-    """Add up the reports of all shards into ``scan.json``; returns the sum."""
+    """Add up the reports of all shards into ``scan.json``; returns the sum.
+
+    Its ``tags`` are the names of the shards that the sum is of: what else lies in the folder, of shards that failed or
+    are no longer among the inputs, is not of this scan. Flagged documents are counted anew from tags of a run with
+    another label or threshold.
+    """
     total = ShardReport(failed_shards=len(failures))
-    troubled = []
-    for task in sorted(tasks, key=lambda task: task.name):
-        report = read_report(job.report_url(task))
-        if report is None or report["fingerprint"] != job.fingerprint(task):  # none, or of the shard as it was before
+    failed = {failure.task.name for failure in failures}
+    tagged, troubled = [], []
+    good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
+    for task, found in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
+        report = _current_report(job, task, found)
+        if report is None:
             continue
+        tagged.append(task.name)
         figures = ShardReport(**report["figures"])
         total += figures
         if not figures.clean:
@@ -136,16 +211,25 @@ def write_scan_report(
     content = {
         "command": command,
         **job.settings(),
+        **job.flagged_by(),
         "job": job.digest,
         "shards": len(tasks),
         "figures": total.to_dict(),
         "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
         "with_rejections": troubled[:LISTED],
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
+        "tags": tagged,
     }
     with storage.whole_file(storage.join(job.out, "scan.json")) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+        file.write(json.dumps(content, indent=1).encode())
     return total
+
+
+def _current_report(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The report if it is of the shard as it is now, with documents flagged by the job's threshold."""
+    if report is None or report["fingerprint"] != job.fingerprint(task):
+        return None
+    return report if report.get("flagged_by") == job.flagged_by() else recount_flagged(job, task, report)
 
 
 def add_reports(reports: Iterable[ShardReport]) -> ShardReport:

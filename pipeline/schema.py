@@ -53,10 +53,16 @@ TAG_EVIDENCE = (
 OK = "ok"
 NO_WORDS = "no_words"
 """``status`` of a document of which the model knows no word: it has no score."""
+OTHER_LANGUAGE = "other_language"
+"""``status`` of a document in another language than the model's: its scores, if it has any, stand for nothing, and no
+figure is made of them."""
 
 Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
 ``<label>_window`` (float32, null where there is no score), ``spans`` and ``status``."""
+
+LanguageIdentifier = Callable[[pa.Array], pa.Array]
+"""Texts (large_string, no nulls) in; out, in the same order, what language each is in (string), null where unsure."""
 
 
 def label_columns(labels: Sequence[str]) -> list[str]:

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.accounting import ShardReport, Tally
+from pipeline.languages import is_other, with_languages
 from pipeline.readers import read_documents
-from pipeline.schema import OK, Scorer, label_columns, tags_schema
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, LanguageIdentifier, Scorer, label_columns, tags_schema
 from pipeline.tasks import ReadOptions, ShardTask, digest
 
 ROWS_PER_GROUP = 65_536
@@ -32,9 +33,10 @@ _HOST = r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]*
 class ScanJob:
     """All that decides the content of a scan's tags, and where they go.
 
-    ``model`` describes the model (digest, labels, codebook version …) and goes into each file's metadata;
-    ``label`` and ``threshold`` only count flagged documents in reports: tags hold no decision.
-    ``strict`` makes a shard with a rejected record fail.
+    ``model`` describes the model (digest, labels, language, codebook version …) and goes into each file's metadata;
+    ``identify`` finds the language of documents whose shard names none, and ``model`` says by which model it does;
+    ``label`` and ``threshold`` only count flagged documents in reports, and ``strict`` makes a shard with a rejected
+    record fail: tags hold no decision, so these are no part of the settings.
     """
 
     out: str
@@ -45,6 +47,12 @@ class ScanJob:
     threshold: float
     options: ReadOptions = field(default_factory=ReadOptions)
     strict: bool = False
+    identify: LanguageIdentifier | None = None
+
+    @property
+    def language(self) -> str:
+        """The language that the model is for, a BCP 47 primary subtag; "" if it claims none."""
+        return str(self.model.get("language", ""))
 
     @property
     def labels(self) -> list[str]:
@@ -56,10 +64,12 @@ class ScanJob:
         return {
             "version": self.version,
             "model": self.model,
-            "label": self.label,
-            "threshold": self.threshold,
             "options": asdict(self.options),
         }
+
+    def flagged_by(self) -> dict[str, Any]:
+        """What a document is flagged by, as plain types."""
+        return {"label": self.label, "threshold": self.threshold}
 
     @property
     def digest(self) -> str:
@@ -113,6 +123,18 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     return report
 
 
+def recount_flagged(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> dict[str, Any]:
+    """Count a shard's flagged documents by the job's label and threshold, from its tags; returns the changed report."""
+    counter = _Counter(job)
+    with storage.open_input(job.tags_url(task)) as file, pq.ParquetFile(file) as tags:
+        for batch in tags.iter_batches(columns=[counter.column, "words", "status"]):
+            counter.add_flagged(batch)
+    figures = {**report["figures"], "flagged": counter.flagged, "flagged_words": counter.flagged_words}
+    changed = {**report, "flagged_by": job.flagged_by(), "figures": figures}
+    _write_json(job.report_url(task), changed)
+    return changed
+
+
 def _first_rejection(task: ShardTask, tally: Tally) -> str:
     first, total = tally.examples[0], sum(tally.rejected.values())
     where = f"record {first.row}" + ("" if first.offset is None else f", byte {first.offset}")
@@ -124,7 +146,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
         "tropescan.version": job.version,
         "tropescan.model": json.dumps(job.model, sort_keys=True),
         "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
-        "tropescan.shard": task.url,
+        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),  # names need not be Unicode
     }
 
 
@@ -133,21 +155,26 @@ def _tagged(
 ) -> Iterator[pa.RecordBatch]:
     schema = tags_schema(job.labels)
     for documents in read_documents(task, job.options, tally):
-        tags = tag_batch(documents, job.scorer(documents), schema)
+        documents = with_languages(documents, job.identify)
+        tags = tag_batch(documents, job.scorer(documents), schema, job.language)
         counter.add(tags)
         if progress:
             progress(Progress(counter.tagged, counter.flagged, tally.input_bytes, counter.bytes))
         yield tags
 
 
-def tag_batch(documents: pa.RecordBatch, scores: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """TAGS of a batch: the documents' own columns, their sizes and host, and what the scorer returned."""
+def tag_batch(
+    documents: pa.RecordBatch, scores: pa.RecordBatch, schema: pa.Schema, language: str = ""
+) -> pa.RecordBatch:
+    """TAGS of a batch: the documents' own columns, their sizes and host, and what the scorer returned; the status says
+    where ``lang`` is another than ``language``, the model's."""
     text = documents.column("text")
     columns = {name: documents.column(name) for name in ("id", "row", "url", "date", "lang", "source")}
     columns["chars"] = pc.utf8_length(text).cast(pa.int64())
     columns["bytes"] = pc.binary_length(text).cast(pa.int64())
     columns["host"] = host_of(documents.column("url"))
     columns |= {name: scores.column(name) for name in scores.schema.names}
+    columns["status"] = pc.if_else(is_other(columns["lang"], language), OTHER_LANGUAGE, columns["status"])
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -182,18 +209,23 @@ class _Counter:
     def __init__(self, job: ScanJob) -> None:
         self.column = label_columns(job.labels)[job.labels.index(job.label)]
         self.threshold = job.threshold
-        self.tagged = self.no_score = self.flagged = self.flagged_words = 0
+        self.tagged = self.no_score = self.other_language = self.flagged = self.flagged_words = 0
         self.chars = self.bytes = self.words = 0
 
     def add(self, tags: pa.RecordBatch) -> None:
-        flagged = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
+        self.add_flagged(tags)
         self.tagged += tags.num_rows
-        self.no_score += pc.sum(pc.not_equal(tags.column("status"), OK)).as_py() or 0
-        self.flagged += pc.sum(flagged).as_py() or 0
-        self.flagged_words += pc.sum(tags.column("words").filter(flagged)).as_py() or 0
+        self.no_score += pc.sum(pc.equal(tags.column("status"), NO_WORDS)).as_py() or 0
+        self.other_language += pc.sum(pc.equal(tags.column("status"), OTHER_LANGUAGE)).as_py() or 0
         self.chars += pc.sum(tags.column("chars")).as_py() or 0
         self.bytes += pc.sum(tags.column("bytes")).as_py() or 0
         self.words += pc.sum(tags.column("words")).as_py() or 0
+
+    def add_flagged(self, tags: pa.RecordBatch) -> None:
+        reached = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
+        flagged = pc.and_(reached, pc.not_equal(tags.column("status"), OTHER_LANGUAGE))
+        self.flagged += pc.sum(flagged).as_py() or 0
+        self.flagged_words += pc.sum(tags.column("words").filter(flagged)).as_py() or 0
 
     def report(self, tally: Tally, seconds: float) -> ShardReport:
         return ShardReport(
@@ -202,6 +234,7 @@ class _Counter:
             read=tally.read,
             tagged=self.tagged,
             no_score=self.no_score,
+            other_language=self.other_language,
             flagged=self.flagged,
             flagged_words=self.flagged_words,
             other_records=tally.other_records,
@@ -220,8 +253,13 @@ def _write_report(job: ScanJob, task: ShardTask, tally: Tally, report: ShardRepo
         "fingerprint": job.fingerprint(task),
         "job": job.digest,
         "complete": tally.complete,
+        "flagged_by": job.flagged_by(),
         "figures": report.to_dict(),
         "rejection_examples": [asdict(example) for example in tally.examples],
     }
-    with storage.whole_file(job.report_url(task)) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+    _write_json(job.report_url(task), content)
+
+
+def _write_json(url: str, content: dict[str, Any]) -> None:
+    with storage.whole_file(url) as file:
+        file.write(json.dumps(content, indent=1).encode())

@@ -6,6 +6,7 @@ import itertools
 import mmap
 import os
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.bench.corpus import FORMATS, _write_shard
 from tests.bench.peers import DECODERS
 from tests.bench.ratios import Pair, alternate, median_ratio, order_statistics, seconds
 from tests.bench.texts import LONGEST_PARAGRAPH, Text, cut, find_files, read_texts, repeated
+from tests.bench.trees import CommandError, run_tree
 from tests.bench.workers import own_memory
 
 
@@ -134,3 +136,20 @@ def test_own_memory_finds_a_mapped_file(tmp_path: Path) -> None:
     assert memory.model_dirty == 0
     assert memory.peak > memory.private > 1 << 20
     assert own_memory("no file of this name").model_resident == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc on Linux only")
+def test_processes_are_counted_whoever_waits_for_them() -> None:
+    """One that outlives its parent, and one whose parent waits for nobody; each works for half a second."""
+    work = "import time\nwhile time.process_time() < 0.6: pass"
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        f"subprocess.Popen([sys.executable, '-c', {work!r}])\n"
+        f"subprocess.Popen([sys.executable, '-c', {work!r} + '\\ntime.sleep(1)'])\n"
+        "time.sleep(0.5)\n"
+    )
+    took = run_tree([sys.executable, "-c", code])
+    assert took.cpu > 0.9 and took.wall > 0.5
+    with pytest.raises(CommandError, match="ZeroDivisionError"):
+        run_tree([sys.executable, "-c", "1/0"])

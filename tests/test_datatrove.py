@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +20,8 @@ import pytest
 import slurm_stand_in
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import alive, below
+from recipes import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
@@ -37,7 +37,6 @@ pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not inst
 trove_executors = pytest.importorskip("jobs.trove_executors")
 trove_run = pytest.importorskip("jobs.trove_run")
 
-MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
 DATATROVE = ("--engine", "datatrove")
 SLURM = (*DATATROVE, "--executor", "slurm", "--partition", "cpu", "--time", "01:00:00")
 
@@ -110,16 +109,6 @@ def test_parts_by_bytes() -> None:
 
 
 # --- local
-
-
-def test_datatrove_gives_the_bytes_of_the_local_engine_in_every_format(tmp_path: Path) -> None:
-    if not MINICRAWL.exists():
-        pytest.skip(f"{MINICRAWL} is not here")
-    local = tropescan("scan", MINICRAWL, "--out", tmp_path / "local")
-    trove = tropescan("scan", MINICRAWL, "--out", tmp_path / "trove", *DATATROVE, "--tasks", 5, "--workers", 2)
-    assert trove.returncode == local.returncode == 1
-    assert trove.stdout.splitlines()[:-1] == local.stdout.splitlines()[:-1]
-    assert contents(tmp_path / "trove") == contents(tmp_path / "local")
 
 
 def test_the_logging_folder_is_as_datatroves_users_know_it(
@@ -212,17 +201,6 @@ def test_a_shard_that_always_fails_makes_the_status_one(own_crawl: Path, tmp_pat
     assert len(list((tmp_path / "out").rglob("*.parquet"))) == 6
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_killed_in_mid_shard_and_run_again_gives_the_same(tmp_path: Path, victim: str) -> None:
@@ -236,7 +214,7 @@ def test_killed_in_mid_shard_and_run_again_gives_the_same(tmp_path: Path, victim
     while not list(out.rglob("*unfinished-big*")):
         assert process.poll() is None
         time.sleep(0.01)
-    workers = [p for p in children(process.pid) if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    workers = [pid for pid, line in below(process.pid).items() if "spawn_main" in line]
     os.kill(process.pid if victim == "driver" else workers[0], signal.SIGKILL)
     assert process.wait(60) == (-signal.SIGKILL if victim == "driver" else 1)
     if victim == "worker":
@@ -391,32 +369,18 @@ def test_twenty_five_hundred_tasks_are_submitted_as_three_arrays(slurm: Path, tm
     assert executor.job_ids == ["1", "2", "3"]
 
 
-# --- the recipes of docs/engines-datatrove.md
-
-
-def recipes(executor: str) -> list[list[str]]:
-    """The commands of the page for one executor, without ``tropescan``."""
-    page = (ROOT / "docs" / "engines-datatrove.md").read_text("utf-8")
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines]
-    return [c for c in commands if (c[c.index("--executor") + 1] if "--executor" in c else "local") == executor]
-
-
-def follow(recipe: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of the page in a folder that has ``crawl/``."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", *recipe]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+# --- the recipes of the README
 
 
 def test_the_recipes_for_this_machine_and_for_slurm(own_crawl: Path, slurm: Path, tmp_path: Path) -> None:
     assert tropescan("scan", own_crawl, "--out", tmp_path / "whole").returncode == 0
-    [local] = recipes("local")
-    done = follow(local, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "scanned") == contents(tmp_path / "whole")
-    shutil.rmtree(tmp_path / "scanned")
-    submit, collect = recipes("slurm")
+    for mark in ("--workers 8", "--tasks 16"):
+        [local] = recipes(mark)
+        done = follow(local, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert contents(tmp_path / "scanned") == contents(tmp_path / "whole")
+        shutil.rmtree(tmp_path / "scanned")
+    submit, collect = recipes("--executor slurm")
     done = follow([*submit, "--max-array-size", "3"], tmp_path)
     assert done.returncode == 0, done.stderr
     wait_until_ended(slurm)

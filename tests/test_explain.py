@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from plain_reading import plain_tokens
 
 from classifiers.card import default_model
 from classifiers.explanation import token_shares
@@ -20,15 +23,16 @@ def test_shares_add_up_to_the_logit_and_name_the_words() -> None:
     scorer = FastTextScorer.open(default_model())
     shares = token_shares(scorer, TEXT, "adverse")
     raw = TEXT.encode()
-    assert [raw[t.start : t.end].decode() for t in shares] == TEXT.split()
     model = load_scoring_model(scorer.path, scorer.digest)
+    plain = [raw[a:b].decode() for a, b in plain_tokens(raw)]
+    assert [raw[t.start : t.end].decode() for t in shares] == (plain if model.tables.plain_words else TEXT.split())
     text = text_buffer(pa.array([TEXT], pa.large_string()))
     sums = sum_texts(model, text, 64)
-    logit = sums.totals[0, scorer.labels.index("adverse")] / sums.counts[0]
+    k, rows = scorer.labels.index("adverse"), sums.counts[0] + model.head.prior_weight
     each = sum_texts(model, text, 1)
-    end = each.chunk_totals[: each.first_chunk[1], scorer.labels.index("adverse")]
-    without_end = logit - (end[-1] - end[-2]) / sums.counts[0]
-    assert sum(t.share for t in shares) == pytest.approx(without_end)
+    end = each.chunk_totals[: each.first_chunk[1], k]
+    of_text = model.logits(sums.totals, sums.counts)[0, k] - model.head.prior[k] / rows
+    assert sum(t.share for t in shares) == pytest.approx(of_text - (end[-1] - end[-2]) / rows)
     assert token_shares(scorer, "", "adverse") == [] and token_shares(scorer, " \n ", "adverse") == []
     with pytest.raises(ValueError, match="no label"):
         token_shares(scorer, TEXT, "nonsense")
@@ -55,3 +59,32 @@ def test_control_codes_and_markup_are_shown_not_sent() -> None:
 def test_texts_without_a_word() -> None:
     for text in ("", "\n", "\0"):
         assert CliRunner().invoke(cli, ["explain", "-"], input=text.encode()).exit_code == 0
+
+
+def test_a_mistyped_path_is_an_error_and_text_can_be_forced(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text(TEXT, "utf-8")
+    for given in (
+        tmp_path / "stroy.txt",
+        "stroy.txt",
+        "./my stroy",
+        "../stroy",
+        "notes/stroy",
+        tmp_path / "story.txt/x",
+    ):
+        done = CliRunner().invoke(cli, ["explain", str(given)])
+        assert isinstance(done.exception, FileNotFoundError) and "--text" in str(done.exception), given
+        forced = CliRunner().invoke(cli, ["explain", "--text", str(given)])
+        assert forced.exit_code == 0 and str(given)[:10] in forced.output
+    folder = CliRunner().invoke(cli, ["explain", str(tmp_path)])
+    assert isinstance(folder.exception, IsADirectoryError) and "a folder" in str(folder.exception)
+    for text in ("robot", "The robot lied.", "The robot lied. It/he did.", "robot...", "robots 3.5", TEXT * 100):
+        assert CliRunner().invoke(cli, ["explain", text]).exit_code == 0, text
+
+
+def test_a_pipe_can_be_explained(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(TEXT, "utf-8"))
+    writer.start()
+    done = CliRunner().invoke(cli, ["explain", str(tmp_path / "pipe")])
+    writer.join()
+    assert done.output == CliRunner().invoke(cli, ["explain", TEXT]).output

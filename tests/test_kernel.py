@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from odd_texts import as_batch, as_column, huge_text, odd_texts
 from small_models import model_file, vocabulary
 
+from classifiers import score
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 from pipeline.schema import label_columns, window_column
 
@@ -250,6 +251,18 @@ def test_spans_of_a_long_text_take_time_by_its_length() -> None:
     """A span every other word of ten megabytes; the time of a pass over the text for each would be hours."""
     scorer = scorer_of("softmax bigrams", 1, 1, 0.5)
     assert len(scorer(as_batch([huge_text()])).column("spans")[0]) > 100_000
+
+
+def test_a_text_of_too_many_windows_gets_a_longer_stride(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [b"short", b"one two three " * 500, b"other words here " * 300]
+    strides = {stride: scorer_of("ova bigrams", 16, stride)(as_batch(texts)) for stride in (1, 4, 8)}
+    monkeypatch.setattr(score, "MOST_CHUNKS", 800)
+    bounded = scorer_of("ova bigrams", 16, 1)(as_batch(texts))
+    for row, stride in ((0, 1), (1, 8), (2, 4)):
+        assert bounded.slice(row, 1).equals(strides[stride].slice(row, 1)), row
+    assert same(joined([scorer_of("ova bigrams", 16, 1)(as_batch([text])) for text in texts]), bounded)
+    with pytest.raises(ValueError, match="a text of 7000 bytes has too many windows of 4 words"):
+        scorer_of("ova bigrams", 4, 1)(as_batch(texts))
 
 
 def test_span_labels_and_options_that_do_not_fit() -> None:

@@ -4,112 +4,56 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_datatrove import follow, recipes
+from processes import parent_of, unfinished, writer_of
+from recipes import follow, recipes
 from test_scan import ROOT, contents, tropescan, write_shard
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
 pytest.importorskip("ray", reason="Ray (extra ray) is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
-CLUSTER = """
-import ray, sys
-ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=80_000_000, _memory=8 * 2**30)
-print("address", ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-"""
+
+def on_ray(ray_address: str) -> list[str]:
+    return ["--engine", "datatrove", "--executor", "ray", "--ray-address", ray_address, "--mem-per-cpu-gb", "1"]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a cluster with two CPUs, which ends with its driver; its token is made here, for the tests."""
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        process = subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, text=True)  # fmt: skip
-        assert process.stdout and process.stdin
-        address = next((line.split()[1] for line in process.stdout if line.startswith("address")), None)
-        assert address, "Ray did not start"
-        yield address
-        process.stdin.close()
-        process.wait(60)
-
-
-def on_ray(cluster: str) -> list[str]:
-    return ["--engine", "datatrove", "--executor", "ray", "--ray-address", cluster, "--mem-per-cpu-gb", "1"]
-
-
-def test_ray_gives_the_bytes_of_the_local_engine(cluster: str, tmp_path: Path) -> None:
-    crawl = tmp_path / "crawl"
-    for k in range(4):
-        write_shard(crawl / f"{k}.jsonl.gz", 60 + 20 * k, k)
-    (crawl / "bad.jsonl").write_text('{"text":"x"}\n{torn\n')
-    assert tropescan("scan", crawl, "--out", tmp_path / "local").returncode == 1
-    done = tropescan("scan", crawl, "--out", tmp_path / "ray", *on_ray(cluster), "--tasks", 3, "--workers", 2)
-    assert done.returncode == 1, done.stderr
-    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
-    [folder] = Path(f"{tmp_path}/ray-logs").glob("scan-*")
-    assert len(list((folder / "completions").iterdir())) == len(list((folder / "logs").iterdir())) == 3
-    assert json.loads((folder / "executor.json").read_text())["world_size"] == 3
-
-
-def test_the_recipe_for_ray(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_for_ray(ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shard(tmp_path / "crawl" / "a.jsonl.gz", 20, 1)
-    monkeypatch.setenv("RAY_ADDRESS", cluster)
-    [recipe] = recipes("ray")
+    monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    [recipe] = recipes("--executor ray")
     done = follow(recipe, tmp_path)
     assert done.returncode == 0 and "20 tagged" in done.stdout, done.stderr
+    [folder] = Path(f"{tmp_path}/scanned-logs").glob("scan-*")
+    assert len(list((folder / "completions").iterdir())) == len(list((folder / "logs").iterdir())) == 1
+    assert json.loads((folder / "executor.json").read_text())["world_size"] == 1
 
 
-def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(cluster: str, tmp_path: Path) -> None:
+def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(ray_address: str, tmp_path: Path) -> None:
     crawl, out = tmp_path / "crawl", tmp_path / "out"
     write_shard(crawl / "good.jsonl.gz", 20, 1)
     (crawl / "bad.jsonl").write_text("{torn\n" * 20_000)
-    done = tropescan("scan", crawl, "--out", out, "--strict", *on_ray(cluster), "--tasks", 1)
+    done = tropescan("scan", crawl, "--out", out, "--strict", *on_ray(ray_address), "--tasks", 1)
     assert done.returncode == 1 and "bad.jsonl" in done.stderr and "failed: 1" in done.stdout, done.stderr
     assert [path.name for path in out.rglob("*.parquet")] == ["good.jsonl.gz.parquet"]
 
 
-def ray_worker_of(pid: int) -> int:
-    """The Ray worker that started a process."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def writer_of(file: Path) -> int:
-    """The process that has a file open."""
-    for fds in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            if any(os.readlink(fd) == str(file) for fd in fds.iterdir()):
-                return int(fds.parent.name)
-        except OSError:
-            continue
-    raise LookupError(f"no process has {file} open")
-
-
 @pytest.mark.parametrize("victim", ["shard", "worker", "driver"])
-def test_killed_in_mid_shard_on_ray(cluster: str, tmp_path: Path, victim: str) -> None:
+def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: str) -> None:
     write_shard(tmp_path / "crawl" / "big.jsonl.gz", 12_000, 1)
     write_shard(tmp_path / "crawl" / "small.jsonl.gz", 30, 2)
     tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
     out = tmp_path / "out"
-    arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(cluster)]
+    arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(ray_address)]
     process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not (found := list(out.rglob("*unfinished-big*"))):
-        assert process.poll() is None
-        time.sleep(0.01)
-    writer = writer_of(found[0])
-    os.kill({"shard": writer, "worker": ray_worker_of(writer), "driver": process.pid}[victim], signal.SIGKILL)
+    writer = writer_of(unfinished(out, "big"))
+    os.kill({"shard": writer, "worker": parent_of(writer), "driver": process.pid}[victim], signal.SIGKILL)
     status = process.wait(120)
     assert status == {"shard": 1, "worker": 0, "driver": -signal.SIGKILL}[victim]  # Ray itself runs a lost task again
     if victim != "driver":

@@ -115,3 +115,14 @@ def test_large_pages_are_no_bombs() -> None:
     row = "<tr><td><div class=cell><a href='/x'>one</a></div><td><p>two<br><li>three"
     html = page("<table>" + row * 3000 + f"</table><img src='data:{'A' * 200_000}=='>" + "<div><b>x</b></div>" * 5000)
     assert "three" in html_to_text(html, ReadOptions(main_content=False))
+
+
+def test_short_lists_near_the_top_are_content() -> None:
+    items = "".join(f"<li>{item}</li>" for item in ("Holds 1.8 litres", "For gas and induction", "Whistle comes off"))
+    html = (
+        "<html><head><title>Shop</title></head><BODY class='x'><nav><a href='/'>Home</a><a href='/b'>Basket</a></nav>"
+        f"<div><main><h1>No. 2</h1><p>A kettle with a whistle, made in our shed</p><ul>{items}</ul></main></div></body>"
+    )
+    text = html_to_text(html, ReadOptions())
+    assert all(part in text for part in ("Holds 1.8 litres", "For gas", "Whistle comes off"))
+    assert "Basket" not in text

@@ -242,7 +242,7 @@ def test_long_strings_are_decoded_in_stretches(text: str, ascii: bool, stretch: 
         short, strings = long_strings.shorten(line)
         value = loads(short)
         if value["text"] in strings:
-            assert long_strings.decode_string(line, *strings[value["text"]]).decode() == text
+            assert bytes(long_strings.decode_string(bytearray(line), *strings[value["text"]])).decode() == text
         else:
             assert value["text"] == text
         assert value["n"] == 1 and value["x"] == 'q"'

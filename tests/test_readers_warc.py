@@ -101,6 +101,10 @@ CHUNKED = b"10\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzipped,
     "deflate": zlib.compress,
+    "deflate;raw": lambda data: zlib.compress(data)[2:-4],
+    "x-gzip": gzipped,
+    "GZIP": gzipped,
+    "zstd": zstd,
     "br": brotli.compress,
     "identity": bytes,
 }
@@ -111,7 +115,7 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("decoded_already", [False, True])
 def test_http_encodings(tmp_path: Path, encoding: str, chunked: bool, decoded_already: bool) -> None:
     body = page("Grüße aus der Maschine, die sich nicht abschalten lässt.").encode()
-    headers = {"Content-Encoding": encoding}
+    headers = {"Content-Encoding": encoding.partition(";")[0]}
     packed = body if decoded_already else ENCODINGS[encoding](body)
     if chunked:
         headers["Transfer-Encoding"] = "chunked"
@@ -230,6 +234,14 @@ def test_a_wrong_content_length_costs_one_record(tmp_path: Path, ending: str, le
     assert len(shard.rejected) == 1 and shard.tally.read == 7
     assert [d["row"] for d in shard.documents] == [0, 1, 3, 4, 5, 6]
     assert shard.tally.complete
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_a_record_without_a_type_is_rejected(tmp_path: Path, ending: str) -> None:
+    parts = [RECORDS[0], RECORDS[1].replace(b"WARC-Type:", b"X-Type:"), RECORDS[2]]
+    shard = read(write(tmp_path, f"a.warc{ending}", b"".join(map(PACKERS[ending], parts))))
+    assert shard.texts == [TEXTS[0], TEXTS[2]] and shard.rejected == {"bad_record": 1}
+    assert shard.tally.other_records == 0 and shard.tally.complete
 
 
 def test_a_record_without_an_id_gets_one_of_its_content(tmp_path: Path) -> None:

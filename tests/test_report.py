@@ -77,10 +77,12 @@ def write_scan(folder: Path, model: dict[str, Any] = MODEL, **values: Any) -> No
     total = ShardReport()
     for path in (folder / "reports").rglob("*.json"):
         total += ShardReport(**json.loads(path.read_text("utf-8"))["figures"])
+    tags = folder / "tags"
+    names = sorted(str(path.relative_to(tags)).removesuffix(".parquet") for path in tags.rglob("*.parquet"))
     content = {"command": "tropescan scan crawl --out scanned", "version": "1", "model": model,
                "label": model["labels"][0],
                "threshold": 0.5, "shards": 1, "figures": total.to_dict(), "failed": [], "with_rejections": [],
-               "with_rejections_not_listed": 0, **values}  # fmt: skip
+               "with_rejections_not_listed": 0, "tags": names, **values}  # fmt: skip
     (folder / "scan.json").write_text(json.dumps(content), "utf-8")
 
 
@@ -398,7 +400,7 @@ def test_policy_allows_only_the_style_and_inline_images(folder: Path) -> None:
 def test_page_says_what_a_flag_rate_is_not_and_shows_the_figures(folder: Path) -> None:
     page = render(collect(str(folder)))
     text = Elements(page).text
-    for part in ("A flag rate is not a prevalence", "50.0 %", "3 of 6", "10,900 of 20,000",
+    for part in ("A flag rate is not a prevalence", "50.0\N{NO-BREAK SPACE}%", "3 of 6", "10,900 of 20,000",
                  "7 read = 6 tagged + 1 rejected",
                  "hand-made", "d1" * 32, "tropescan scan crawl --out scanned", "record 7, byte 99"):  # fmt: skip
         assert part in text
@@ -430,6 +432,13 @@ def test_visible_leaves_scripts_alone() -> None:
     assert visible("\x07\x7f\u2066\U000e0041") == "␇␡⟨U+2066⟩⟨U+E0041⟩"
 
 
+def test_file_names_that_are_not_unicode(folder: Path) -> None:
+    write_scan(folder, failed=[{"shard": "crawl/\udcff.jsonl", "error": "\ud800"}])
+    result = CliRunner().invoke(command, [str(folder), "--out", str(folder / "page.html"), "--json", "-"])
+    assert result.exit_code == 0, result.exception
+    assert "crawl/⟨U+DCFF⟩.jsonl" in (folder / "page.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("share", "text"),
     [
@@ -454,9 +463,22 @@ def test_a_killed_scan_is_reported_over_what_is_there(tmp_path: Path) -> None:
     write_tags(tmp_path, "second.jsonl", ROWS)
     (tmp_path / "reports" / "second.jsonl.json").unlink()
     report = collect(str(tmp_path))
-    assert report["headline"]["documents"]["total"] == 12 and not report["records"]["agrees"]
+    assert report["headline"]["documents"]["total"] == 6 and report["records"]["agrees"]
     page = render(report)
-    assert "There is no scan.json" in page and "The tags hold 12 documents, but by the sum of the shards" in page
+    assert "There is no scan.json" in page and "1 tags files are left out, second.jsonl first: without a report" in page
+
+
+def test_tags_that_the_scan_does_not_name_are_left_out(folder: Path) -> None:
+    """Of a shard that is no longer an input, or whose second scan failed."""
+    write_tags(folder, "old/part.jsonl", ROWS, model={**MODEL, "digest": "another"})
+    report = collect(str(folder))
+    assert report["headline"]["documents"]["total"] == 6 and report["records"]["agrees"]
+    assert report["notes"] == [
+        "1 tags files are left out, old/part.jsonl first: of shards that failed or are not in the last scan."
+    ]
+    (folder / "tags" / "part.jsonl.parquet").unlink()
+    with pytest.raises(TagsError, match=r"the tags of 1 shards, part\.jsonl first, are not there"):
+        collect(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -470,6 +492,22 @@ def test_little_to_show(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     text = Elements(render(report)).text
     assert "0 of" in text
     assert ("nothing to plot" in text) == (not rows) and ("No document has a URL" in text) == bool(rows)
+
+
+def test_one_document(tmp_path: Path) -> None:
+    write_tags(tmp_path, "part", [document(0, 0.7, host="a.example", date="2020-01-01")])
+    write_scan(tmp_path)
+    page = render(collect(str(tmp_path)))
+    text = Elements(page).text
+    assert "1 document from 1 shard" in text and not re.search(r"\b1 (documents|hosts|shards)", text)
+    images = [b64decode(image).decode() for image in re.findall(r'"data:image/svg\+xml;base64,([^"]+)"', page)]
+    assert any(">100 %<" in image for image in images) and not any("1000 %" in image for image in images)
+
+
+def test_folders_named_like_columns(tmp_path: Path) -> None:
+    """DuckDB takes ``lang=xx`` in a path for a column of that name unless it is told not to."""
+    write_tags(tmp_path, "lang=xx/part", [document(0, 0.7, lang="en")])
+    assert [row["name"] for row in collect(str(tmp_path))["languages"]["rows"]] == ["en"]
 
 
 def test_only_shards_that_failed(tmp_path: Path) -> None:
@@ -507,6 +545,7 @@ def test_shard_names_that_look_like_patterns(tmp_path: Path) -> None:
 
 def test_tags_of_two_models_are_refused(folder: Path) -> None:
     write_tags(folder, "other.jsonl", ROWS, model={**MODEL, "digest": "e2" * 32})
+    write_scan(folder)
     with pytest.raises(TagsError, match=r"2 models.*other\.jsonl\.parquet.*part\.jsonl\.parquet.*of their own"):
         collect(str(folder))
 
@@ -514,6 +553,7 @@ def test_tags_of_two_models_are_refused(folder: Path) -> None:
 def test_files_that_are_no_tags(folder: Path) -> None:
     stray = folder / "tags" / "stray.parquet"
     pq.write_table(pa.table({"x": [1]}), stray)
+    write_scan(folder)
     with pytest.raises(TagsError, match=r"stray\.parquet: not a tags file"):
         collect(str(folder))
     stray.write_bytes(b"PAR1 torn")
@@ -572,6 +612,8 @@ def test_command_refuses(folder: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, ValueError) and "has no label 'nope'; it has adverse, ai" in str(
         result.exception
     )
+    for same in ("-", str(tmp_path / "x")):
+        assert CliRunner().invoke(command, [str(folder), "--out", same, "--json", same]).exit_code == 2
     result = CliRunner().invoke(command, [str(tmp_path / "nowhere")])
     assert isinstance(result.exception, TagsError) and "tropescan scan --out" in str(result.exception)
 

@@ -23,12 +23,13 @@ import pytest
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
 from classifiers.training import zeroed_memory
+from jobs.lock import LOCK, locked
 from jobs.scan import make_job
 from pipeline import storage
-from pipeline.scan import plan_scan, split_done, write_scan_report
+from pipeline.scan import check_folder, plan_scan, split_done, write_scan_report
 from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
-from pipeline.tasks import ReadOptions
+from pipeline.tasks import ReadOptions, ShardTask
 
 ROOT = Path(__file__).parent.parent
 WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
@@ -59,9 +60,9 @@ def crawl(tmp_path: Path) -> Path:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """All files of a scan, with the times taken out of reports."""
+    """All files of a scan but the command's lock, with the times taken out of reports."""
     found = {}
-    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != LOCK):
         data = path.read_bytes()
         if path.suffix == ".json":
             report = json.loads(data)
@@ -150,15 +151,18 @@ def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def finish(crawl: Path, out: Path) -> None:
-    """What a run in one process does."""
-    job = make_job(str(out), None, window=128, stride=64, label=None, threshold=None, span_threshold=None,
+def finish(crawl: Path, out: Path, label: str | None = None, threshold: float | None = None) -> list[ShardTask]:
+    """What a run in one process does; returns the shards that were to do."""
+    job = make_job(str(out), None, window=128, stride=64, label=label, threshold=threshold, span_threshold=None,
                    strict=False, options=ReadOptions())  # fmt: skip
     storage.remove_unfinished(str(out))
+    check_folder(job)
     tasks = plan_scan([str(crawl)])
-    for task in split_done(job, tasks)[0]:
+    todo, _ = split_done(job, tasks)
+    for task in todo:
         tag_shard(job, task)
     write_scan_report(job, tasks, [], "")
+    return todo
 
 
 def test_killed_between_any_two_writes(crawl: Path, tmp_path: Path) -> None:
@@ -191,6 +195,46 @@ def test_tags_of_another_model_or_other_options_are_not_mixed(crawl: Path, tmp_p
     done = tropescan("scan", crawl / "part0", "--out", tmp_path / "out", "--window", 64)
     assert done.returncode == 2 and "choose another --out" in done.stderr
     assert contents(tmp_path / "out") == before
+
+
+def test_another_threshold_or_label_counts_the_tags_anew(crawl: Path, tmp_path: Path) -> None:
+    """Thresholds are an opinion: what was scanned with one stands for every other, and no shard is read again."""
+    assert len(finish(crawl, tmp_path / "out")) == 4
+    for label, threshold in ((None, 0.3), ("ai", 0.9), ("ai", None)):
+        assert finish(crawl, tmp_path / "out", label, threshold) == []
+        finish(crawl, tmp_path / f"{label}-{threshold}", label, threshold)
+        assert contents(tmp_path / "out") == contents(tmp_path / f"{label}-{threshold}")
+
+
+def test_other_inputs_with_other_settings_are_refused(crawl: Path, tmp_path: Path) -> None:
+    tropescan("scan", crawl / "part0", "--out", tmp_path / "out")
+    done = tropescan("scan", crawl / "part1", "--out", tmp_path / "out", "--window", 64)
+    assert done.returncode == 2 and "scan.json: made with another model" in done.stderr
+
+
+def test_strict_fails_shards_that_were_done_before_without_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.jsonl").write_text('{"id":"1","text":"one"}\n{bad\n')
+    (tmp_path / "in" / "good.jsonl").write_text('{"id":"2","text":"two"}\n')
+    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+    strict = tropescan("scan", tmp_path / "in", "--out", tmp_path / "out", "--strict")
+    assert strict.returncode == 1 and "record 1" in strict.stderr
+    assert "1 of 2 shards were done before" in strict.stderr and "1 documents read = 1 tagged + 0" in strict.stdout
+    scan = json.loads((tmp_path / "out" / "scan.json").read_text())
+    assert scan["tags"] == ["good.jsonl"] and scan["figures"]["failed_shards"] == 1
+    assert tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html").stderr.count("of 1 documents") == 1
+    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+
+
+def test_the_report_leaves_out_old_tags(crawl: Path, tmp_path: Path) -> None:
+    """Of a shard that changed and could not be scanned again, and of one that is no input any more."""
+    tropescan("scan", crawl, "--out", tmp_path / "out")
+    (crawl / "part0" / "0.jsonl.gz").unlink()
+    (crawl / "part0" / "0.jsonl.gz").write_text('{"text": 5}\n')
+    (crawl / "part0" / "2.jsonl.gz").unlink()
+    assert tropescan("scan", crawl, "--out", tmp_path / "out", "--strict").returncode == 1
+    page = tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html")
+    assert "of 1,400 documents" in page.stderr and "2 tags files are left out" in page.stderr, page.stderr
 
 
 def test_rejections_are_counted_and_the_status_says_so(tmp_path: Path) -> None:
@@ -228,7 +272,11 @@ def test_wrong_usage(tmp_path: Path) -> None:
         ([shard, "--out", out, "--window", 100], "multiple of stride"),
         ([shard, "--out", out, "--label", "ham"], "no label"),
         ([shard, "--out", out, "--threshold", 7], "threshold"),
+        ([shard, "--out", out, "--threshold", "nan"], "threshold"),
+        ([shard, "--out", out, "--span-threshold", "nan"], "threshold"),
+        ([shard, "--out", out, "--stride", -1], "stride"),
         ([shard, "--out", "nosuchprotocol://x"], "nosuchprotocol"),
+        ([shard, "--out", shard], "--out wants a folder"),
     ]:
         done = tropescan("scan", *arguments)
         assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)
@@ -243,6 +291,46 @@ def test_shards_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> Non
     )
     assert len(list((tmp_path / "out" / "tags").rglob("*.parquet"))) == 2
     assert read_tags(tmp_path / "out").num_rows == 10
+
+
+def names_of(*inputs: Path | str) -> dict[str, str]:
+    return {task.url: task.name for task in plan_scan([str(given) for given in inputs])}
+
+
+def test_names_of_shards_depend_on_the_set_of_inputs_only(tmp_path: Path) -> None:
+    for name in ("a/x", "a/deep/y", "b/x", "b/deep/z"):
+        write_shard(tmp_path / f"{name}.jsonl.gz", 5, 1)
+    a, b = tmp_path / "a", tmp_path / "b"
+    given = [a, b, a / "deep", a / "deep" / "y.jsonl.gz", f"{b}/deep/*.gz"]
+    plan = names_of(*given)
+    assert sorted(name.rpartition("/")[2] for name in plan.values()) == [f"{n}.jsonl.gz" for n in "xxyz"]
+    for seed in range(5):
+        assert names_of(*random.Random(seed).sample(given, len(given))) == plan
+    assert plan[str(a / "deep" / "y.jsonl.gz")] == "deep/y.jsonl.gz"
+    both = {plan[str(folder / "x.jsonl.gz")] for folder in (a, b)}
+    assert len(both) == 2 and all(len(name) == len("0123456789ab/x.jsonl.gz") for name in both)
+    write_shard(tmp_path / "c" / "other.jsonl.gz", 5, 1)
+    assert names_of(*given, tmp_path / "c").items() > plan.items()
+
+
+ODD_NAMES = [
+    "with space", "line\nbreak", "naïve 雪 🙂", "x" * 240, "_under", ".dot", "a[1]*?", "quote'\"<b>",
+    "lang=en/part", "\udcff",
+]  # fmt: skip
+
+
+def test_odd_file_names(tmp_path: Path) -> None:
+    """Given as a folder, and the hidden ones by name; each is read, reported, and skipped when it is done."""
+    for name in ODD_NAMES:
+        write_shard(tmp_path / "in" / f"{name}.jsonl.gz", 2, 1)
+    inputs = [tmp_path / "in", *(tmp_path / "in" / f"{name}.jsonl.gz" for name in ("_under", ".dot"))]
+    done = tropescan("scan", *inputs, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert read_tags(tmp_path / "out").num_rows == 2 * len(ODD_NAMES)
+    again = tropescan("scan", *inputs, "--out", tmp_path / "out")
+    assert f"{len(ODD_NAMES)} of {len(ODD_NAMES)} shards were done before" in again.stderr, again.stderr
+    page = tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html")
+    assert page.returncode == 0 and f"{2 * len(ODD_NAMES)} documents" in page.stderr, page.stderr
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(crawl: Path, tmp_path: Path) -> None:
@@ -280,21 +368,62 @@ def test_an_output_folder_that_cannot_be_made(crawl: Path, tmp_path: Path) -> No
     assert done.returncode == 2 and "Traceback" not in done.stderr and "file" in done.stderr
 
 
-def test_interrupting_ends_cleanly(tmp_path: Path) -> None:
-    write_shard(tmp_path / "in" / "0.jsonl.gz", 10_000, 5)
-    for k in range(1, 60):  # more than can be done before the signal comes
-        shutil.copy(tmp_path / "in" / "0.jsonl.gz", tmp_path / "in" / f"{k}.jsonl.gz")
+def write_long_crawl(folder: Path) -> None:
+    """More than can be done before a signal comes."""
+    write_shard(folder / "0.jsonl.gz", 10_000, 5)
+    for k in range(1, 60):
+        shutil.copy(folder / "0.jsonl.gz", folder / f"{k}.jsonl.gz")
+
+
+def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp_path: Path) -> None:
+    write_long_crawl(tmp_path / "in")
+    out = tmp_path / "out"
     command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "out"), "--workers", "1"], cwd=ROOT, text=True,
+    process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], cwd=ROOT, stderr=subprocess.DEVNULL,
+                               start_new_session=True)  # fmt: skip
+    try:
+        while not list(out.rglob("*unfinished*")) and process.poll() is None:
+            time.sleep(0.02)
+        second = tropescan("scan", tmp_path / "in", "--out", f"{out}/", "--window", 64)
+        assert second.returncode == 2 and "another scan is writing into this folder" in second.stderr
+        assert process.poll() is None and list(out.rglob("*unfinished*"))
+    finally:
+        os.kill(process.pid, signal.SIGKILL)  # its worker lives on for a moment
+        process.wait()
+    (tmp_path / "one.jsonl").write_text('{"text": "one"}\n')
+    after = tropescan("scan", tmp_path / "one.jsonl", "--out", out)
+    assert after.returncode == 0, after.stderr
+
+
+def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
+    with locked("memory://some/out"), pytest.raises(ValueError, match="another scan"), locked("memory://some/out/"):
+        pass
+    with locked("memory://some/out"), locked("memory://some/other"):
+        pass
+
+
+def interrupt(folder: Path, out: Path, seconds: float | None) -> tuple[int, str]:
+    """Ctrl-C to a scan so long after its folder is there, or once a shard is being tagged; status and messages."""
+    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(folder)]
+    process = subprocess.Popen([*command, "--out", str(out), "--workers", "2"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-    while not list((tmp_path / "out").rglob("*unfinished*")) and process.poll() is None:
-        time.sleep(0.02)
+    while not (list(out.rglob("*unfinished*")) if seconds is None else out.exists()) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds or 0)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "interrupted" in errors and "Traceback" not in errors
-    assert not list((tmp_path / "out").rglob("*unfinished*"))
-    assert not (tmp_path / "out" / "scan.json").exists()
+    return process.returncode, errors
+
+
+def test_interrupting_ends_cleanly_at_any_moment(tmp_path: Path) -> None:
+    """Also while the workers import, half a second and more."""
+    write_long_crawl(tmp_path / "in")
+    for seconds in (0.05, 0.2, 0.5, None):
+        out = tmp_path / f"out-{seconds}"
+        status, errors = interrupt(tmp_path / "in", out, seconds)
+        assert status == 130, errors
+        assert "Traceback" not in errors and errors.count("run the same command again to go on") == 1, errors
+        assert not list(out.rglob("*unfinished*")) and not (out / "scan.json").exists()
 
 
 def test_a_model_of_the_users_own(tmp_path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from clusters import SPARK_SETTINGS, spark_home
+from processes import below, processes
+from recipes import follow, recipes
+from small_models import language_model
 from test_scan import ROOT, contents, tropescan, write_shard
 
+from classifiers.prepare import model_digest
 from jobs.main import cli
 from jobs.spark_options import SparkOptions
 from pipeline.spread import BYTES_A_SHARD
@@ -33,35 +35,18 @@ from spark_driver import run_odd
 
 from jobs import spark_java, spark_session, spark_shards, spark_tables
 
+pytestmark = pytest.mark.usefixtures("java")
+
 MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
-QUIET = ("spark.ui.enabled=false", "spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1")
-SPARK = ("--engine", "spark", "--quiet", *(word for setting in QUIET for word in ("--spark-conf", setting)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def java(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Home of the Java; the executors' Python also finds the modules of the tests."""
-    try:
-        home = spark_java.java_home()
-    except spark_java.NoJavaError as error:
-        pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-        yield home
-
-
-@pytest.fixture(scope="module")
-def spark(java: str) -> Iterator[Any]:
-    """The session that tests share, each in this process."""
-    settings = dict(setting.split("=", 1) for setting in QUIET)
-    with spark_session.spark_session("tests", master="local[2]", settings=settings) as session:
-        yield session
+QUIET = tuple(f"{name}={value}" for name, value in SPARK_SETTINGS.items())
+CONF = tuple(word for setting in QUIET for word in ("--spark-conf", setting))
+SPARK = ("--engine", "spark", "--quiet", *CONF)
 
 
 @pytest.fixture(scope="module")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six shards, JSONL and Parquet; the document ids of shard ``k`` start with ``k``."""
-    folder = tmp_path_factory.mktemp("crawl")
+    folder = tmp_path_factory.mktemp("spark") / "crawl"
     for k in range(5):
         write_shard(folder / f"part{k % 2}" / f"{k}.jsonl.gz", 120 - 20 * k, k)
     rows = [{"id": f"rows/{i}", "text": f"the robot refused to be shut down {i}"} for i in range(40)]
@@ -75,18 +60,6 @@ def whole(crawl: Path) -> dict[str, bytes]:
     out = crawl.parent / "whole"
     assert tropescan("scan", crawl, "--out", out).returncode == 0
     return contents(out)
-
-
-def recipe(mark: str) -> list[str]:
-    """The words of the only command with ``mark`` in it among those of the documentation that run anywhere."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "engines-spark.md").read_text("utf-8"), re.DOTALL)
-    [found] = [block for block in blocks if mark in block]
-    return shlex.split(found.replace("\\\n", " "))
-
-
-def places(words: list[str], crawl: Path, folder: Path) -> list[str]:
-    """The words with the crawl and the output of a test."""
-    return [{"crawl/": str(crawl), "scanned": str(folder / "scanned")}.get(word, word) for word in words]
 
 
 # --- plan and retries
@@ -127,14 +100,6 @@ def test_a_shard_for_which_spark_gives_up_is_left_out(spark: Any, crawl: Path, t
 # --- the shard door
 
 
-def test_every_format_gives_the_bytes_of_the_local_engine(spark: Any, tmp_path: Path) -> None:
-    local = tropescan("scan", MINICRAWL, "--out", tmp_path / "local")
-    done = CliRunner().invoke(cli, ["scan", str(MINICRAWL), "--out", str(tmp_path / "spark"), *SPARK])
-    assert done.exit_code == local.returncode == 1, done.output
-    assert done.stdout.splitlines()[:-1] == local.stdout.splitlines()[:-1]
-    assert contents(tmp_path / "spark") == contents(tmp_path / "local")
-
-
 def test_shards_that_always_fail_or_kill_their_process_fail_alone(
     spark: Any, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -148,6 +113,21 @@ def test_shards_that_always_fail_or_kill_their_process_fail_alone(
     assert not list(out.rglob(".unfinished-*"))
     assert run_odd(*arguments).clean
     assert contents(out) == whole
+
+
+def test_the_language_model_is_sent_along(spark: Any, tmp_path: Path) -> None:
+    shard = tmp_path / "a.jsonl"
+    texts = ["Die Fähre kam wieder zu spät.", "The ferry was late again, so we drank our tea."]
+    shard.write_text("".join(json.dumps({"text": text * 9}) + "\n" for text in texts), "utf-8")
+    for name, options in (("local", ("--workers", "1")), ("spark", SPARK)):
+        arguments = ["scan", str(shard), "--out", str(tmp_path / name), "--language-model", str(language_model())]
+        done = CliRunner().invoke(cli, [*arguments, *options])
+        assert done.exit_code == 0, done.output
+    assert contents(tmp_path / "spark") == contents(tmp_path / "local")
+    assert pq.read_table(tmp_path / "spark" / "tags")["lang"].to_pylist() == ["de", "en"]
+    name = f"{model_digest(language_model())[:16]}-{language_model().name}"
+    found = spark.sparkContext.parallelize([name], 1).map(lambda name: os.path.isfile(spark_session.shipped_file(name)))
+    assert found.collect() == [True]
 
 
 def test_a_strict_scan_does_not_try_refused_shards_again(spark: Any, tmp_path: Path) -> None:
@@ -183,10 +163,12 @@ def test_without_java_on_the_machine_spark_runs_on_the_packaged_one(
             (tools / name).symlink_to(found)
     environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PATH": str(tools)}
     assert not shutil.which("java", path=str(tools))
-    name, *arguments = recipe("local[2]")
-    done = tropescan(*places(arguments, crawl, tmp_path), *SPARK, env=environment)
-    assert name == "tropescan" and done.returncode == 0, done.stderr
-    assert contents(tmp_path / "scanned") == whole
+    shutil.rmtree(crawl.parent / "scanned", ignore_errors=True)
+    for recipe in recipes("local[2]"):
+        done = follow([*recipe, *CONF], crawl.parent, environment)
+        assert done.returncode == 0, done.stderr
+    assert contents(crawl.parent / "scanned") == whole
+    assert "</html>" in (crawl.parent / "report.html").read_text("utf-8")
 
 
 def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -254,28 +236,6 @@ def test_nested_text_other_names_and_text_that_is_not_utf8(spark: Any) -> None:
 # --- processes that die
 
 
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every process."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            found[int(path.name)] = (parent, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return found
-
-
-def below(pid: int) -> dict[int, str]:
-    """Command lines of a process's descendants."""
-    table, found = processes(), {}
-    layer = {pid}
-    while layer:
-        layer = {child for child, (parent, _) in table.items() if parent in layer}
-        found |= {child: table[child][1] for child in layer}
-    return found
-
-
 def scorer_process(marks: Path, shard: str, seconds: float = 120) -> int:
     """The process that scores this shard first, when it has begun."""
     end = time.monotonic() + seconds
@@ -322,85 +282,38 @@ def test_the_driver_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tm
     assert contents(tmp_path / "out") == whole
 
 
-@pytest.fixture(scope="module")
-def cluster(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A standalone master with two workers, which Spark takes for two machines: it puts no second attempt beside the
-    first on one. Its URL."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, running = f"spark://127.0.0.1:{port}", []
-    roles = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
-    for k in (1, 2):
-        roles.append(["worker.Worker", "--host", f"127.0.0.{k}", "--cores", "1", "--memory", "2g", "--webui-port", "0",
-                      "--work-dir", str(folder / f"worker{k}"), url])  # fmt: skip
-    try:
-        for name, *options in roles:
-            running.append(start_role(java, name, options, folder))
-        yield url
-    finally:
-        for process in reversed(running):
-            process.terminate()
-        for process in running:
-            process.wait(30)
-
-
-def start_role(java: str, name: str, options: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    log = folder / f"{name}-{options[1]}.log"
-    spark_class = Path(spark_home()) / "bin" / "spark-class"
-    environment = {**os.environ, "JAVA_HOME": java, "SPARK_HOME": spark_home()}
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [str(spark_class), f"org.apache.spark.deploy.{name}", *options], env=environment, stdout=file, stderr=file
-        )
-    ready = "Successfully registered with master" if "worker" in name else "I have been elected leader"
-    end = time.monotonic() + 60
-    while ready not in log.read_text("utf-8", "replace"):
-        assert time.monotonic() < end and process.poll() is None, log.read_text("utf-8", "replace")
-        time.sleep(0.1)
-    return process
-
-
-def spark_home() -> str:
-    import pyspark
-
-    return str(Path(pyspark.__file__).parent)
-
-
 def test_two_attempts_at_once_give_one_result(
-    cluster: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+    standalone: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     speculation = ("spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.multiplier=1.01",
                    "spark.speculation.quantile=0.2", "spark.speculation.minTaskRuntime=200ms")  # fmt: skip
-    process = driver(crawl, tmp_path, cluster, "3.", *speculation)
+    process = driver(crawl, tmp_path, standalone, "3.", *speculation)
     assert process.wait(180) == 0, process.communicate()[1]
     assert contents(tmp_path / "out") == whole
     assert len(list((tmp_path / "marks").glob("3.*"))) == 2  # the first one slept on while the second one ended
 
 
 def test_a_packed_zip_is_all_that_executors_need(
-    cluster: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
+    standalone: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     """With a Python that has the dependencies but not tropescan, by spark-submit."""
-    (name, *pack), packed = recipe("tropescan pack"), tmp_path / "tropescan-pyfiles.zip"
-    pack = [str(packed) if word == packed.name else word for word in pack]
-    assert name == "tropescan" and tropescan(*pack).returncode == 0
-    with zipfile.ZipFile(packed) as file:
-        assert {"classifiers/models/tropescan-v0.bin", "jobs/spark_shards.py"} <= set(file.namelist())
+    [pack], [(name, *submit)] = recipes("tropescan pack"), recipes("spark://")
+    assert follow(pack, crawl.parent).returncode == 0
+    with zipfile.ZipFile(crawl.parent / "tropescan-pyfiles.zip") as file:
+        assert {"classifiers/models/tropescan-v1.bin", "jobs/spark_shards.py"} <= set(file.namelist())
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
-    name, *submit = places(recipe("spark://"), crawl, tmp_path)
+    shutil.rmtree(crawl.parent / "scanned", ignore_errors=True)
     command = [str(Path(spark_home()) / "bin" / name)]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
-    command += [cluster if word.startswith("spark://") else word for word in submit]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    command += [standalone if word.startswith("spark://") else word for word in submit]
+    done = subprocess.run(command, env=environment, cwd=crawl.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert contents(tmp_path / "scanned") == whole
+    assert contents(crawl.parent / "scanned") == whole
 
 
 def test_the_same_code_gives_the_same_zip(tmp_path: Path) -> None:

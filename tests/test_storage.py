@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import pytest
@@ -66,8 +67,76 @@ def test_listing_leaves_out_hidden_files_and_sees_changes(tmp_path: Path) -> Non
     assert [Path(url).name for url, _, _ in storage.list_files(str(tmp_path / "a*"))] == ["a.jsonl"]
 
 
+def listed(url: str) -> list[str]:
+    return [url.rpartition("/")[2] for url, _, _ in storage.list_files(url)]
+
+
+@pytest.mark.parametrize("folder", [".cache/_hub", "we[i]rd", "a*b", "what?", "[", "per%20cent", "sp ace"])
+def test_folders_of_any_name_on_the_way(tmp_path: Path, folder: str) -> None:
+    below = tmp_path / folder / "data"
+    (below / ".git").mkdir(parents=True)
+    for name in ("a.jsonl", "b.jsonl", ".c.jsonl", "_d.jsonl", ".git/e.jsonl"):
+        (below / name).write_bytes(b"x")
+    for parent in (below, below.parent, f"{below}/", below / "*.jsonl", below / "[ab].jsonl", f"{below.parent}/**"):
+        assert listed(str(parent)) == ["a.jsonl", "b.jsonl"], parent
+    assert listed(str(below / "a.jsonl")) == ["a.jsonl"]
+    assert listed(f"file://{quote(str(below))}") == ["a.jsonl", "b.jsonl"]
+    with storage.open_input(f"file://{quote(str(below / 'a.jsonl'))}") as file:
+        assert file.read() == b"x"
+
+
+def test_hidden_files_that_are_named_are_meant(tmp_path: Path) -> None:
+    for name in ("_p1.jsonl", "_p2.jsonl", ".hid/a.jsonl", ".hid/.b.jsonl", "sub/.hid/c.jsonl", "sub/d.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert listed(str(tmp_path / "_p*.jsonl")) == ["_p1.jsonl", "_p2.jsonl"]
+    assert listed(str(tmp_path / "_p1.jsonl")) == ["_p1.jsonl"]
+    assert listed(str(tmp_path / ".hid")) == ["a.jsonl"]
+    assert listed(str(tmp_path / ".h*" / "*.jsonl")) == ["a.jsonl"]
+    assert listed(str(tmp_path / ".hid" / ".*")) == [".b.jsonl"]
+    assert listed(str(tmp_path / "*" / ".hid" / "*")) == ["c.jsonl"]
+    assert listed(str(tmp_path / "**" / "*.jsonl")) == ["d.jsonl"]
+    assert listed(str(tmp_path)) == ["d.jsonl"]
+
+
+def test_a_pattern_whose_signs_no_file_has_is_a_pattern(tmp_path: Path) -> None:
+    for name in ("a1", "a2", "a[12]"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.jsonl").write_bytes(b"x")
+    assert listed(str(tmp_path / "a[12]")) == ["a[12].jsonl"]
+    assert listed(str(tmp_path / "a[12]" / "*.jsonl")) == ["a[12].jsonl"]
+    assert listed(str(tmp_path / "a[0-9]" / "*.jsonl")) == ["a1.jsonl", "a2.jsonl"]
+    assert listed(str(tmp_path / "a*" / "*.jsonl")) == ["a1.jsonl", "a2.jsonl", "a[12].jsonl"]
+
+
+def test_remote_folders_with_hidden_names_on_the_way() -> None:
+    for name in ("a.jsonl", ".b.jsonl", "_c/d.jsonl"):
+        with storage.whole_file(f"memory://.cache/_x/{name}") as file:
+            file.write(b"1")
+    assert listed("memory://.cache/_x") == ["a.jsonl"]
+    assert listed("memory://.cache/_x/*.jsonl") == ["a.jsonl"]
+    assert listed("memory://.cache/_*/_c/*") == ["d.jsonl"]
+    fsspec.filesystem("memory").rm("/.cache", recursive=True)
+
+
 def test_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing-here"):
         storage.list_files(str(tmp_path / "nothing-here"))
     with pytest.raises(OSError, match="nosuchprotocol"):
         storage.filesystem("nosuchprotocol://bucket/x")
+
+
+def test_a_link_is_written_through_and_what_is_no_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    for content in (b"one", b"two"):  # first it dangles
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / "real" / "file")
+        with storage.whole_file(str(link)) as file:
+            file.write(content)
+        assert link.is_symlink() and (tmp_path / "real" / "file").read_bytes() == content
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "real"):
+        with pytest.raises(FileExistsError, match=name), storage.whole_file(str(tmp_path / name)):
+            pass
+    assert not (tmp_path / "pipe").is_file() and (tmp_path / "real").is_dir()

@@ -10,14 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from classifiers.card import ModelCardError, card_of, default_model, read_card
-from classifiers.fasttext_file import read_model
+from classifiers.fasttext_file import read_model, write_model
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
-from classifiers.training import Example, Hyperparameters, folds_by_source, train_model
+from classifiers.training import Example, Hyperparameters, folds_by_source, train_fasttext
 from jobs.main import cli
 from jobs.measure import scores_of
+from jobs.train import check_examples
 from jobs.training_data import digest_of, load_training_data
-from labels.records import LabelRecord, text_digest, write_records
+from labels.records import LabelRecord, read_records, text_digest, write_records
 from labels.split import is_held_out
 
 fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
@@ -33,6 +34,10 @@ def examples(n: int = 60) -> list[Example]:
         text = " ".join(random.permutation(words)) + "\n__label__evil </s>x"
         out.append(Example(text, frozenset({"ai", "adverse"} if bad else ()), f"s{i % 7}"))
     return out
+
+
+def train_model(examples: list[Example], path: Path, chosen: Hyperparameters) -> None:
+    write_model(train_fasttext(examples, chosen), path)
 
 
 def test_same_examples_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
@@ -109,6 +114,57 @@ def test_the_command_trains_measures_and_leaves_held_out_texts_alone(tmp_path: P
         (tmp_path / "floors.json").write_text(json.dumps(floors))
         gate = ["eval", str(records), "--model", str(out), "--floors", str(tmp_path / "floors.json")]
         assert CliRunner().invoke(cli, gate, standalone_mode=True).exit_code == status
+
+
+def test_a_model_never_takes_the_place_of_its_card_or_of_another_file(tmp_path: Path) -> None:
+    records = labelled_folder(tmp_path)
+    for name in ("x.json", "x.md", "x"):
+        done = CliRunner().invoke(cli, ["train", str(records), "--out", str(tmp_path / name)])
+        assert done.exit_code == 2 and "ends in .bin" in done.output
+    (tmp_path / "x.json").write_text('{"mine": 1}')
+    done = CliRunner().invoke(cli, ["train", str(records), "--out", str(tmp_path / "x.bin")])
+    assert isinstance(done.exception, ModelCardError) and (tmp_path / "x.json").read_text() == '{"mine": 1}'
+
+
+def with_labels(n: int, labels: set[str], sources: int = 9) -> list[Example]:
+    return [Example(f"text {i}", frozenset(labels), f"{sorted(labels)} {i % sources}") for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "holds 'adverse'"),
+        (with_labels(20, set()), "holds 'adverse'"),
+        (with_labels(20, {"adverse", "ai"}), "all 20 training texts hold 'adverse'"),
+        (with_labels(20, {"adverse", "ai"}) + with_labels(20, {"ai"}), "all 40 training texts hold 'ai'"),
+        (with_labels(20, {"adverse", "ai"}) + with_labels(20, {"hostile"}), "0 training texts without any label"),
+        (with_labels(20, {"adverse"}, 1) + with_labels(20, set()), "20 training texts that hold 'adverse', of too few"),
+        (with_labels(20, {"adverse"}) + with_labels(20, set(), 1), "20 training texts without any label, of too few"),
+    ],
+)
+def test_examples_that_teach_nothing_are_refused(given: list[Example], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_examples(given)
+    check_examples(with_labels(20, {"adverse", "ai"}) + with_labels(20, set()))
+
+
+def test_a_gate_that_measured_nothing_fails(tmp_path: Path) -> None:
+    records = labelled_folder(tmp_path)
+    train_model(examples(), tmp_path / "m.bin", SMALL)
+    floors, gate = tmp_path / "floors.json", ["eval", str(records), "--model", str(tmp_path / "m.bin")]
+    held = digest_of(load_training_data([str(records)], [], []).held_out(synthetic=False))
+    for content, words in (
+        ({}, "nothing measured is not passed"),
+        ({"written": {"digest": "d", "floors": {}}}, "nothing measured is not passed"),
+        ({"real": {"digest": held, "floors": {"recall at FPR 1e-3, background": 0.1}}}, "not measured, floor 0.1"),
+    ):
+        floors.write_text(json.dumps(content))
+        done = CliRunner().invoke(cli, [*gate, "--floors", str(floors)])
+        assert done.exit_code == 1 and words in done.output, done.output
+    shown = [record for record in read_records(records) if not is_held_out(record.source)]
+    write_records(shown, records)
+    done = CliRunner().invoke(cli, gate)
+    assert isinstance(done.exception, ValueError) and "nothing was measured" in str(done.exception)
 
 
 def test_a_gate_on_other_documents_fails(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import int64, uint64
 from numpy.typing import NDArray
 
-from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes
+from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes, lower_prefixes
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
 from classifiers.kernel.stage import stage
@@ -84,10 +84,12 @@ def new_block(orders: int, width: int) -> Block:
 def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any) -> Any:
     """Stages two and three, and the rare words that are left out; returns the tokens that stay."""
     n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
+    if tables.plain_words:
+        lower_prefixes(n, block.prefix)
     hash_prefixes(n, block.prefix, block.length, block.hashes)
     for t in range(uint64(n)):
         block.keys[t] = block.prefix[t]
-    hash_rest(data, block.edges, n_long, block.long_words, block.hashes, block.keys)
+    hash_rest(data, block.edges, n_long, block.long_words, block.hashes, block.keys, tables.plain_words)
     look_up(
         n, block.keys, tables.pilots, tables.shift, tables.n_slots, tables.records, tables.stride, block.slots
     )  # fmt: skip
@@ -184,7 +186,9 @@ def sum_batch(
     doc = 0
     out.first_chunk[0] = 0
     while doc < n_texts:
-        n, n_ends = tokenise(data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch)
+        n, n_ends = tokenise(
+            tables.plain_words, data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch
+        )  # fmt: skip
         n = _fill_block(tables, data, limit, block, n, n_ends)
         _find_ngrams(tables, block, n, n_ends, at[BEFORE])
         begin = int64(0)

@@ -15,6 +15,7 @@ FNV64_START = 14695981039346656037
 FNV64_PRIME = 1099511628211
 EOS_PREFIX = int.from_bytes(b"</s>", "little")
 LABEL_PREFIX = int.from_bytes(b"__label_", "little")
+EACH_BYTE = 0x0101010101010101
 
 
 @stage
@@ -41,6 +42,17 @@ def load_prefixes(data: Any, limit: Any, edges: Any, n: Any, prefix: Any, length
 
 
 @stage
+def lower_prefixes(n: Any, prefix: Any) -> None:
+    """Turn ASCII capitals into small letters, 8 bytes at once; bytes from 0x80 on stay."""
+    high, low = uint64(0x80 * EACH_BYTE), uint64(0x7F * EACH_BYTE)
+    for t in range(uint64(n)):
+        value = prefix[t]
+        from_a = (value & low) + uint64((0x80 - ord("A")) * EACH_BYTE)
+        after_z = (value & low) + uint64((0x7F - ord("Z")) * EACH_BYTE)
+        prefix[t] = value | (((from_a ^ after_z) & ~value & high) >> uint64(2))
+
+
+@stage
 def hash_prefixes(n: Any, prefix: Any, length: Any, hashes: Any) -> None:
     """FNV-1a of up to 8 bytes, without a branch, so that the compiler hashes many words at once.
 
@@ -56,17 +68,33 @@ def hash_prefixes(n: Any, prefix: Any, length: Any, hashes: Any) -> None:
 
 
 @stage
-def hash_rest(data: Any, edges: Any, n_long: Any, long_words: Any, hashes: Any, keys: Any) -> None:
-    """Finish the hash of words over 8 bytes, and mix all their bytes into a 64-bit key."""
+def hash_rest(
+    data: Any, edges: Any, n_long: Any, long_words: Any, hashes: Any, keys: Any, plain_words: Any
+) -> None:  # fmt: skip
+    """Finish the hash of words over 8 bytes, and mix all their bytes into a 64-bit key.
+
+    With ``plain_words`` capitals count as small letters, as `lower_prefixes` has them.
+    """
     for j in range(n_long):
         t = long_words[j]
         h, key = hashes[t], (keys[t] ^ uint64(FNV64_START)) * uint64(FNV64_PRIME)
-        for i in range(edges[2 * t] + 8, edges[2 * t + 1]):
-            byte = data[i]
-            h = uint32((h ^ uint32(int32(int8(byte)))) * uint32(FNV_PRIME))
-            key = (key ^ uint64(byte)) * uint64(FNV64_PRIME)
+        if plain_words:  # constants, so that the compiler leaves the test out where no letter is a capital
+            h, key = _hash_on(data, edges[2 * t] + 8, edges[2 * t + 1], h, key, uint64(26))
+        else:
+            h, key = _hash_on(data, edges[2 * t] + 8, edges[2 * t + 1], h, key, uint64(0))
         hashes[t] = h
         keys[t] = finish_key(key, edges[2 * t + 1] - edges[2 * t])
+
+
+@stage
+def _hash_on(data: Any, start: Any, stop: Any, h: Any, key: Any, capitals: Any) -> Any:
+    """Hash and key with some more bytes; the first ``capitals`` letters from A on count as small letters."""
+    for i in range(start, stop):
+        byte = uint64(data[i])
+        byte |= uint64(byte - uint64(ord("A")) < capitals) << uint64(5)
+        h = uint32((h ^ uint32(int32(int8(byte)))) * uint32(FNV_PRIME))
+        key = (key ^ byte) * uint64(FNV64_PRIME)
+    return h, key
 
 
 @stage
@@ -90,4 +118,4 @@ def word_keys(data: Any, limit: Any, edges: Any, keys: Any, lengths: Any, hashes
     """Fill ``keys`` (uint64) with the keys of words given by their edges; the other arrays are work space."""
     n_long, _ = load_prefixes(data, limit, edges, keys.size, keys, lengths, long_words)
     hash_prefixes(keys.size, keys, lengths, hashes)
-    hash_rest(data, edges, n_long, long_words, hashes, keys)
+    hash_rest(data, edges, n_long, long_words, hashes, keys, False)

@@ -53,6 +53,57 @@ def separator_mask(_context: Any, data: Any, index: Any) -> Any:
 
 
 @machine_operation
+def plain_separator_mask(_context: Any, data: Any, index: Any) -> Any:
+    """As `separator_mask`, set for each ASCII byte that is neither a letter nor a digit."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        text = _load_bytes(context, builder, signature, arguments)
+        small = builder.or_(text, _splat(0x20))
+        letter = builder.icmp_unsigned("<", builder.sub(small, _splat(ord("a"))), _splat(26))
+        digit = builder.icmp_unsigned("<", builder.sub(text, _splat(ord("0"))), _splat(10))
+        kept = builder.or_(builder.or_(letter, digit), builder.icmp_unsigned(">=", text, _splat(0x80)))
+        return builder.bitcast(builder.not_(kept), ir.IntType(64))
+
+    return types.uint64(data, index), generate
+
+
+@machine_operation
+def byte_mask(_context: Any, data: Any, index: Any, byte: Any) -> Any:
+    """64 bits, set where ``data[index:index + 64]`` is ``byte`` (uint8)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        text = _load_bytes(context, builder, signature, arguments)
+        lane = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[2], lane)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), _BYTES), [0] * _BYTES)
+        same = builder.icmp_unsigned("==", text, builder.shuffle_vector(one, one, zeros))
+        return builder.bitcast(same, ir.IntType(64))
+
+    return types.uint64(data, index, types.uint8), generate
+
+
+@machine_operation
+def continuation_mask(_context: Any, data: Any, index: Any) -> Any:
+    """64 bits, set where a byte of ``data[index:index + 64]`` goes on with a code point of UTF-8 (0x80 to 0xBF)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        text = _load_bytes(context, builder, signature, arguments)
+        return builder.bitcast(builder.icmp_signed("<", text, _splat(0xC0)), ir.IntType(64))
+
+    return types.uint64(data, index), generate
+
+
+@machine_operation
+def set_bits(_context: Any, value: Any) -> Any:
+    """How many bits of a uint64 are set."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@machine_operation
 def code_points64(_context: Any, data: Any, index: Any) -> Any:
     """How many of the bytes ``data[index:index + 64]`` begin a code point of UTF-8."""
 

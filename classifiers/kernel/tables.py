@@ -15,6 +15,7 @@ class Tables(NamedTuple):
     ``values`` is the same memory as float32. Row ``n_slots`` belongs to unknown words and is zero.
     ``buckets`` (float32, flat) holds ``width`` numbers for each n-gram row; row ``none`` is zero.
     A word's row already holds the sum over its subwords, and ``features`` says of how many rows.
+    ``plain_words`` says how texts are cut into words: see `classifiers.settings.Settings`.
     """
 
     pilots: NDArray[np.uint16]
@@ -34,3 +35,4 @@ class Tables(NamedTuple):
     minn: int
     maxn: int
     odd_labels: NDArray[np.uint64]
+    plain_words: bool

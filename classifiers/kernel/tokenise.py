@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numba import uint8, uint64
 
-from classifiers.kernel.loads import separator_mask, trailing_zeros
+from classifiers.kernel.loads import (
+    byte_mask,
+    continuation_mask,
+    plain_separator_mask,
+    separator_mask,
+    set_bits,
+    trailing_zeros,
+)
 from classifiers.kernel.stage import stage
 
 BLOCK = 2048
@@ -19,24 +26,69 @@ END_OF_DOCUMENT = -8
 
 # Positions in the state that lives from block to block.
 DOCUMENT, BYTE, IN_WORD, EDGES, WORDS_BEFORE = 0, 1, 2, 3, 4
-STATE_SIZE = 5
+# Of plain words only, all 0 where a document begins: words between white space so far, whether one is open, and what
+# the last byte was: lead byte of two, lead byte of three, second byte of three.
+SPACED_WORDS, IN_SPACED_WORD, AFTER_TWO, AFTER_THREE, AFTER_SECOND = 5, 6, 7, 8, 9
+STATE_SIZE = 10
+LEAD_OF_TWO = 0xC2
+"""First byte of the characters U+0080 to U+00BF: no-break space, «», and the other punctuation of Latin-1."""
+LEAD_OF_THREE = 0xE2
+"""First byte of the characters U+2000 to U+2FFF: curly quotes, dashes, ellipsis, bullets, arrows."""
 
 
 @stage
-def _mask_at_end(data: Any, limit: Any, position: Any, scratch: Any) -> Any:
-    """`separator_mask` where 64 bytes would pass the end of the buffer."""
+def _mask_at_end(plain_words: Any, data: Any, limit: Any, position: Any, rest: Any, state: Any, scratch: Any) -> Any:
+    """Mask of separators where 64 bytes would pass the end of the buffer."""
     for k in range(64):
         scratch[k] = data[position + k] if position + k < limit else uint8(32)
-    return separator_mask(scratch, 0)
+    return plain_mask(scratch, 0, rest, state) if plain_words else separator_mask(scratch, 0)
+
+
+@stage
+def plain_mask(data: Any, position: Any, rest: Any, state: Any) -> Any:
+    """As `separator_mask`, the cuts of plain words in a document that ends ``rest`` bytes on.
+
+    Words between white space are counted in ``state`` on the way, for the tags.
+    """
+    over = (~uint64(0)) << uint64(rest) if rest < 64 else uint64(0)
+    _count_spaced_words(separator_mask(data, position) | over, state)
+    two, three = byte_mask(data, position, uint8(LEAD_OF_TWO)), byte_mask(data, position, uint8(LEAD_OF_THREE))
+    inside = continuation_mask(data, position)
+    after_three = (three << uint64(1)) | uint64(state[AFTER_THREE])
+    second = (after_three | (two << uint64(1)) | uint64(state[AFTER_TWO])) & inside
+    of_three = second & after_three
+    third = ((of_three << uint64(1)) | uint64(state[AFTER_SECOND])) & inside
+    state[AFTER_TWO], state[AFTER_THREE] = np.int64(two >> uint64(63)), np.int64(three >> uint64(63))
+    state[AFTER_SECOND] = np.int64(of_three >> uint64(63))
+    return plain_separator_mask(data, position) | two | three | second | third
+
+
+@stage
+def _count_spaced_words(spaces: Any, state: Any) -> None:
+    inside = ~spaces
+    before = (inside << uint64(1)) | uint64(state[IN_SPACED_WORD])
+    state[SPACED_WORDS] += set_bits(inside & ~before)
+    state[IN_SPACED_WORD] = np.int64(inside >> uint64(63))
+
+
+@stage
+def _end_spaced_words(state: Any) -> Any:
+    """Number of words between white space of a document that ends; the next one begins anew."""
+    words = state[SPACED_WORDS]
+    for k in range(SPACED_WORDS, STATE_SIZE):
+        state[k] = 0
+    return words
 
 
 @stage
 def tokenise(
-    data: Any, limit: Any, offsets: Any, last: Any, state: Any, edges: Any, ends: Any, words: Any, scratch: Any
-) -> Any:
+    plain_words: Any, data: Any, limit: Any, offsets: Any, last: Any, state: Any, edges: Any, ends: Any, words: Any,
+    scratch: Any,
+) -> Any:  # fmt: skip
     """Fill ``edges`` with the start and end byte of the next tokens; returns (tokens, documents ended).
 
     ``edges`` (int64) holds start and end by turns; a word that the block cuts stays in it as a lone start.
+    ``words`` gets the number of words between white space of each document, whether or not words are plain.
     ``ends[e]`` is the number of tokens up to the end of the e-th document that ends in the block.
     """
     doc, at = state[DOCUMENT], state[BYTE]
@@ -47,7 +99,12 @@ def tokenise(
     while doc < last and n_edges < uint64(2 * BLOCK):
         rest = stop - at
         if rest > 0:
-            mask = separator_mask(data, at) if at + 64 <= limit else _mask_at_end(data, limit, at, scratch)
+            if at + 64 > limit:
+                mask = _mask_at_end(plain_words, data, limit, at, rest, state, scratch)
+            elif plain_words:
+                mask = plain_mask(data, at, rest, state)
+            else:
+                mask = separator_mask(data, at)
             if rest < 64:
                 mask |= (~uint64(0)) << uint64(rest)
             changes = mask ^ ((mask << uint64(1)) | outside)
@@ -61,7 +118,7 @@ def tokenise(
             if outside == 0:  # the last word ends with the document
                 edges[n_edges] = stop
                 n_edges += uint64(1)
-            words[doc] = before + np.int64(n_edges >> uint64(1))
+            words[doc] = _end_spaced_words(state) if plain_words else before + np.int64(n_edges >> uint64(1))
             edges[n_edges] = END_OF_DOCUMENT
             edges[n_edges + uint64(1)] = END_OF_DOCUMENT + 4
             n_edges += uint64(2)

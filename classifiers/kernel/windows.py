@@ -25,7 +25,9 @@ class Head(NamedTuple):
 
     ``projection`` float64 (outputs, width) where rows are embeddings, of size 0 where they are already logits.
     ``sigmoid`` float32 (513,) is fastText's table. ``nodes`` and ``turns`` int32 (labels, depth) are each label's
-    path in the Huffman tree of hierarchical softmax, with ``depths`` int32 (labels,).
+    path in the Huffman tree of hierarchical softmax, with ``depths`` int32 (labels,). ``prior`` float64 (outputs,)
+    is a sum of logits that every sum begins with, and ``prior_weight`` of how many rows it counts as. ``given``
+    int32 (labels,) names the label by whose probability one is multiplied, -1 for none.
     """
 
     kind: int
@@ -35,6 +37,9 @@ class Head(NamedTuple):
     nodes: NDArray[np.int32]
     turns: NDArray[np.int32]
     depths: NDArray[np.int32]
+    prior: NDArray[np.float64]
+    prior_weight: float
+    given: NDArray[np.int32]
 
 
 class Room(NamedTuple):
@@ -65,8 +70,10 @@ def new_room(n_labels: int, width: int, first_chunk: NDArray[np.int64]) -> Room:
 @stage
 def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> None:
     """fastText's probabilities of all labels for one sum of rows; ``logits`` is work space (labels,)."""
+    rows = count + head.prior_weight
     for k in range(head.n_labels):
-        logits[k] = total[k] / count if head.projection.size == 0 else _project(head.projection[k], total) / count
+        of_text = total[k] if head.projection.size == 0 else project(head.projection[k], total)
+        logits[k] = (of_text + head.prior[k]) / rows
     if head.kind == SOFTMAX:
         _softmax(logits, out)
     elif head.kind == SIGMOID:
@@ -74,10 +81,14 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
             out[k] = _table_sigmoid(head.sigmoid, float32(logits[k])) + LOG_FLOOR
     else:
         _tree(head, logits, out)
+    for k in range(head.n_labels):
+        if head.given[k] >= 0:  # what it is given depends on nothing: its own probability stands
+            out[k] *= out[head.given[k]]
 
 
 @stage
-def _project(weights: Any, total: Any) -> Any:
+def project(weights: Any, total: Any) -> Any:
+    """A row of the output matrix times a sum of embeddings."""
     value = 0.0
     for j in range(weights.size):
         value += weights[j] * total[j]

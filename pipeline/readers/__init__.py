@@ -44,7 +44,8 @@ def _read(
         case Format.PARQUET:
             yield from read_parquet(task, options, tally)
         case Format.JSONL:
-            yield from read_jsonl(pieces(source, found.compression), options, tally, where=task.url)
+            lines = pieces(source, found.compression)
+            yield from read_jsonl(lines, options, tally, where=task.url, newline=found.newline)
         case Format.WARC:
             compressed = found.compression is not Compression.NONE
             yield from read_warc(

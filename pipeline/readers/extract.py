@@ -16,8 +16,14 @@ DEEP = 10_000_000
 OPEN_TAGS = 5_000
 LONG_TAG = 50_000
 _TAG = re.compile(r"<(/?)(div\b|article\b)?", re.IGNORECASE)
+_BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
+"""resiliparse takes short blocks near the body for navigation or content by their depth alone: a block around all lets
+it keep a shop's list of features and drop the newsletter's box."""
 _FORMATTING = re.compile(r"<(/?)(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b", re.IGNORECASE)
 _LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{LONG_TAG},}}")
+_HTML_LANG = re.compile(rb"<html\b[^<>]{0,1000}?[\s\"']lang\s*=\s*[\"']?([A-Za-z][A-Za-z0-9_-]{1,30})", re.IGNORECASE)
+_BEFORE_HTML = 8 << 10
+"""Bytes in which a page's ``<html>`` is looked for: behind the HTTP header, a comment or two."""
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "iso8859-11": "cp874"}
 """What browsers read by a name is more than Python's codec of that name does."""
@@ -56,6 +62,13 @@ def _found(data: bytes, *, html: bool) -> str:
     return "utf-8"
 
 
+def language_of_page(block: bytes | memoryview) -> str | None:
+    """What a page's ``<html lang>`` says, from the HTTP response that holds it; None where there is none, or where it
+    is compressed there."""
+    found = _HTML_LANG.search(block, 0, _BEFORE_HTML)
+    return found[1].decode() if found else None
+
+
 class TooComplexError(ValueError):
     """A page made, or broken, so that parsing it would take minutes."""
 
@@ -91,6 +104,8 @@ def html_to_text(html: str, options: ReadOptions) -> str:
     check_complexity(html)
     if options.extractor == "trafilatura":
         return _trafilatura(html, main_content=options.main_content)
+    if options.main_content:
+        html = _BODY.sub(r"\g<0><div>", html, count=1)
     return extract_plain_text(html, main_content=options.main_content, alt_texts=False)
 
 

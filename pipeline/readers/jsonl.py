@@ -16,11 +16,13 @@ from pipeline.accounting import Tally
 from pipeline.readers.batches import OTHERS, BatchBuilder
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.json_values import loads
-from pipeline.readers.long_strings import decode_string, shorten
+from pipeline.readers.long_strings import LARGE_LINE, decode_strings, shorten
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 BOM = b"\xef\xbb\xbf"
+BLANKS = 64
+"""So many bytes tell what an endless line is."""
 SAMPLE_BYTES = 1 << 20
 """Columns are chosen by the names in so many bytes of lines, and in more where these hold no object."""
 
@@ -39,10 +41,12 @@ class Block(NamedTuple):
     damage: Damage | None = None
 
 
-def read_jsonl(pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str) -> Iterator[pa.RecordBatch]:
+def read_jsonl(
+    pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str, newline: bytes = b"\n"
+) -> Iterator[pa.RecordBatch]:
     """DOCUMENTS batches of a file of JSON lines. Raises `ColumnError` if it has no column for text or lacks a column
     that ``options`` name."""
-    blocks = split_lines(pieces, longest=options.max_document_bytes)
+    blocks = split_lines(pieces, longest=options.max_document_bytes, newline=newline)
     reader = _Reader(tally, options.max_document_bytes)
     while sample := _sample(blocks):
         columns = _columns(sample, options, where)
@@ -52,11 +56,11 @@ def read_jsonl(pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, w
         yield reader.builder.take()
 
 
-def split_lines(pieces: Iterable[Piece], *, longest: int) -> Iterator[Block]:
+def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n") -> Iterator[Block]:
     """Lines in blocks; one longer than ``longest`` bytes is counted, not held."""
     rest, size, offset = bytearray(), 0, 0
     for piece in pieces:
-        head, *lines = piece.data.split(b"\n")
+        head, *lines = piece.data.split(newline)
         size += len(head)
         if size <= longest:
             rest += head
@@ -171,10 +175,13 @@ class _Reader:
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
         if not line or line.isspace():
             return
+        if len(line) > LARGE_LINE and line[:BLANKS].lstrip().startswith(b"["):
+            self._tally.reject("not_an_object", offset, f"a JSON array of {len(line)} bytes; write one object a line")
+            return
         short, strings = shorten(line)
         try:
             value = loads(short)
-            texts = {name: decode_string(line, *place) for name, place in strings.items()}
+            texts = decode_strings(line, strings)
         except ValueError as error:
             self._refuse(offset, error, block)
             return
@@ -199,14 +206,16 @@ class _Reader:
         else:
             self._tally.reject(reason, offset, str(error))
 
-    def _add(self, value: dict[str, Any], long: dict[str, bytes], columns: Columns, line: bytes | bytearray) -> None:
+    def _add(
+        self, value: dict[str, Any], long: dict[str, memoryview], columns: Columns, line: bytes | bytearray
+    ) -> None:
         """``long`` has the strings for which placeholders stand in ``value``."""
         id = _at(value, columns.id)
         if isinstance(id, float):
             # orjson rounds numbers beyond 64 bits.
             id = _at(json.loads(line, parse_float=str, parse_int=str), columns.id)
         others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS} | {"id": _as_string(id)}
-        others = {name: long[v].decode() if v in long else v for name, v in others.items() if v is not None}
+        others = {name: str(long[v], "utf-8") if v in long else v for name, v in others.items() if v is not None}
         text: str = _at(value, columns.text)
         self.builder.add(self._tally.accept(), long[text] if text in long else text.encode(), **others)
 

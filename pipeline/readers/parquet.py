@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BATCH_BYTES, BATCH_ROWS, OTHERS, digest_id
 from pipeline.readers.columns import ColumnError, Columns, choose
+from pipeline.remote import explain
 from pipeline.schema import DOCUMENTS
 from pipeline.storage import is_local, local_path, open_input
 from pipeline.tasks import ReadOptions, ShardTask
@@ -95,7 +96,7 @@ class _Input:
     def raise_if_unread(self) -> None:
         """Raise `OSError` if what Arrow took for a broken file was a failure to read."""
         if self._watched and self._watched.error:
-            raise OSError(f"{self.url}: reading failed: {self._watched.error!r}; run again") from self._watched.error
+            raise explain(self.url, self._watched.error) from self._watched.error
 
     def close(self) -> None:
         self.file.close()

@@ -5,6 +5,8 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 
 from __future__ import annotations
 
+import zlib
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import detect_mime
 
+from pipeline.readers.batches import Text
 from pipeline.readers.extract import TooComplexError, decode, html_to_text
 from pipeline.tasks import ReadOptions
 
@@ -72,15 +75,17 @@ def _if_text(payload: Payload) -> Payload | Refusal:
     return payload if payload.media in HTML or payload.media == PLAIN else Refusal("media_type", payload.media)
 
 
-def text_of(kind: str, headers: dict[str, str], block: bytes, size: int, options: ReadOptions) -> bytes | Refusal:
+def text_of(
+    kind: str, headers: dict[str, str], block: bytes | memoryview, size: int, options: ReadOptions
+) -> Text | Refusal:
     """The text of a record, in UTF-8, or why it has none. ``block`` is its content, or the start of it if ``size``
     (bytes) is too large to be held."""
-    payload = payload_of(kind, headers, block[:HEAD])
+    payload = payload_of(kind, headers, bytes(block[:HEAD]))
     if isinstance(payload, Refusal):
         return payload
     if size > len(block):
         return Refusal("too_large", f"{size} bytes of {payload.media}; at most {payload.largest(options)} are read")
-    data = _decoded(payload, block) if payload.encodings else block[payload.start :]
+    data = _decoded(payload, bytes(block)) if payload.encodings else block[payload.start :]
     if data is None:
         return Refusal("bad_http", f"the content is not encoded as declared ({payload.encodings})")
     if len(data) > payload.largest(options):
@@ -102,7 +107,7 @@ def _http(head: bytes, identified: str) -> Payload | Refusal:
     return Payload(len(head) - len(body), media.strip().lower() or detect_mime(body), _charset(parameters), encodings)
 
 
-def _parsed(block: bytes, auto_decode: Literal["none", "all"]) -> WarcRecord | None:
+def _parsed(block: bytes, auto_decode: Literal["none", "transfer", "all"]) -> WarcRecord | None:
     """An HTTP response as fastwarc reads it."""
     try:
         record = WarcRecord.from_bytes(_HTTP % len(block) + block)
@@ -120,8 +125,28 @@ def _decoded(payload: Payload, block: bytes) -> bytes | None:
             return record.reader.read(HTML_BYTES + 1)
         except (OSError, ValueError):
             pass
+    if (inflated := _inflated(payload, block)) is not None:
+        return inflated
     data = block[payload.start :]
     return None if data.startswith(b"\x1f\x8b") or b"\0" in data[:1024] else data
+
+
+def _inflated(payload: Payload, block: bytes) -> bytes | None:
+    """What browsers read and fastwarc does not: ``x-gzip``, and ``deflate`` without the header of zlib."""
+    if not any(name in payload.encodings.lower() for name in ("gzip", "deflate")):
+        return None
+    record = _parsed(block, "transfer")
+    try:
+        data = record.reader.read() if record else block[payload.start :]
+    except (OSError, ValueError):
+        return None
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        decoder = zlib.decompressobj(window)
+        with suppress(zlib.error):
+            inflated = decoder.decompress(data, HTML_BYTES + 1)
+            if decoder.eof or len(inflated) > HTML_BYTES:
+                return inflated
+    return None
 
 
 def _charset(parameters: str) -> str | None:
@@ -132,16 +157,16 @@ def _charset(parameters: str) -> str | None:
     return None
 
 
-def _text(payload: Payload, data: bytes, options: ReadOptions) -> bytes | Refusal:
+def _text(payload: Payload, data: bytes | memoryview, options: ReadOptions) -> Text | Refusal:
     if payload.media == PLAIN:
         if payload.charset in (None, "utf-8", "UTF-8") and _is_text(data):
             return data
-        text = decode(data, payload.charset)
+        text = decode(bytes(data), payload.charset)
         if not payload.extracted and "\0" in text[:1024]:
             return Refusal("media_type", "binary content under text/plain")
     else:
         try:
-            text = html_to_text(decode(data, payload.charset, html=True), options)
+            text = html_to_text(decode(bytes(data), payload.charset, html=True), options)
         except TooComplexError as error:
             return Refusal("too_complex", str(error))
         except (ValueError, RuntimeError, RecursionError) as error:
@@ -151,21 +176,22 @@ def _text(payload: Payload, data: bytes, options: ReadOptions) -> bytes | Refusa
     return text.encode("utf-8", "replace")
 
 
-def _is_text(data: bytes) -> bool:
+def _is_text(data: bytes | memoryview) -> bool:
     """Whether bytes are text as they stand: UTF-8, no byte order mark or NUL, not blank. Large ones are not decoded
     to find out: that takes up to four times their size."""
-    if b"\0" in data[:1024] or data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    head = bytes(data[:1024])
+    if b"\0" in head or head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return False
     if len(data) > HEAD:
-        return _is_utf8(data) and not data.isspace()
+        return _is_utf8(data) and not all(bytes(data[at : at + HEAD]).isspace() for at in range(0, len(data), HEAD))
     try:
-        text = data.decode()
+        text = str(data, "utf-8")
     except UnicodeDecodeError:
         return False
     return bool(text) and not text.isspace()
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: bytes | memoryview) -> bool:
     offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
     try:
         pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)]).validate(full=True)

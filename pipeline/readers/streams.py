@@ -16,6 +16,7 @@ import zstandard
 from isal import isal_zlib
 
 from pipeline.accounting import Tally
+from pipeline.remote import explain
 
 CHUNK = 1 << 20
 STEP = 4 << 10
@@ -90,7 +91,7 @@ class Source:
         try:
             return self._file.read(n)
         except Exception as error:  # Remote stores raise what their clients raise, seldom an OSError.
-            raise OSError(f"{self._url}: reading failed: {error!r}; run again") from error
+            raise explain(self._url, error) from error
 
     def drain(self) -> None:
         """Read the rest and let it go."""
@@ -140,6 +141,11 @@ _ERRORS = (cast("type[Exception]", isal_zlib.error), zstandard.ZstdError, lzma.L
 def compression_of(head: bytes) -> Compression:
     """By the magic number at the start of a file."""
     return next((c for c, magics in _MAGIC.items() if head.startswith(magics)), Compression.NONE)
+
+
+def compression_in(data: bytes, expected: Compression) -> Compression:
+    """``expected`` if a magic number of it stands anywhere in the data."""
+    return expected if any(magic in data for magic in _MAGIC[expected]) else Compression.NONE
 
 
 def pieces(source: Source, compression: Compression, *, begins: bytes = b"") -> Iterator[Piece]:
@@ -256,12 +262,18 @@ class _Frames:
         if not (isinstance(decoder, _Bounded) and decoder.more):
             step = self._stored.step()
             if not step:
-                detail = f"the file ends inside a {self._compression} frame"
-                return b"", Damage("truncated_stream", frame, self._stored.offset, detail, False)
+                return b"", self._endless(frame)
         try:
             return decoder.decompress(step), None
         except _ERRORS as error:
             return b"", self._damage("corrupt_stream", frame, f"{self._compression} frame: {error}")
+
+    def _endless(self, frame: int) -> Damage:
+        """A frame that the file's end cuts short, or one so broken that it swallowed those after it."""
+        damage = self._damage("corrupt_stream", frame, f"{self._compression} frame: it does not end where it should")
+        if damage.resumes:
+            return damage
+        return damage._replace(reason="truncated_stream", detail=f"the file ends inside a {self._compression} frame")
 
     def _damage(self, reason: str, frame: int, detail: str) -> Damage:
         offset = self._stored.offset

@@ -15,13 +15,14 @@ import pyarrow as pa
 
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
+from pipeline.readers.detect import RECORD
+from pipeline.readers.extract import language_of_page
 from pipeline.readers.payload import HEAD, Refusal, payload_of, text_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
 DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
-_RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 _RECORD_END = b"\r\n\r\n"
@@ -40,7 +41,7 @@ class Record(NamedTuple):
     offset: int
     kind: str
     headers: dict[str, str]
-    block: bytes
+    block: bytes | memoryview
     size: int
 
 
@@ -63,7 +64,7 @@ def read_warc(
             id=headers.get("warc-record-id"),
             url=headers.get("warc-target-uri", "").strip("<>") or None,
             date=headers.get("warc-date"),
-            lang=headers.get("warc-identified-content-language"),
+            lang=headers.get("warc-identified-content-language") or language_of_page(record.block),
         )
     if len(builder):
         yield builder.take()
@@ -153,6 +154,15 @@ class _Window:
         """Some of the next bytes."""
         with memoryview(self.buffer) as view:
             return bytes(view[self.at + start : self.at + stop])
+
+    def cut_out(self, start: int, stop: int) -> memoryview:
+        """Some of the next bytes, without a copy: the buffer is given away, and what it holds after ``stop`` begins
+        the next. All up to ``stop`` is taken."""
+        given, start, stop = self.buffer, self.at + start, self.at + stop
+        self._before += stop
+        self.buffer, self.at = given[stop:], 0
+        self.take(0)
+        return memoryview(given)[start:stop]
 
     def offset(self, i: int = 0) -> int:
         """Of the ``i``-th next byte in the file as stored; if that is compressed, of its frame."""
@@ -246,10 +256,15 @@ class _Framer:
         if held == size and not self._whole(window, end, size):
             return
         offset = window.offset()
+        if kind in DOCUMENT_TYPES and BLOCK < held == size:
+            yield Record(offset, kind, headers, window.cut_out(end, end + size), size)
+            return
         if kind in DOCUMENT_TYPES:
             yield Record(offset, kind, headers, window.bytes(end, end + held), size)
-        else:
+        elif kind:
             self._tally.other_records += 1
+        else:
+            self._tally.reject("bad_record", offset, "a record without a WARC-Type")
         if not window.skip(end + size) and window.damage is None:
             self._tally.cut_short("truncated_record", offset, f"the file ends inside a block of {size} bytes")
 
@@ -299,7 +314,7 @@ class _Framer:
         where the next record may stand inside what it claims for itself."""
         following = window.inside(window.held + 1)
         if following is None and window.damage is None:
-            following = window.find(_RECORD, past)
+            following = window.find(RECORD, past)
         if following is not None:
             self._tally.reject("bad_record", window.offset(), f"{what} would reach into the next record")
             window.take(following)
@@ -311,7 +326,7 @@ class _Framer:
     def _resynchronise(self, window: _Window, reason: str, detail: str, *, past: int) -> None:
         """Count what stands here, and go to the next record that begins after the first ``past`` bytes."""
         self._tally.reject(reason, window.offset(), detail)
-        while (place := window.find(_RECORD, past)) is None:
+        while (place := window.find(RECORD, past)) is None:
             window.take(max(window.held - _MARKER_BYTES, 0))
             past = 0
             if not window.fill(window.held + 1) and window.inside(window.held + 1) is None:
@@ -327,9 +342,10 @@ def record_of(piece: Piece) -> Record | None:
     if not (piece.first and piece.last and end > 3 and data.startswith(b"WARC/") and data.endswith(_RECORD_END)):
         return None
     headers = parse_header(data[:end])
-    if headers.get("content-length") != str(len(data) - end - 4):
+    kind = headers.get("warc-type", "").lower()
+    if not kind or headers.get("content-length") != str(len(data) - end - 4):
         return None
-    return Record(piece.offset, headers.get("warc-type", "").lower(), headers, data[end:-4], len(data) - end - 4)
+    return Record(piece.offset, kind, headers, data[end:-4], len(data) - end - 4)
 
 
 def parse_header(data: bytes) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from pipeline.report import queries
 from pipeline.report.excerpts import add_excerpts, within_shards
-from pipeline.report.folder import TagsFolder, connect, open_folder
+from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.records import records
+from pipeline.report.tables import DuckTables, Tables
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,19 @@ class ReportOptions:
     excerpt_shards: int = 10
 
 
-def collect(url: str, options: ReportOptions | None = None) -> dict[str, Any]:
-    """The figures of the tags below a folder (path or fsspec URL), as plain types.
+def collect(url: str, options: ReportOptions | None = None, tables: Tables | None = None) -> dict[str, Any]:
+    """The figures of the tags below a folder (path or fsspec URL), as plain types; asked of DuckDB unless ``tables``
+    is another engine. Closes ``tables``.
 
     Raises `pipeline.report.folder.TagsError` (a `ValueError`) if there are none to report on, and `ValueError` for a
     label that the model lacks.
     """
     options = options or ReportOptions()
-    with closing(connect(url)) as connection:
-        folder = open_folder(url, connection)
+    with closing(tables or DuckTables(url)) as tables:
+        folder = open_folder(url, tables)
         label, threshold, source = _flag(folder, options)
-        query = queries.open_tags(connection, folder, label, threshold)
-        headline = queries.headline(query)
+        query = queries.open_tags(tables, folder, label, threshold)
+        headline, others = queries.headline(query), queries.other_languages(query, options.hosts)
         return {
             "folder": url,
             "label": label,
@@ -53,9 +55,10 @@ def collect(url: str, options: ReportOptions | None = None) -> dict[str, Any]:
             "hosts": queries.hosts(query, options.hosts),
             "dates": queries.dates(query),
             "languages": queries.groups(query, "lang", options.hosts),
+            "other_languages": others,
             "sources": queries.groups(query, "source", options.hosts),
             "examples": _examples(query, options),
-            "records": records(folder, headline["documents"]["total"]),
+            "records": records(folder, headline["documents"]["total"] + others["documents"]),
             "model": folder.model,
             "scan": _scan(folder),
         }

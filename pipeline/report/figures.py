@@ -93,6 +93,7 @@ def curve_picture(report: dict[str, Any]) -> Picture:
         _logit_ticks(axes.xaxis, tuple(_LOGIT_TICKS))
         if any(point["documents"] for point in points):
             axes.set_yscale("log")
+            axes.set_ylim(top=min(axes.get_ylim()[1], 1.2))  # few documents: a decade around their share is drawn
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2.5 else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick_percent(y)))
         axes.yaxis.set_minor_formatter(NullFormatter())

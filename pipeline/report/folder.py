@@ -6,16 +6,13 @@ Knows nothing of the figures that are made of it.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.report.tables import Tables
 from pipeline.scan import read_report
 from pipeline.schema import tags_schema
 from pipeline.tasks import ReadOptions, ShardTask
@@ -54,9 +51,7 @@ class TagsFolder:
 
     def name_of(self, file: str) -> str:
         """A shard's name in the job, from its tags file's URL."""
-        _, root = storage.filesystem(storage.join(self.url, "tags"))
-        _, path = storage.filesystem(file)
-        return path.removeprefix(root.rstrip("/") + "/").removesuffix(_SUFFIX)
+        return _name_below(storage.join(self.url, "tags"), file, _SUFFIX)
 
     def report_of(self, file: str) -> dict[str, Any]:
         """The report of the shard that a tags file was made from; empty if it has none."""
@@ -68,66 +63,79 @@ class TagsFolder:
         return ShardTask(**known) if known else ShardTask(self.shards[file], self.name_of(file), 0, "")
 
 
-def escape_glob(path: str) -> str:
-    """A pattern that matches just this path: DuckDB takes every file name as a pattern."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
+def open_folder(url: str, tables: Tables) -> TagsFolder:
+    """Find the tags of the last scan into a folder (path or fsspec URL) and check that one model made them all.
 
-
-def connect(url: str) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that reads files where ``url`` is, and loads nothing from the network."""
-    spill = os.path.join(tempfile.gettempdir(), f"tropescan-{os.getpid()}")  # the default is .tmp in the current folder
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
-    if not storage.is_local(url):
-        connection.register_filesystem(storage.filesystem(url)[0])
-    return connection
-
-
-def open_folder(url: str, connection: duckdb.DuckDBPyConnection) -> TagsFolder:
-    """Find the tags below a folder (path or fsspec URL) and check that one model made them all.
-
+    ``scan.json`` says which tags are of it; where there is none, tags with a report are taken. What else lies there is
+    left out, and a note says so.
     Raises `TagsError` for a folder without tags, a file that is none, or tags of two models.
     """
-    files = _tags_files(url)
-    kept = _metadata(connection, files)
+    scan = _read_scan(url)
+    files, notes = _current_files(url, scan)
+    kept = _metadata(tables, files)
     for file in files:
         if not {"tropescan.model", "tropescan.shard"} <= kept[file].keys():
             raise TagsError(f"{file}: not a tags file of tropescan (its metadata name no model); move it away")
     model = _only_model(kept)
     versions, options = _differing(kept, "tropescan.version"), _differing(kept, "tropescan.options")
-    notes = [
+    notes += [
         f"The tags were made with {len(values)} different {what}; their figures are added up all the same."
         for what, values in (("versions of tropescan", versions), ("sets of reading options", options))
         if len(values) > 1
     ]
-    scan, more = _scan_report(url, model)
+    _check_model(url, scan, model)
     shards = {file: kept[file]["tropescan.shard"] for file in files}
     _check_columns(files[0], model)
-    return TagsFolder(url, model, _options(options), tuple(versions), shards, scan, (*notes, *more))
+    return TagsFolder(url, model, _options(options), tuple(versions), shards, scan, tuple(notes))
 
 
-def _tags_files(url: str) -> list[str]:
-    tags = storage.join(url, "tags")
-    found: list[tuple[str, int, str]] = []
-    with suppress(FileNotFoundError):
-        found = storage.list_files(tags)
-    files = [file for file, _, _ in found if file.endswith(_SUFFIX)]
-    if not files:
-        raise TagsError(f"{tags}: no tags there; give the folder that 'tropescan scan --out' wrote")
-    return files
+def _current_files(url: str, scan: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Tags files of the last scan, sorted by name, and notes on what else was found."""
+    found = _files_by_name(storage.join(url, "tags"), _SUFFIX)
+    if not found and not scan.get("tags"):
+        raise TagsError(
+            f"{storage.join(url, 'tags')}: no tags there; give the folder that 'tropescan scan --out' wrote"
+        )
+    current = scan["tags"] if scan else sorted(found.keys() & _files_by_name(storage.join(url, "reports"), ".json"))
+    missing = [name for name in current if name not in found]
+    if missing or not current:
+        lost = (
+            f"the tags of {len(missing)} shards, {missing[0]} first, are not there" if missing else "no shard is done"
+        )
+        raise TagsError(f"{url}: {lost}; run the scan again")
+    other = sorted(found.keys() - set(current))
+    why = (
+        "of shards that failed or are not in the last scan" if scan else "without a report, so not known to be current"
+    )
+    notes = [f"{len(other)} tags files are left out, {other[0]} first: {why}."] if other else []
+    if not scan:
+        notes.append("There is no scan.json: the scan did not reach its end. This page covers the shards done so far.")
+    return [found[name] for name in current], notes
 
 
-def _metadata(connection: duckdb.DuckDBPyConnection, files: list[str]) -> dict[str, dict[str, str]]:
+def _files_by_name(folder: str, suffix: str) -> dict[str, str]:
+    """URLs of the files below a folder by their name in it, without the suffix."""
+    try:
+        files = [file for file, _, _ in storage.list_files(folder) if file.endswith(suffix)]
+    except FileNotFoundError:
+        return {}
+    return {_name_below(folder, file, suffix): file for file in files}
+
+
+def _name_below(folder: str, file: str, suffix: str) -> str:
+    (_, root), (_, path) = storage.filesystem(folder), storage.filesystem(file)
+    return str(path).removeprefix(root.rstrip("/") + "/").removesuffix(suffix)
+
+
+def _metadata(tables: Tables, files: list[str]) -> dict[str, dict[str, str]]:
     """Each file's own keys; equal values are one string, so 100,000 files cost little."""
-    query = "SELECT file_name, key::BLOB, value::BLOB FROM parquet_kv_metadata($files)"
     kept: dict[str, dict[str, str]] = {file: {} for file in files}
     same: dict[str, str] = {}
     try:
-        rows = connection.execute(query, {"files": [escape_glob(file) for file in files]})
-        while row := rows.fetchone():
-            file, key, value = row[0], row[1].decode("utf-8", "replace"), row[2].decode("utf-8", "replace")
+        for file, key, value in tables.metadata(files):
             if key.startswith("tropescan."):
                 kept[file][key] = same.setdefault(value, value)
-    except duckdb.Error as error:
+    except ValueError as error:
         raise TagsError(f"a tags file cannot be read ({error}); delete it and scan its shard again") from error
     return kept
 
@@ -170,17 +178,24 @@ def _options(texts: list[str]) -> ReadOptions:
         return ReadOptions()
 
 
-def _scan_report(url: str, model: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _read_scan(url: str) -> dict[str, Any]:
+    """The content of ``scan.json``; empty if there is none."""
     file = storage.join(url, "scan.json")
     try:
         scan = json.loads(storage.read_bytes(file))
     except FileNotFoundError:
-        return {}, ["There is no scan.json: the scan did not reach its end. This page covers the shards done so far."]
+        return {}
     except ValueError as error:
         raise TagsError(f"{file}: not valid JSON ({error}); delete it, or run the scan again") from error
-    if not isinstance(scan, dict) or scan.get("model", {}).get("digest") != model.get("digest"):
+    if not isinstance(scan, dict) or not {"model", "tags", "figures"} <= scan.keys():
+        raise TagsError(f"{file}: not of this version of tropescan; run the scan again")
+    return scan
+
+
+def _check_model(url: str, scan: dict[str, Any], model: dict[str, Any]) -> None:
+    if scan and scan["model"].get("digest") != model.get("digest"):
+        file = storage.join(url, "scan.json")
         raise TagsError(f"{file}: of another model than the tags beside it; scan again into a folder of its own")
-    return scan, []
 
 
 def _check_columns(file: str, model: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 _LABELS_LISTED = 30
 
 _REORDERING = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_UNSEEN = [*range(0x80, 0xA0), 0x2028, 0x2029, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
+_UNSEEN = [*range(0x80, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
 _VISIBLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in b"\t\n\r"},
     0x7F: "\u2421",
@@ -29,22 +29,17 @@ _VISIBLE: dict[int, str] = {
 
 
 def visible(text: str) -> str:
-    """The text with control, reordering and tag characters as visible marks (``\\0`` as ␀, U+202E as ⟨U+202E⟩)."""
+    """The text with control, reordering and tag characters, and bytes of file names that are no Unicode, as visible
+    marks (``\\0`` as ␀, U+202E as ⟨U+202E⟩)."""
     return text.translate(_VISIBLE)
 
 
 def render(report: dict[str, Any]) -> str:
     """The page of a report, UTF-8 text of some hundred kilobytes. The same figures give the same page."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", ""), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"share": percent, "count": _count, "size": _size, "score": _score, "metric": _metric}
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    environment, style = open_environment()
     return environment.get_template("template.html").render(
         r=report,
-        style=Markup(style),  # ours, and under the hash that the policy names
-        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        **style,
         pictures=_pictures(report),
         thresholds=_threshold_rows(report),
         wrong_in_thousand=round(report["headline"]["documents"]["total"] / 1000),
@@ -52,6 +47,26 @@ def render(report: dict[str, Any]) -> str:
         link=is_link,
         widest=_widest,
     )
+
+
+def open_environment() -> tuple[Environment, dict[str, str]]:
+    """Where templates are rendered: all that is put into them is made visible and escaped. And what every page names:
+    the style, and its hash for the policy that lets nothing else in."""
+    loader = PackageLoader("pipeline.report", "")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "share": _share,
+        "counted": _counted,
+        "count": _count,
+        "size": _size,
+        "score": _score,
+        "metric": _metric,
+    }
+    style = loader.get_source(environment, "style.css")[0]
+    style_hash = b64encode(sha256(style.encode()).digest()).decode()
+    return environment, {"style": Markup(style), "style_hash": style_hash}  # the style is ours
 
 
 def is_link(url: object) -> bool:
@@ -100,7 +115,7 @@ def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     more = f" and {len(labels) - _LABELS_LISTED} more" if len(labels) > _LABELS_LISTED else ""
     known = {**model, "labels": f"{len(labels)}: {', '.join(labels[:_LABELS_LISTED])}{more}"}
     known["span_thresholds"] = dict(list(model.get("span_thresholds", {}).items())[:_LABELS_LISTED])
-    first = ("name", "digest", "labels", "target", "threshold", "window", "stride", "codebook_version")
+    first = ("name", "digest", "labels", "target", "threshold", "language", "window", "stride", "codebook_version")
     order = [*(key for key in first if key in known), *sorted(known.keys() - set(first))]
     return [row for key in order for row in _flattened(key, known[key])]
 
@@ -117,6 +132,14 @@ def _metric(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_metric(each) for each in value)
     return _score(value) if isinstance(value, float) else str(value)
+
+
+def _share(share: float | None, digits: int = 3) -> str:
+    return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _count(number: int | None) -> str:

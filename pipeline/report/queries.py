@@ -1,18 +1,19 @@
 """The questions a report asks of the tags, in SQL: only counts and a few examples ever reach Python.
 
-Knows the TAGS schema and DuckDB; nothing of pages or plots. Intervals are Wilson's (1927), 95 %.
+Written in what DuckDB and Spark share, so that both give the same figures. Knows the TAGS schema; nothing of engines,
+pages or plots. Intervals are Wilson's (1927), 95 %.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
-from pipeline.report.folder import TagsFolder, escape_glob
-from pipeline.schema import OK, TAG_BASE, TAG_EVIDENCE, label_columns, tags_schema, window_column
+from pipeline.report.folder import TagsFolder
+from pipeline.report.tables import Tables
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, tags_schema
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -29,54 +30,69 @@ _STRONGEST = 10_000
 _PER_HOST = 3
 _Z = 1.959963984540054
 
-_MACROS = f"""
-CREATE MACRO logit(score) AS ln(greatest(score, 1e-9) / greatest(1 - score, 1e-9));
-CREATE MACRO wilson_low(k, n) AS
-    greatest(0, (k + {_Z**2 / 2} - {_Z} * sqrt(k * (n - k) / n + {_Z**2 / 4})) / (n + {_Z**2}));
-CREATE MACRO wilson_high(k, n) AS
-    least(1, (k + {_Z**2 / 2} + {_Z} * sqrt(k * (n - k) / n + {_Z**2 / 4})) / (n + {_Z**2}));
-CREATE MACRO step(score, steps) AS
-    greatest(0, least(steps - 1, floor((logit(score) + {REACH}) * steps / {2 * REACH})))::BIGINT;
-"""
-
 _SUMS = """
-    count(*) AS documents, count(*) FILTER (flagged) AS flagged,
-    sum(words)::BIGINT AS words, coalesce(sum(words) FILTER (flagged), 0)::BIGINT AS flagged_words
+    count(*) AS documents, count(*) FILTER (WHERE flagged) AS flagged,
+    sum(words)::BIGINT AS words, coalesce(sum(words) FILTER (WHERE flagged), 0)::BIGINT AS flagged_words
 """
 
-_RATES = "flagged / documents AS share, wilson_low(flagged, documents) AS low, wilson_high(flagged, documents) AS high"
 
-_MONTHS = "['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']"
-_YEAR_MONTH = rf"""
-    CASE WHEN regexp_matches(date, '^\s*\d{{4}}([-/.]\d{{1,2}})?([^0-9]|$)')
-         THEN [regexp_extract(date, '^\s*(\d{{4}})', 1), regexp_extract(date, '^\s*\d{{4}}[-/.](\d{{1,2}})', 1)]
-         WHEN regexp_matches(date, '^\s*\d{{8}}(\d{{6}})?([^0-9]|$)')
-         THEN [trim(date)[1:4], trim(date)[5:6]]
-         WHEN regexp_matches(date, '(^|[ ,])\d{{1,2}}[ -][A-Za-z]{{3}}[a-z]*[ -]\d{{4}}\b')
-         THEN [regexp_extract(date, '\d{{1,2}}[ -][A-Za-z]{{3}}[a-z]*[ -](\d{{4}})', 1),
-               list_position({_MONTHS}, lower(regexp_extract(date, '\d{{1,2}}[ -]([A-Za-z]{{3}})', 1)))::VARCHAR]
-    END
-"""
-"""[year, month] as text, of ISO 8601, 20190131 and 20190131235959, and "31 Jan 2019"; month '' where not given."""
+def _wilson(sign: str) -> str:
+    """A bound of the share of ``flagged`` in ``documents``, in double precision: their product passes 64 bits."""
+    return f"""(flagged + {_Z**2 / 2}e0 {sign} {_Z}e0 * sqrt(
+        flagged::DOUBLE * (documents - flagged) / documents + {_Z**2 / 4}e0)) / (documents + {_Z**2}e0)"""
+
+
+_RATES = f"flagged / documents AS share, greatest(0e0, {_wilson('-')}) AS low, least(1e0, {_wilson('+')}) AS high"
+
+
+def _step(score: str, steps: int) -> str:
+    """In which of ``steps`` equal steps of log-odds, from 0, a score lies."""
+    logit = f"ln(greatest({score}, 1e-9) / greatest(1 - {score}, 1e-9))"
+    return f"greatest(0, least({steps - 1}, floor(({logit} + {REACH}) * {steps} / {2 * REACH})))::BIGINT"
+
+
+_ISO = "^ *([0-9]{4})([-/.]([0-9]{1,2}))?([^0-9]|$)"  # no backslash: in Spark's strings one escapes
+_DIGITS = "^ *([0-9]{4})([0-9]{2})[0-9]{2}([0-9]{6})?([^0-9]|$)"
+_IN_WORDS = "(^|[ ,])[0-9]{1,2}[ -]([A-Za-z]{3})[a-z]*[ -]([0-9]{4})([^0-9A-Za-z]|$)"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def _part_of_date(iso: int, digits: int, words: str) -> str:
+    """A number out of a date in ISO 8601, as 20190131 or 20190131235959, or as "31 Jan 2019"; null where there is
+    none. ``iso`` and ``digits`` are groups of the patterns."""
+    return f"""CASE WHEN regexp_extract(date, '{_ISO}', 1) <> ''
+        THEN try_cast(regexp_extract(date, '{_ISO}', {iso}) AS INTEGER)
+        WHEN regexp_extract(date, '{_DIGITS}', 1) <> ''
+        THEN try_cast(regexp_extract(date, '{_DIGITS}', {digits}) AS INTEGER)
+        ELSE {words} END"""
+
+
+YEAR = _part_of_date(1, 1, f"try_cast(regexp_extract(date, '{_IN_WORDS}', 3) AS INTEGER)")
+"""The year of ``date``."""
+MONTH = _part_of_date(
+    3, 2,
+    f"CASE lower(regexp_extract(date, '{_IN_WORDS}', 2)) "
+    + " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(_MONTHS, 1))
+    + " END",
+)  # fmt: skip
+"""The month of ``date``, from 1; null where only the year is given."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """Tags of a folder as a DuckDB view ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``."""
+    """Tags of a folder as a table ``tags``, with the target's ``score``, ``strongest`` window and ``flagged``.
 
-    connection: duckdb.DuckDBPyConnection
+    Documents in other languages than the model's are not in it, but in ``others``.
+    """
+
+    tables: Tables
     folder: TagsFolder
     label: str
     threshold: float
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """All rows of a result, as dicts. Raises `ValueError` with DuckDB's message, which names the file."""
-        try:
-            result = self.connection.execute(sql, values) if values else self.connection.execute(sql)
-            names = [column[0] for column in result.description]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        except duckdb.Error as error:
-            raise ValueError(f"the tags in {self.folder.url} cannot be read: {error}") from error
+        """All rows of a result, as dicts. Raises `ValueError` with the engine's message, which names the file."""
+        return self.tables.rows(sql, **values)
 
     def row(self, sql: str, **values: Any) -> dict[str, Any]:
         """The only row of a result."""
@@ -84,36 +100,34 @@ class Query:
         return row
 
 
-def quoted(name: str) -> str:
-    """A column name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
+def score_columns(labels: Sequence[str]) -> list[str]:
+    """What the scores of labels are called here, ``d0, w0, d1, w1 …``: a label can be any text."""
+    return [f"{kind}{i}" for i in range(len(labels)) for kind in "dw"]
 
 
-def open_tags(connection: duckdb.DuckDBPyConnection, folder: TagsFolder, label: str, threshold: float) -> Query:
-    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels."""
-    query = Query(connection, folder, label, threshold)
-    connection.execute(_MACROS)
-    connection.execute("SET VARIABLE files = $files", {"files": [escape_glob(file) for file in folder.files]})
-    connection.execute("SET VARIABLE threshold = $threshold::DOUBLE", {"threshold": threshold})
-    source = "read_parquet(getvariable('files'), filename = 'tags file')"
-    columns = [row["column_name"] for row in query.rows(f"DESCRIBE SELECT * FROM {source}")]
-    # by position: DuckDB's names ignore case, so that of the labels A and a one is renamed
-    name_in = dict(zip(tags_schema(folder.labels).names, map(quoted, columns), strict=False))
-    scores = [
-        f"{_number(name_in[column])} AS d{i}, {_number(name_in[window_column(column)])} AS w{i}"
-        for i, column in enumerate(label_columns(folder.labels))
-    ]
-    target = label_columns(folder.labels)[folder.labels.index(label)]
-    connection.execute(f"CREATE VIEW scores AS SELECT {', '.join(scores)} FROM {source}")
-    base = ", ".join(f"{name_in[field.name]} AS {field.name}" for field in (*TAG_BASE, *TAG_EVIDENCE))
-    connection.execute(
-        f"""CREATE VIEW tags AS
-            SELECT *, coalesce(score >= getvariable('threshold'), false) AS flagged,
-                   coalesce(strongest >= getvariable('threshold'), false) AS window_flagged
-            FROM (SELECT {base}, "tags file" AS file, {_number(name_in[target])} AS score,
-                         {_number(name_in[window_column(target)])} AS strongest FROM {source})"""
+def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) -> Query:
+    """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels.
+
+    In none of them but ``others`` are documents in other languages.
+    """
+    scores = score_columns(folder.labels)
+    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
+    tables.open_files("stored", folder.files, tags_schema(folder.labels), [*before, *scores, *after])
+    other = f"status = '{OTHER_LANGUAGE}'"
+    tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
+    tables.view(
+        "scores", f"SELECT {', '.join(f'{_number(name)} AS {name}' for name in scores)} FROM stored WHERE NOT {other}"
     )
-    return query
+    target = folder.labels.index(label)
+    bound = f"'{threshold!r}'::DOUBLE"  # of text: a number would become a decimal first
+    tables.view(
+        "tags",
+        f"""SELECT *, coalesce(score >= {bound}, false) AS flagged,
+                   coalesce(strongest >= {bound}, false) AS window_flagged
+            FROM (SELECT {", ".join(before + after)}, file, {_number(f"d{target}")} AS score,
+                         {_number(f"w{target}")} AS strongest FROM stored WHERE NOT {other})""",
+    )
+    return Query(tables, folder, label, threshold)
 
 
 def _number(column: str) -> str:
@@ -126,11 +140,11 @@ def headline(query: Query) -> dict[str, Any]:
     row = query.row(
         """SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words,
                   coalesce(sum(bytes), 0)::BIGINT AS bytes, coalesce(sum(chars), 0)::BIGINT AS chars,
-                  count(*) FILTER (flagged) AS flagged_documents,
-                  coalesce(sum(words) FILTER (flagged), 0)::BIGINT AS flagged_words,
-                  coalesce(sum(bytes) FILTER (flagged), 0)::BIGINT AS flagged_bytes,
-                  count(*) FILTER (status <> $ok) AS no_score FROM tags""",
-        ok=OK,
+                  count(*) FILTER (WHERE flagged) AS flagged_documents,
+                  coalesce(sum(words) FILTER (WHERE flagged), 0)::BIGINT AS flagged_words,
+                  coalesce(sum(bytes) FILTER (WHERE flagged), 0)::BIGINT AS flagged_bytes,
+                  count(*) FILTER (WHERE status = $no_words) AS no_score FROM tags""",
+        no_words=NO_WORDS,
     )
     units = ("documents", "words", "bytes")
     counted = {u: {"flagged": row[f"flagged_{u}"], "total": row[u], "share": _share(row, u)} for u in units}
@@ -168,16 +182,17 @@ def _curve_edges() -> list[int]:
 def labels(query: Query, shown: int) -> dict[str, Any]:
     """Score histograms of the target and of the labels that most documents score 0.5 or more in."""
     names = query.folder.labels
-    columns = [f"{kind}{i}" for i in range(len(names)) for kind in "dw"]
-    counts = query.row(f"SELECT {', '.join(f'count(*) FILTER ({c} >= 0.5) AS {c}' for c in columns)} FROM scores")
+    columns = score_columns(names)
+    counts = query.row(f"SELECT {', '.join(f'count(*) FILTER (WHERE {c} >= 0.5) AS {c}' for c in columns)} FROM scores")
     order = sorted(range(len(names)), key=lambda i: (names[i] != query.label, -counts[f"d{i}"], i))[:shown]
+    bars = _bars(query, [f"{kind}{i}" for i in order for kind in "dw"])
     listed = [
         {
             "label": names[i],
             "documents": counts[f"d{i}"],
             "windows": counts[f"w{i}"],
-            "document_bars": _bars(query, f"d{i}"),
-            "window_bars": _bars(query, f"w{i}"),
+            "document_bars": bars[f"d{i}"],
+            "window_bars": bars[f"w{i}"],
         }
         for i in order
     ]
@@ -190,12 +205,21 @@ def edges(steps: int) -> list[float]:
     return [0.0, *(round(edge, 9) for edge in inner), 1.0]
 
 
-def _bars(query: Query, column: str) -> list[int]:
+def _bars(query: Query, columns: Sequence[str]) -> dict[str, list[int]]:
+    """A histogram of each column, in one pass; a row of the result has a step of one column and null for the others."""
+    # least and greatest pass over null
+    steps = ", ".join(f"CASE WHEN {c} IS NOT NULL THEN {_step(c, BARS)} END AS {c}" for c in columns)
+    sets = ", ".join(f"({column})" for column in columns)
     rows = query.rows(
-        f"SELECT step({column}, {BARS}) AS bar, count(*) AS n FROM scores WHERE {column} IS NOT NULL GROUP BY bar"
+        f"""SELECT {", ".join(columns)}, count(*) AS n FROM (SELECT {steps} FROM scores)
+            GROUP BY GROUPING SETS ({sets})"""
     )
-    found = {row["bar"]: row["n"] for row in rows}
-    return [found.get(bar, 0) for bar in range(BARS)]
+    bars = {column: [0] * BARS for column in columns}
+    for row in rows:
+        for column in columns:
+            if row[column] is not None:
+                bars[column][row[column]] = row["n"]
+    return bars
 
 
 def windows(query: Query) -> dict[str, Any]:
@@ -204,13 +228,13 @@ def windows(query: Query) -> dict[str, Any]:
     ``grid[i][j]`` counts documents with a score in the i-th cell of log-odds and a window in the j-th.
     """
     counts = query.row(
-        """SELECT count(*) FILTER (flagged AND window_flagged) AS both,
-                  count(*) FILTER (window_flagged AND NOT flagged) AS window_only,
-                  count(*) FILTER (flagged AND NOT window_flagged) AS document_only,
-                  count(*) FILTER (NOT flagged AND NOT window_flagged) AS neither FROM tags"""
+        """SELECT count(*) FILTER (WHERE flagged AND window_flagged) AS both,
+                  count(*) FILTER (WHERE window_flagged AND NOT flagged) AS window_only,
+                  count(*) FILTER (WHERE flagged AND NOT window_flagged) AS document_only,
+                  count(*) FILTER (WHERE NOT flagged AND NOT window_flagged) AS neither FROM tags"""
     )
     rows = query.rows(
-        f"""SELECT step(score, {CELLS}) AS i, step(strongest, {CELLS}) AS j, count(*) AS n
+        f"""SELECT {_step("score", CELLS)} AS i, {_step("strongest", CELLS)} AS j, count(*) AS n
             FROM tags WHERE score IS NOT NULL AND strongest IS NOT NULL GROUP BY i, j"""
     )
     grid = [[0] * CELLS for _ in range(CELLS)]
@@ -223,7 +247,8 @@ def _by_length(query: Query) -> list[dict[str, Any]]:
     steps = " ".join(f"WHEN words < {length} THEN {i}" for i, length in enumerate(_LENGTHS))
     rows = query.rows(
         f"""SELECT CASE {steps} ELSE {len(_LENGTHS)} END AS step, count(*) AS documents,
-                   count(*) FILTER (flagged) AS flagged, count(*) FILTER (window_flagged AND NOT flagged) AS window_only
+                   count(*) FILTER (WHERE flagged) AS flagged,
+                   count(*) FILTER (WHERE window_flagged AND NOT flagged) AS window_only
             FROM tags GROUP BY step ORDER BY step"""
     )
     bounds = [0, *_LENGTHS, None]
@@ -232,11 +257,9 @@ def _by_length(query: Query) -> list[dict[str, Any]]:
 
 def hosts(query: Query, shown: int) -> dict[str, Any]:
     """Hosts of at least 20 documents by the lower bound of their rate; all hosts by how many flagged they hold."""
-    query.connection.execute(
-        f"CREATE TEMP TABLE by_host AS SELECT host AS name, {_SUMS} FROM tags WHERE host IS NOT NULL GROUP BY host"
-    )
+    query.tables.keep("by_host", f"SELECT host AS name, {_SUMS} FROM tags WHERE host IS NOT NULL GROUP BY host")
     total = query.row(
-        """SELECT count(*) AS distinct_names, count(*) FILTER (flagged > 0) AS with_flagged,
+        """SELECT count(*) AS distinct_names, count(*) FILTER (WHERE flagged > 0) AS with_flagged,
                   coalesce(sum(documents), 0)::BIGINT AS documents, coalesce(sum(flagged), 0)::BIGINT AS flagged
            FROM by_host"""
     )
@@ -252,29 +275,41 @@ def hosts(query: Query, shown: int) -> dict[str, Any]:
 
 def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
     """Languages or sources, those with most flagged first; ``documents`` of the whole is of those that have one."""
-    query.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT {column} AS name, {_SUMS} FROM tags GROUP BY name"
-    )
+    query.tables.keep("grouped", f"SELECT {column} AS name, {_SUMS} FROM tags GROUP BY {column}")
     total = query.row(
         """SELECT count(name) AS distinct_names,
-                  coalesce(sum(documents) FILTER (name IS NOT NULL), 0)::BIGINT AS documents FROM grouped"""
+                  coalesce(sum(documents) FILTER (WHERE name IS NOT NULL), 0)::BIGINT AS documents FROM grouped"""
     )
-    rows = query.rows(f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name LIMIT {shown}")
+    rows = query.rows(
+        f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name NULLS LAST LIMIT {shown}"
+    )
     return {**total, "rows": rows if total["distinct_names"] else []}
+
+
+def other_languages(query: Query, shown: int) -> dict[str, Any]:
+    """Documents in other languages than the model's, which no other figure takes in: in all, and the most frequent."""
+    total = query.row(
+        """SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words,
+                  coalesce(sum(bytes), 0)::BIGINT AS bytes, count(DISTINCT lang) AS distinct_names FROM others"""
+    )
+    rows = query.rows(
+        f"""SELECT lang AS name, count(*) AS documents, sum(words)::BIGINT AS words, sum(bytes)::BIGINT AS bytes
+            FROM others GROUP BY name ORDER BY documents DESC, name LIMIT {shown}"""
+    )
+    return {**total, "rows": rows}
 
 
 def dates(query: Query, most_months: int = 48) -> dict[str, Any]:
     """By month, or by year where there are more months than ``most_months`` or dates without one."""
-    query.connection.execute(
-        f"""CREATE TEMP TABLE by_month AS
-            SELECT try_cast(part[1] AS INTEGER) AS year, try_cast(part[2] AS INTEGER) AS month, date IS NULL AS missing,
-                   {_SUMS} FROM (SELECT *, {_YEAR_MONTH} AS part FROM tags) GROUP BY year, month, missing"""
-    )
+    read = f"SELECT words, flagged, date IS NULL AS missing, {YEAR} AS year, {MONTH} AS month FROM tags"
+    query.tables.keep("by_month", f"SELECT year, month, missing, {_SUMS} FROM ({read}) GROUP BY year, month, missing")
     good = "year BETWEEN 1000 AND 2999 AND (month IS NULL OR month BETWEEN 1 AND 12)"
     total = query.row(
-        f"""SELECT coalesce(sum(documents) FILTER (missing), 0)::BIGINT AS missing,
-                   coalesce(sum(documents) FILTER (NOT missing AND ({good}) IS NOT TRUE), 0)::BIGINT AS unreadable,
-                   count(*) FILTER ({good}) > {most_months} OR count(*) FILTER ({good} AND month IS NULL) > 0 AS by_year
+        f"""SELECT coalesce(sum(documents) FILTER (WHERE missing), 0)::BIGINT AS missing,
+                   coalesce(sum(documents) FILTER (WHERE NOT missing AND ({good}) IS NOT TRUE), 0)::BIGINT
+                       AS unreadable,
+                   count(*) FILTER (WHERE {good}) > {most_months}
+                       OR count(*) FILTER (WHERE {good} AND month IS NULL) > 0 AS by_year
             FROM by_month"""
     )
     period = "printf('%04d', year)" if total["by_year"] else "printf('%04d-%02d', year, month)"
@@ -296,16 +331,16 @@ def strongest_spans(query: Query, number: int) -> list[dict[str, Any]]:
 
     ``copies`` counts documents of the same size with a span of the same size and score, among the strongest spans.
     """
+    alike = 'PARTITION BY span_score, chars, words, "end" - "start"'
     return query.rows(
         f"""WITH found AS (
                 SELECT {_EXAMPLE}, span."start" AS "start", span."end" AS "end", span.score::DOUBLE AS span_score
-                FROM (SELECT *, unnest(spans) AS span FROM tags) WHERE span.label = $label
+                FROM (SELECT *, {query.tables.unnest}(spans) AS span FROM tags) WHERE span.label = $label
                 ORDER BY span_score DESC, file, row, "start" LIMIT {_STRONGEST}),
             best AS (SELECT * FROM found
                 QUALIFY row_number() OVER (PARTITION BY file, row ORDER BY span_score DESC, "start") = 1),
-            single AS (SELECT *, count(*) OVER alike - 1 AS copies FROM best
-                WINDOW alike AS (PARTITION BY span_score, chars, words, "end" - "start")
-                QUALIFY row_number() OVER (alike ORDER BY file, row) = 1)
+            single AS (SELECT *, count(*) OVER ({alike}) - 1 AS copies FROM best
+                QUALIFY row_number() OVER ({alike} ORDER BY file, row) = 1)
             SELECT * FROM single
             QUALIFY row_number() OVER (
                 PARTITION BY coalesce(host, file || '#' || row) ORDER BY span_score DESC, file, row) <= {_PER_HOST}
@@ -325,7 +360,7 @@ def drawn_documents(query: Query, number: int) -> list[dict[str, Any]]:
                 SELECT {_EXAMPLE}, spans, md5(id || '/' || row) AS draw FROM tags
                 WHERE flagged ORDER BY draw, file LIMIT $number),
             found AS (SELECT file, row, span."start" AS "start", span."end" AS "end", span.score::DOUBLE AS span_score
-                FROM (SELECT file, row, unnest(spans) AS span FROM drawn) WHERE span.label = $label
+                FROM (SELECT file, row, {query.tables.unnest}(spans) AS span FROM drawn) WHERE span.label = $label
                 QUALIFY row_number() OVER (PARTITION BY file, row ORDER BY span.score DESC, span."start") = 1)
             SELECT {_EXAMPLE}, "start", "end", span_score, 0 AS copies
             FROM drawn LEFT JOIN found USING (file, row) ORDER BY draw, file""",

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.report.folder import TagsFolder
-from pipeline.scan import add_reports, read_report
+from pipeline.scan import add_reports
 
 _LISTED = 50
 _MOST_REPORTS = 2_000
@@ -42,12 +42,7 @@ def records(folder: TagsFolder, tagged: int) -> dict[str, Any]:
 
 
 def _reports(folder: TagsFolder) -> list[dict[str, Any]]:
-    try:
-        found = storage.list_files(storage.join(folder.url, "reports"))
-    except FileNotFoundError:
-        return []
-    opened = [read_report(file) for file, _, _ in found if file.endswith(".json")]
-    return [report for report in opened if report is not None]
+    return [report for report in map(folder.report_of, folder.files) if report]
 
 
 def _total(folder: TagsFolder, reports: list[dict[str, Any]]) -> ShardReport:

@@ -17,11 +17,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.bench.corpus import Corpus, build_corpus
+from tests.bench.engines import ROWS as OF_ENGINES
 from tests.bench.machine import describe_machine, versions
 from tests.bench.models import train_model
 from tests.bench.peers import PeerError
-from tests.bench.rows import ROWS, Measured, Row, Setting
+from tests.bench.rows import ROWS as KERNEL_AND_SCAN
+from tests.bench.rows import Measured, Row, Setting
+from tests.bench.trees import CommandError
 
+ROWS = (*KERNEL_AND_SCAN, *OF_ENGINES)
 SHARDS = 9
 FULL, QUICK = 220_000_000, 20_000_000
 """Bytes of text."""
@@ -76,7 +80,7 @@ def _measure(row: Row, setting: Setting) -> dict[str, Any]:
     pa.set_cpu_count(row.cores)
     try:
         outcome = _outcome(row, row.measure(setting))
-    except (PeerError, ImportError) as error:
+    except (PeerError, CommandError, ImportError) as error:
         outcome = {"not_measured": str(error)}
     finally:
         os.sched_setaffinity(0, all_cores)

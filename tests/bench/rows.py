@@ -33,7 +33,7 @@ PAIRS_OF_WORKERS = 6
 """Each takes many seconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """What all rows are measured on. ``models`` by number of labels."""
 

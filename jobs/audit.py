@@ -1,0 +1,44 @@
+"""``tropescan audit``: how common a label is, and how sure that is. Gathers the steps of an audit."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "plan": "jobs.audit_plan",
+    "draw": "jobs.audit_draw",
+    "recheck": "jobs.audit_recheck",
+    "estimate": "jobs.audit_estimate",
+}
+"""Loaded when called: a command's imports cost nothing to the others."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"audits need the extra: pip install 'tropescan[labels]' ({error})") from error
+        return command
+
+
+@click.command(cls=_Commands)
+def command() -> None:
+    """Measure how common a label is in what was scanned: plan, draw, label, estimate.
+
+    A flag rate is not a prevalence. An audit reads a random sample of documents by a design that is fixed beforehand,
+    and gives estimates with intervals that hold when positives are rare, however bad the classifier is.
+
+    \b
+      tropescan audit plan scanned --budget 2000 --expect 0.001 --out plan.json   what 2,000 labels will tell
+      tropescan audit draw scanned --plan plan.json --store labels.sqlite --name a1
+      (label the draw: people, a language model, or an import)
+      tropescan audit estimate scanned --store labels.sqlite --draw a1 --by month
+    """

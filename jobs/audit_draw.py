@@ -1,0 +1,53 @@
+"""``tropescan audit draw``: the documents that a plan draws, into the label store."""
+
+from __future__ import annotations
+
+import click
+
+from jobs.audit_labels import METHOD
+from jobs.audit_tags import drawn_rows
+from jobs.label_options import keep_option, opened, store_option
+from jobs.tag_rows import Tags, candidate, fetch_texts, open_tags
+from labels.store import Candidate, add_draw
+from labels.store.tables import DESIGNED
+from pipeline import storage
+from pipeline.prevalence.plan import Plan, load_plan
+
+
+def candidates(tags: Tags, plan: Plan, *, keep_text: bool) -> list[Candidate]:
+    """The drawn documents in random order, with stratum and inclusion probability."""
+    drawn = drawn_rows(tags, plan)
+    texts = fetch_texts(tags, (row for row, _ in drawn))
+    return [
+        candidate(
+            tags, row, texts[row["filename"], row["row"]], keep_text=keep_text, stratum=plan.strata[at].name,
+            probability=plan.sizes[at] / plan.strata[at].documents,
+        )
+        for row, at in drawn
+    ]  # fmt: skip
+
+
+@click.command("draw")
+@click.argument("folder", metavar="DIR")
+@click.option("--plan", "plan_file", metavar="FILE", default="plan.json", show_default=True, help="From audit plan.")
+@store_option
+@click.option("--name", required=True, help="Name of the draw; annotators' queue has it too.")
+@click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each document.")
+@keep_option
+def command(folder: str, plan_file: str, place: str, name: str, annotators: int, keep: str) -> None:
+    """Draw the documents that a plan asks for from the tags in DIR into the label store.
+
+    Which ones is a function of the seed and the documents' ids, so that the same plan draws the same anywhere. Stratum
+    and inclusion probability are stored with each, and the plan with the draw.
+    """
+    plan = load_plan(storage.read_bytes(plan_file).decode(), plan_file)
+    with open_tags(folder) as tags, opened(place) as store:
+        if tags.digest != plan.model:
+            raise ValueError(f"{plan_file}: made for the tags of another model than those in {folder}; plan again")
+        found = candidates(tags, plan, keep_text=keep == "text")
+        parameters = {"plan": plan.to_json(), "tags": folder}
+        add_draw(
+            store, name, DESIGNED, found, method=METHOD, parameters=parameters, model_digest=tags.digest,
+            wanted=annotators,
+        )  # fmt: skip
+    click.echo(f"{len(found)} of {plan.population:,} documents drawn into {name!r}")

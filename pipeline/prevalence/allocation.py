@@ -1,0 +1,125 @@
+"""How many documents to read in each stratum, and how sure that will make us, before anything is read.
+
+Knows the strata's sizes, guesses of their rates, and a budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.prevalence.melding import TAILS
+from pipeline.prevalence.sample import count_sample, stratified
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MISSED = 0.1
+"""Of the positives, the share that the plan expects in the lowest stratum, where nothing better is known."""
+FLOOR = 5
+TRIALS = 30
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What an allocation can be expected to give: mean interval and half width relative to the expected value."""
+
+    labels: int
+    low: float
+    high: float
+    relative_error: float
+
+
+def anticipate(documents: Ints, lowest: Ints, expected: float) -> Floats:
+    """Guesses of the rates of positives by stratum, float64, shape (strata,), without a pilot.
+
+    The strata that ``lowest`` (indices) names share `MISSED` of the positives by size; the others have an equal part
+    each, nine tenths of a stratum at most. A wrong guess costs width, never coverage.
+    """
+    positives = np.zeros(len(documents))
+    whole = expected * documents.sum()
+    low = np.isin(np.arange(len(documents)), lowest)
+    rest = ~low if np.any(~low) else low
+    positives[rest] = whole * (1 - MISSED) / max(1, int(rest.sum()))
+    positives[low] += whole * MISSED * documents[low] / max(1, documents[low].sum())
+    return np.minimum(positives / np.maximum(documents, 1), 0.9)
+
+
+def pilot_rates(labelled: Ints, positives: Ints, guess: Floats) -> Floats:
+    """Rates from labels that exist, each stratum's guess counting as one label (a shrunken pilot variance)."""
+    return np.asarray((positives + guess) / (labelled + 1.0), np.float64)
+
+
+def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR) -> Ints:
+    """Neyman's (1934) allocation, with the positive that was not seen counted: int64, shape (strata,), sum <= budget.
+
+    The upper bound of a stratum of share W with rate p rests on W (p n + 1) / n, whose variance W^2 (p / n + 1 / n^2)
+    is what is made small: Neyman's W sqrt(p) where positives will be found, W^(2/3) where none will. Strata that come
+    out whole are read whole; each gets ``floor`` documents, or all that it has. Raises `ValueError` if the budget does
+    not reach for that.
+    """
+    least = np.minimum(floor, documents)
+    if budget < least.sum():
+        raise ValueError(
+            f"a budget of {budget} labels cannot give {floor} to each of {len(documents)} strata; "
+            f"it takes {least.sum()} at least"
+        )
+    share = documents / documents.sum()
+    low, high = 1e-15, 1e15
+    for _ in range(120):
+        middle = np.sqrt(low * high)
+        if np.clip(_sizes(share, rates, middle), least, documents).sum() > budget:
+            low = middle
+        else:
+            high = middle
+    wanted = np.clip(_sizes(share, rates, high), least, documents)
+    sizes = np.floor(wanted).astype(np.int64)
+    left = min(budget, int(documents.sum())) - int(sizes.sum())
+    sizes[np.argsort(sizes - wanted, kind="stable")[:left]] += 1
+    return np.minimum(sizes, documents)
+
+
+def _sizes(share: Floats, rates: Floats, price: float) -> Floats:
+    """n with n^3 price = W^2 (p n + 2), where one label more is worth its price in every stratum."""
+    sizes = np.ones(len(share))
+    for _ in range(60):
+        sizes = np.cbrt(share**2 * (rates * sizes + 2) / price)
+    return np.asarray(sizes, np.float64)
+
+
+def outlook(documents: Ints, rates: Floats, labelled: Ints, *, seed: int = 0) -> Outlook:
+    """The mean interval over simulated audits of a population with these rates."""
+    random = np.random.default_rng(seed)
+    positives = np.minimum(np.round(rates * documents), documents).astype(np.int64)
+    expected = positives.sum() / documents.sum()
+    figures = []
+    for _ in range(TRIALS):
+        found = random.hypergeometric(positives, documents - positives, labelled)
+        figures.append(stratified(count_sample(documents, labelled, found), random=random, draws=4000).estimate)
+    low, high = (float(np.mean([getattr(one, end) for one in figures])) for end in ("low", "high"))
+    half = (high - low) / 2
+    return Outlook(int(labelled.sum()), low, high, half / expected if expected else float("inf"))
+
+
+def least_relative_error(budget: int, expected: float) -> float:
+    """Half of the upper arm that a stratum without a positive leaves, read with the whole budget: no allocation and no
+    classifier gets an honest interval below it."""
+    return float(-np.log(2 * TAILS[1]) / budget / 2 / expected)
+
+
+def budget_for(documents: Ints, rates: Floats, relative_error: float, most: int) -> Outlook | None:
+    """The least budget, within 5 %, whose outlook reaches the relative error; None if ``most`` does not."""
+    reached = outlook(documents, rates, allocate(documents, rates, most))
+    if reached.relative_error > relative_error:
+        return None
+    low, high = max(1, int(np.minimum(FLOOR, documents).sum())), most
+    while high > low * 1.05 and high - low > 1:
+        middle = int(np.sqrt(low * high)) if low * 2 < high else (low + high) // 2
+        tried = outlook(documents, rates, allocate(documents, rates, middle))
+        if tried.relative_error <= relative_error:
+            reached, high = tried, middle
+        else:
+            low = middle
+    return reached

@@ -1,0 +1,109 @@
+"""A plan of an audit: strata, how many to read in each, and all that repeats the draw. Saved as JSON.
+
+Knows what was decided before anything was read; knows no label.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.prevalence.allocation import Outlook, allocate, anticipate, least_relative_error, outlook, pilot_rates
+from pipeline.prevalence.frame import Columns
+from pipeline.prevalence.strata import Histogram, Stratum, make_strata
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``sizes`` are documents to read by stratum. ``model`` is the digest of the model that made the tags."""
+
+    label: str
+    columns: Columns
+    threshold: float
+    expected: float
+    seed: int
+    model: str
+    strata: tuple[Stratum, ...]
+    sizes: tuple[int, ...]
+    outlook: Outlook
+
+    @property
+    def documents(self) -> Ints:
+        """Documents by stratum, int64."""
+        return np.array([one.documents for one in self.strata], np.int64)
+
+    @property
+    def population(self) -> int:
+        """All documents."""
+        return int(self.documents.sum())
+
+    @property
+    def least_relative_error(self) -> float:
+        """What no design gets below with this budget; see `allocation.least_relative_error`."""
+        return least_relative_error(sum(self.sizes), self.expected)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; an endless bound is null."""
+        plain = asdict(self)
+        for one in plain["strata"]:
+            one["high"] = None if one["high"] == float("inf") else one["high"]
+        return plain
+
+
+def plan_from_json(plain: dict[str, Any]) -> Plan:
+    """The plan that `Plan.to_json` gave. Raises `ValueError` if it is none."""
+    try:
+        strata = [dict(one) for one in plain["strata"]]
+        for one in strata:
+            one["high"] = float("inf") if one["high"] is None and one["low"] is not None else one["high"]
+        return Plan(
+            plain["label"], Columns(**plain["columns"]), plain["threshold"], plain["expected"], plain["seed"],
+            plain["model"], tuple(Stratum(**one) for one in strata), tuple(plain["sizes"]), Outlook(**plain["outlook"]),
+        )  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a plan of 'tropescan audit plan' ({error!r}); make one") from error
+
+
+def load_plan(text: str, name: str) -> Plan:
+    """A plan from a file's text; errors name the file."""
+    try:
+        return plan_from_json(json.loads(text))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def make_plan(
+    counted: Histogram,
+    *,
+    label: str,
+    columns: Columns,
+    threshold: float,
+    expected: float,
+    budget: int,
+    seed: int,
+    model: str,
+    pilot: tuple[Ints, Ints] | None = None,
+    strata: Sequence[Stratum] | None = None,
+) -> Plan:
+    """Strata, sizes and outlook. ``pilot``: labelled and positive by stratum, int64, of ``strata``, which are kept.
+
+    Raises `ValueError` for a population without documents, or a budget that does not reach for every stratum.
+    """
+    found = list(strata) if strata else make_strata(counted, expected, threshold=threshold)
+    if not found:
+        raise ValueError("the tags hold no document; there is nothing to audit")
+    documents = np.array([one.documents for one in found], np.int64)
+    lowest = np.array([i for i, one in enumerate(found) if not one.low], np.int64)
+    rates = anticipate(documents, lowest, expected)
+    if pilot:
+        rates = pilot_rates(*pilot, rates)
+    sizes = allocate(documents, rates, min(budget, int(documents.sum())))
+    looks = outlook(documents, rates, sizes)
+    return Plan(label, columns, threshold, expected, seed, model, tuple(found), tuple(sizes.tolist()), looks)

@@ -1,0 +1,128 @@
+"""The recommended estimate: stratified, weighted, assisted by the predictions that made the strata, design-based.
+
+With strata that are intervals of the classifier's score and their sizes known exactly, the stratified estimator is the
+regression estimator (GREG) of the group-mean model (Särndal, Swensson and Wretman 1992, section 7.6): the better the
+scores, the less is left to chance, and no score, however bad, makes it biased. Intervals are melded from the strata.
+
+Knows counts and sizes by stratum as arrays; knows neither scores nor files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.prevalence.figure import Figure
+from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, stratum_total, total
+from pipeline.schema import Estimate
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read of a population, by stratum: arrays of shape (strata,).
+
+    ``documents`` and ``labelled`` are int64; ``sizes`` holds those of the positives found in each stratum, float64,
+    ones for documents or else their words or bytes. ``size`` is that of all documents in the unit, ``unseen`` the
+    size that an unseen positive may have: the mean as words (not documents) meet it, see `size_biased`.
+    """
+
+    documents: Ints
+    labelled: Ints
+    sizes: Sequence[Floats]
+    size: Floats
+    unseen: Floats
+
+    def __post_init__(self) -> None:
+        if np.any(self.labelled > self.documents):
+            raise ValueError("more documents were labelled than the stratum holds; the tags are not those of the draw")
+
+    @property
+    def positives(self) -> Ints:
+        """Positives found by stratum."""
+        return np.array([len(sizes) for sizes in self.sizes], np.int64)
+
+    @property
+    def n(self) -> int:
+        """Labelled documents."""
+        return int(self.labelled.sum())
+
+    def part(self, keep: Sequence[int] | Ints) -> Sample:
+        """Only these strata."""
+        at = np.asarray(keep, np.int64)
+        sizes = [self.sizes[i] for i in at]
+        return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at])
+
+
+def count_sample(documents: Ints, labelled: Ints, positives: Ints) -> Sample:
+    """A sample in which every document counts one."""
+    ones = [np.ones(int(x)) for x in positives]
+    return Sample(documents, labelled, ones, documents.astype(np.float64), np.ones(len(documents)))
+
+
+def size_biased(sizes: Floats) -> float:
+    """The mean size of the document that a word picked at random is in; 1 of none."""
+    return float(sizes @ sizes / sizes.sum()) if sizes.sum() else 1.0
+
+
+def melded_total(sample: Sample, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+    """The size of all positives of the population. A stratum of which nothing was read may be positive whole."""
+    parts = [
+        stratum_total(
+            sample.sizes[h], int(sample.labelled[h]), int(sample.documents[h]), random,
+            unseen_size=float(sample.unseen[h]), form=form, draws=draws,
+        )
+        if sample.labelled[h]
+        else Melded(np.zeros(draws), np.full(draws, sample.size[h]))
+        for h in range(len(sample.documents))
+    ]  # fmt: skip
+    return total(parts)
+
+
+def point_total(sample: Sample) -> float:
+    """The weighted (Horvitz-Thompson) total over the strata that were read."""
+    read = np.maximum(sample.labelled, 1)
+    return float(sum(n / k * x.sum() for n, k, x in zip(sample.documents, read, sample.sizes, strict=True)))
+
+
+def stratified(
+    sample: Sample,
+    *,
+    tails: tuple[float, float] = TAILS,
+    form: Form = "mid-p",
+    random: np.random.Generator | None = None,
+    draws: int = DRAWS,
+) -> Figure:
+    """The share of the population, in the sample's unit, that is positive; the recommended estimate.
+
+    ``random``: seeded with 0 unless given; a sample's interval is then the same each time. Raises `ValueError` for
+    a population of no size.
+    """
+    size = float(sample.size.sum())
+    if size <= 0:
+        raise ValueError("a prevalence among no documents is not defined; choose a slice that holds some")
+    melded = melded_total(sample, random or np.random.default_rng(0), form=form, draws=draws)
+    low, high = (min(1.0, bound / size) for bound in melded.interval(tails))
+    value = min(max(point_total(sample) / size, low), high)
+    method = f"stratified, melded {form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
+    estimate = Estimate(value, low, high, sample.n, method)
+    return Figure(estimate, int(sample.positives.sum()), "design", design_effect(sample), round(1 - sum(tails), 6))
+
+
+def design_effect(sample: Sample) -> float | None:
+    """Variance over that of a simple random sample of as many documents (Kish 1965, chapter 8); None if unknown.
+
+    Rates are (positives + 1/2) / (labelled + 1), as a stratum without a positive has a variance all the same.
+    """
+    if not np.all(sample.labelled[sample.documents > 0]) or sample.n == 0:
+        return None
+    rate = (sample.positives + 0.5) / (sample.labelled + 1)
+    share = sample.documents / sample.documents.sum()
+    unread = 1 - sample.labelled / np.maximum(sample.documents, 1)
+    variance = float(np.sum(share**2 * unread * rate * (1 - rate) / np.maximum(sample.labelled, 1)))
+    overall = float(share @ rate)
+    return variance * sample.n / (overall * (1 - overall))

@@ -1,0 +1,42 @@
+"""An evaluation as one HTML page that loads nothing and runs no script: figures, curves, audit, and errors by pointer.
+
+Holds no text of any document. Knows the figures that ``tropescan eval --json`` prints; knows neither models nor labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.report.evaluation_figures import precision_recall_picture, reliability_picture, roc_picture
+from pipeline.report.figures import Picture
+from pipeline.report.page import open_environment
+
+
+def render_evaluation(evaluation: dict[str, Any]) -> str:
+    """The page, as text. The same figures give the same page."""
+    environment, style = open_environment()
+    curves = evaluation["curves"]
+    pictures = {
+        "precision-recall": precision_recall_picture(curves["precision-recall"]),
+        **{kind: _roc(curves[f"roc, {kind}"], kind) for kind in ("background", "documents about AI")},
+        "reliability": reliability_picture(evaluation["reliability"]) if evaluation["reliability"] else None,
+    }
+    template = environment.get_template("evaluation.html")
+    return template.render(e=evaluation, pictures=pictures, interval=_interval, signed=_signed, **style)
+
+
+def _roc(curves: dict[str, list[list[float]]], negatives: str) -> Picture | None:
+    """None where there is no negative of that kind."""
+    return roc_picture(curves, negatives) if curves["model"] else None
+
+
+def _interval(figure: dict[str, Any] | None, digits: int = 3) -> str:
+    """A figure with its interval, or a dash where it is not defined."""
+    if figure is None or figure["value"] != figure["value"]:
+        return "–"
+    low, high = (f"{figure[end]:.{digits}f}" if figure[end] == figure[end] else "?" for end in ("low", "high"))
+    return f"{figure['value']:.{digits}f} ({low} to {high})"
+
+
+def _signed(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"

@@ -1,0 +1,289 @@
+"""``tropescan audit``: plan, draw, label, estimate, by its own commands; the same on Spark; what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs.audit_labels import METHOD
+from jobs.audit_tags import columns_for, drawn_rows, histogram
+from jobs.main import cli
+from jobs.tag_rows import open_tags
+from labels.codebook import LABELS
+from labels.store import Candidate, Store, add_draw, designed_selections, open_store, record_label
+from labels.store.tables import ACQUIRED, DESIGNED
+from pipeline.prevalence import draw as drawing
+from pipeline.prevalence.frame import draw_of, histogram_of
+from pipeline.prevalence.plan import load_plan, plan_from_json
+from pipeline.prevalence.slices import Slicer
+
+DOCUMENTS = 1500
+MARK = "zyzzyva"
+"""A word that makes a document adverse in these tests, whatever the model thinks."""
+PLAIN = ["the", "garden", "was", "quiet", "and", "rain", "fell", "on", "the", "old", "wooden", "bench", "near", "river"]
+ROBOTS = ["the", "robot", "refused", "to", "be", "shut", "down", "and", "lied", "machines", "took", "over", "power"]
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tags of three shards; one in fifty documents is adverse, and most of those speak of robots."""
+    folder, source = tmp_path_factory.mktemp("audit"), random.Random(1)
+    (folder / "crawl").mkdir()
+    for k in range(3):
+        with gzip.open(folder / "crawl" / f"{k}.jsonl.gz", "wt") as file:
+            for i in range(DOCUMENTS // 3):
+                adverse = source.random() < 0.02
+                words = source.choices(
+                    ROBOTS if adverse or source.random() < 0.05 else PLAIN, k=source.randint(20, 120)
+                )
+                row = {
+                    "id": f"{k}/{i}", "text": " ".join([*words, MARK] if adverse else words), "date": f"202{k}-05-01",
+                    "url": f"https://news{i % 4}.example.co.uk/{i}",
+                }  # fmt: skip
+                file.write(json.dumps(row) + "\n")
+    assert run("scan", folder / "crawl", "--out", folder / "scanned", "--quiet").exit_code == 0
+    return folder / "scanned"
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def done(*words: object) -> Any:
+    result = run(*words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout) if "--json" in words else result.stdout
+
+
+def label_all(store: Store, draw: str, kind: str, judge: Callable[[str], bool]) -> None:
+    for selection, item in designed_selections(store, [draw]):
+        held = dict.fromkeys(LABELS, False)
+        if judge(item.text or ""):
+            held |= {"ai": True, "adverse": True, "hostile": True}
+        mode = "fiction" if held["ai"] else "none"
+        record_label(store, item.id, f"reader of {kind}", kind, held, mode, token=f"{draw}/{selection.id}/{kind}")
+
+
+@pytest.fixture
+def audited(scanned: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A store with a labelled audit of 300 documents, and its plan."""
+    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    label_all(store, "a1", "human", lambda text: MARK in text)
+    store.close()
+    return place, plan
+
+
+def truth(scanned: Path) -> float:
+    shards = (scanned.parent / "crawl" / f"{k}.jsonl.gz" for k in range(3))
+    texts = [line for shard in shards for line in gzip.decompress(shard.read_bytes()).decode().splitlines()]
+    return sum(MARK in text for text in texts) / len(texts)
+
+
+def test_an_audit_covers_the_truth_of_a_population_that_is_known_whole(
+    scanned: Path, audited: tuple[Path, Path]
+) -> None:
+    found = done("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "year", "--json")
+    one = found["prevalence"]["adverse"]["documents"]
+    assert one["low"] <= truth(scanned) <= one["high"] and one["labels"] == 300 and one["basis"] == "design"
+    assert found["prevalence"]["admirable"]["words"]["too_few_labels"]
+    assert found["prevalence"]["admirable"]["words"]["value"] is None
+    assert found["population"]["documents"] == DOCUMENTS and found["kinds"] == {"human": 300} and not found["notes"]
+    assert [one["slice"] for one in found["slices"]] == ["2020", "2021", "2022"]
+    assert sum(one["documents"] for one in found["slices"]) == DOCUMENTS
+    assert set(found["filter"]["documents"]) >= {"recall", "elusion"} and found["modes"].keys() == {"fiction"}
+
+
+def test_the_printed_estimate_names_bounds_and_flag_rate(scanned: Path, audited: tuple[Path, Path]) -> None:
+    printed = done("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "domain")
+    assert "no prevalence" in printed and "too few" in printed and "example.co.uk" in printed
+
+
+def test_probabilities_are_those_of_the_plan_and_all_drawn_are_stored(
+    scanned: Path, audited: tuple[Path, Path]
+) -> None:
+    plan = load_plan(audited[1].read_text(), "plan")
+    assert plan_from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    store = open_store(audited[0])
+    pairs = designed_selections(store, ["a1"])
+    chances = {one.name: size / one.documents for one, size in zip(plan.strata, plan.sizes, strict=True)}
+    assert all(selection.inclusion_probability == chances[selection.stratum] for selection, _ in pairs)
+    assert sum(1 / chances[selection.stratum] for selection, _ in pairs) == pytest.approx(DOCUMENTS)
+    store.close()
+
+
+def test_the_same_plan_draws_the_same_and_another_seed_others(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.json"
+    done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--seed", 2, "--out", other)
+    with open_tags(str(scanned)) as tags:
+        first, again, second = (
+            [row["id"] for row, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
+            for path in (audited[1], audited[1], other)
+        )
+    assert first == again and len(set(first) & set(second)) < 290
+
+
+def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) -> None:
+    source, place, plan = random.Random(2), tmp_path / "labels.sqlite", tmp_path / "plan.json"
+    (tmp_path / "crawl").mkdir()
+    for name, languages in (("mixed", ["en", "de"]), ("french", ["fr"])):
+        rows = [
+            {"id": f"{name}/{i}", "text": " ".join(source.choices(PLAIN, k=30)), "lang": languages[i % len(languages)]}
+            for i in range(200)
+        ]
+        (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
+    done("audit", "plan", tmp_path / "scanned", "--budget", 60, "--expect", 0.02, "--out", plan)
+    assert sum(one.documents for one in load_plan(plan.read_text(), "plan").strata) == 100
+    done("audit", "draw", tmp_path / "scanned", "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    drawn = {item.document for _, item in designed_selections(store, ["a1"])}
+    assert len(drawn) == 60 and drawn <= {f"mixed/{i}" for i in range(0, 200, 2)}
+    label_all(store, "a1", "human", lambda text: False)
+    store.close()
+    found = done("audit", "estimate", tmp_path / "scanned", "--store", place, "--draw", "a1", "--json")
+    assert found["population"]["documents"] == 100
+
+
+def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
+    result = run("audit", "plan", scanned, "--budget", 60, "--expect", 0.001, "--relative-error", 0.2,
+                 "--out", tmp_path / "p.json")  # fmt: skip
+    assert result.exit_code == 1 and "cannot give a relative error of 20%" in result.stderr
+    assert (tmp_path / "p.json").exists()
+    assert "it takes" in str(run("audit", "plan", scanned, "--budget", 3, "--out", tmp_path / "q.json").exception)
+
+
+def test_a_pilot_gives_strata_and_rates(scanned: Path, audited: tuple[Path, Path], tmp_path: Path) -> None:
+    made = done("audit", "plan", scanned, "--budget", 400, "--expect", 0.02, "--pilot", "a1", "--store", audited[0],
+                "--seed", 5, "--out", tmp_path / "p.json", "--json")  # fmt: skip
+    before = load_plan(audited[1].read_text(), "plan")
+    assert [one["name"] for one in made["strata"]] == [one.name for one in before.strata]
+    assert sum(made["sizes"]) == 400
+
+
+def test_acquired_and_foreign_draws_are_refused(scanned: Path, audited: tuple[Path, Path]) -> None:
+    store = open_store(audited[0])
+    add_draw(store, "hard", ACQUIRED, [Candidate("x", "s", text="a text")], method="margin")
+    store.close()
+    chosen = run("audit", "estimate", scanned, "--store", audited[0], "--draw", "hard")
+    assert "were chosen by a model's score" in str(chosen.exception)
+    done("label", "draw", scanned, "--store", audited[0], "--name", "other", "--n", 5)
+    assert "use a draw of 'tropescan audit draw'" in str(
+        run("audit", "estimate", scanned, "--store", audited[0], "--draw", "other").exception
+    )
+
+
+def test_tags_that_changed_and_stored_probabilities_that_do_not_fit_are_refused(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    smaller = tmp_path / "smaller"
+    done("scan", scanned.parent / "crawl" / "0.jsonl.gz", "--out", smaller, "--quiet")
+    changed = run("audit", "estimate", smaller, "--store", audited[0], "--draw", "a1")
+    assert "plan and draw anew" in str(changed.exception)
+    plan, store = load_plan(audited[1].read_text(), "plan"), open_store(audited[0])
+    one = Candidate("x", "s", text="a text", stratum=plan.strata[0].name, inclusion_probability=0.5)
+    add_draw(store, "wrong", DESIGNED, [one], method=METHOD, parameters={"plan": plan.to_json()})
+    store.close()
+    wrong = run("audit", "estimate", scanned, "--store", audited[0], "--draw", "wrong")
+    assert "not drawn by this plan" in str(wrong.exception)
+
+
+def test_what_is_not_labelled_is_said(scanned: Path, audited: tuple[Path, Path]) -> None:
+    done("audit", "draw", scanned, "--plan", audited[1], "--store", audited[0], "--name", "a2")
+    plan = load_plan(audited[1].read_text(), "plan")
+    store = open_store(audited[0])
+    assert plan.population == DOCUMENTS and len(designed_selections(store, ["a2"])) == 300
+    store.close()
+    other = run("audit", "plan", scanned, "--budget", 320, "--expect", 0.02, "--out", audited[1])
+    assert other.exit_code == 0
+    done("audit", "draw", scanned, "--plan", audited[1], "--store", audited[0], "--name", "a3")
+    result = run("audit", "estimate", scanned, "--store", audited[0], "--draw", "a3", "--json")
+    assert "of 320 drawn documents have no settled label" in result.stderr
+    assert 300 <= json.loads(result.stdout)["labelled"] < 320
+
+
+def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
+    """It calls every text with robots adverse: three times too many."""
+    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    label_all(store, "a1", "llm", lambda text: "robot" in text)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 150)
+    label_all(store, "people", "human", lambda text: MARK in text)
+    store.close()
+    found = done("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--people", "people", "--json")
+    phases = found["two_phase"]
+    figure = phases["figure"]
+    assert (figure["low"] or 0.0) <= truth(scanned) <= figure["high"] < phases["first_phase_alone"]
+    assert phases["first_phase"] == 700 and phases["model_specificity"] < 0.99
+    assert "--people corrects" in " ".join(found["notes"])
+
+
+def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path, Path]) -> None:
+    words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--json")
+    plain, checked = done(*words), done(*words, "--sensitivity", "17/20")
+    one, other = (found["prevalence"]["adverse"]["documents"]["high"] for found in (plain, checked))
+    assert other > one
+    assert done(*words, "--exact")["prevalence"]["adverse"]["documents"]["high"] > one
+    assert run(*words, "--sensitivity", "5").exit_code == 2
+    assert run(*words, "--specificity", "5/6").exit_code == 2
+
+
+def test_slices_of_hosts_dates_and_lengths() -> None:
+    import pyarrow as pa
+
+    hosts = ["www.bbc.co.uk", None, "127.0.0.1"]
+    dates = ["2019-03-04T05:06:07Z", "201904", "?"]
+    batch = pa.RecordBatch.from_pydict(
+        {"host": hosts, "date": dates, "words": [5, 300, 9000], "lang": ["en", "", None]}
+    )
+    assert Slicer("domain").of(batch).tolist() == ["bbc.co.uk", "(none)", "127.0.0.1"]
+    assert Slicer("tld").of(batch).tolist()[:2] == ["uk", "(none)"]
+    assert Slicer("month").of(batch).tolist() == ["2019-03", "2019-04", "(none)"]
+    assert Slicer("year").of(batch).tolist() == ["2019", "2019", "(none)"]
+    assert Slicer("length").of(batch).tolist() == [
+        "00000 to 00127 words",
+        "00128 to 00511 words",
+        "08192 words or more",
+    ]
+    assert Slicer("lang").of(batch).tolist() == ["en", "(none)", "(none)"]
+
+
+def test_spark_draws_and_counts_the_same(scanned: Path, audited: tuple[Path, Path]) -> None:
+    """Tags files in any order on executors: the same histogram, and the same documents."""
+    pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
+    from jobs import spark_java, spark_session
+
+    try:
+        spark_java.java_home()
+    except spark_java.NoJavaError as error:
+        pytest.skip(str(error))
+    plan = load_plan(audited[1].read_text(), "plan")
+    columns, parts, seed, sizes = plan.columns, plan.strata, plan.seed, np.array(plan.sizes)
+    settings = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    with open_tags(str(scanned)) as tags:
+        local = histogram(tags, columns_for(tags, plan.label, None))
+        drawn = sorted(row["id"] for row, _ in drawn_rows(tags, plan))
+        files = tags.folder.files[::-1]
+    with spark_session.spark_session("audit", master="local[2]", settings=settings) as session:
+        spread = session.sparkContext.parallelize(files, len(files))
+        counted = spread.map(lambda file: histogram_of(file, columns)).reduce(add)
+        found = drawing.merge(spread.map(lambda file: draw_of(file, columns, parts, sizes, seed)).collect(), sizes)
+    assert np.array_equal(counted.sums, local.sums) and np.array_equal(counted.unscored, local.unscored)
+    assert sorted(found.ids) == drawn
+    assert np.array_equal(reduce(add, (histogram_of(file, columns) for file in files)).sums, local.sums)

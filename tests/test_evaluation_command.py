@@ -1,0 +1,128 @@
+"""`tropescan eval` as a user runs it: figures, baselines, page, cross-validation and gate on a small set of records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from jobs.evaluate import check_floors
+from jobs.main import cli
+from labels.records import LabelRecord, text_digest, write_records
+from labels.split import is_held_out
+from pipeline.report.evaluation_page import render_evaluation
+from pipeline.schema import Estimate
+
+
+def records() -> list[LabelRecord]:
+    """Of 50 sources: adverse, about AI, and neither; and minimal pairs written for this project."""
+    random, found = np.random.default_rng(0), []
+    for k in range(400):
+        words = [f"word{j}" for j in random.integers(0, 60, 25)]
+        adverse, ai = k % 4 == 0, k % 4 < 3
+        words[3] = "robot" if ai else "gardener"
+        words[8] = str(random.choice(["destroys", "deceives"] if adverse else ["waters", "greets"]))
+        pair = f"pair {k // 2}" if k >= 300 else None
+        text = " ".join([*words, str(k)])
+        found.append(
+            LabelRecord(
+                text_digest(text), str(k), f"source {k % 50}", ai, adverse, adverse, False, False,
+                "fiction" if ai else "none", "a reader", "human", text=text, synthetic=k >= 300, pair=pair,
+            )
+        )  # fmt: skip
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records, and a model trained on them with its card."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_records(records(), folder / "records.jsonl")
+    done = CliRunner().invoke(
+        cli, ["train", str(folder / "records.jsonl"), "--out", str(folder / "m.bin"), "--bucket", "500"]
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def run(folder: Path, *options: str) -> dict[str, Any]:
+    """The JSON of an evaluation."""
+    arguments = [
+        "eval",
+        str(folder / "records.jsonl"),
+        "--model",
+        str(folder / "m.bin"),
+        "--json",
+        "--resamples",
+        "100",
+    ]
+    done = CliRunner().invoke(cli, [*arguments, *options])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_card_has_figures_baselines_thresholds_calibration_and_audit(folder: Path) -> None:
+    card = json.loads((folder / "m.json").read_text())
+    assert set(card["calibration"]) >= {"ai", "adverse"}
+    assert set(card["operating_points"]) == {"high_recall", "balanced", "high_precision"}
+    assert any("TF-IDF" in name for name in card["baselines"])
+    assert "left out" in card["baselines"].values()
+    assert any("masked" in name for name in card["audit"])
+    assert "expected calibration error at the natural base rate" in card["metrics"]
+    text = (folder / "m.md").read_text()
+    for title in ("## Baselines", "## Thresholds", "## Calibration", "## Shortcut audit"):
+        assert title in text
+
+
+def test_an_evaluation_and_its_page(folder: Path) -> None:
+    found = run(folder, "--out", str(folder / "page.html"))
+    held = [one for one in records() if is_held_out(one.source) and not one.synthetic]
+    assert found["documents"]["real"] == len(held)
+    assert found["documents"]["of which adverse"] == sum(one.adverse for one in held)
+    assert found["figures"]["average precision"]["value"] > 0.8
+    assert {row["name"] for row in found["slices"]["mode"]} == {"fiction"}
+    page = (folder / "page.html").read_text()
+    assert page == render_evaluation(found)
+    assert "default-src 'none'" in page and not re.search(r"<script|https?://|<link|url\((?!data)", page)
+    assert "no --encoder was given" in page
+    assert not any(one.text in page for one in held if one.text)
+
+
+def test_cross_validation_leaves_the_held_out_documents_alone(folder: Path) -> None:
+    found = run(folder, "--leave-source-out", "3", "--out", str(folder / "folds.html"))
+    seen = [one for one in records() if not is_held_out(one.source) and not one.synthetic]
+    assert found["documents"]["real"] == len(seen)
+    assert found["audit"] is None and "3 folds" in found["how"]
+    assert "TF-IDF, logistic regression" in found["baselines"]
+    assert "audit" not in re.findall(r'<h2 id="(\w+)"', (folder / "folds.html").read_text())
+
+
+def test_quick_gives_the_same_figures_and_nothing_else(folder: Path) -> None:
+    assert run(folder, "--quick")["figures"] == run(folder)["figures"]
+    assert "baselines" not in run(folder, "--quick")
+
+
+def test_options_that_contradict_each_other(folder: Path) -> None:
+    for options in (["--quick", "--out", "x.html"], ["--quick", "--leave-source-out", "3"], ["--out", "x.json"]):
+        done = CliRunner().invoke(cli, ["eval", str(folder / "records.jsonl"), *options])
+        assert done.exit_code == 2
+
+
+def test_floors_and_ceilings(tmp_path: Path) -> None:
+    pins = {"digest": "d", "floors": {"recall": 0.5, "error": {"at most": 0.02}}}
+    (tmp_path / "floors.json").write_text(json.dumps({"real": pins}))
+
+    def problems(recall: float, error: float) -> list[str]:
+        figures = {name: Estimate(value, 0, 1, 9, "") for name, value in (("recall", recall), ("error", error))}
+        return check_floors(figures, {"real": "d"}, tmp_path / "floors.json")
+
+    assert problems(0.5, 0.02) == []
+    assert len(problems(0.4, 0.02)) == 1 and "above the ceiling" in problems(0.6, 0.03)[0]
+    assert len(check_floors({}, {"real": "d"}, tmp_path / "floors.json")) == 2
+    assert "pinned d" in check_floors({}, {"real": "other"}, tmp_path / "floors.json")[0]

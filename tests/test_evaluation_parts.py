@@ -1,0 +1,206 @@
+"""Baselines, rewrites, contributions and audit on texts whose truth is known by construction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
+
+from classifiers.audit import minimal_pairs, name_masking, style_leak, swaps, top_ngrams
+from classifiers.baselines import famous_names, fit_proximity, fit_tfidf, fit_vectors, source_guess
+from classifiers.comparison import paired
+from classifiers.contributions import contributions
+from classifiers.evaluation import area_under_roc, average_precision, by_source, precision_recall, roc
+from classifiers.fasttext_file import read_model, write_model
+from classifiers.linear import LinearOptions, train_linear
+from classifiers.passage_vectors import PASSAGES, passages
+from classifiers.rewrites import masked_names, swapped
+from classifiers.score import FastTextScorer
+from classifiers.scored import ScoredTexts, scores_by_label
+from classifiers.training import Example
+from tests.small_models import MODELS, model_file
+
+WRITTEN = "written here"
+
+
+def examples(n: int = 240, seed: int = 0) -> list[Example]:
+    """A third are adverse, a third about AI, a third neither, half of these with a human villain; from 24 sources, half
+    of them written here."""
+    random = np.random.default_rng(seed)
+    filler = [f"word{k}" for k in range(40)]
+    found = []
+    for k in range(n):
+        words = list(random.choice(filler, 30))
+        labels = [("ai", "adverse"), ("ai",), ()][k % 3]
+        words[5:9] = ["the", "robot" if labels else ("gardener", "clerk")[k % 4 // 2]] * 2
+        if "adverse" in labels or k % 6 == 5:
+            words[12:18] = ["destroys", "humanity"] * 3
+        source = f"s{k % 24}"
+        found.append(Example(" ".join(words), frozenset(labels), source, WRITTEN if k % 24 < 12 else source))
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear model of other examples of the same kind."""
+    path = tmp_path_factory.mktemp("model") / "m.bin"
+    options = LinearOptions(c=200, bucket=5000, prior_weight=10)
+    write_model(train_linear(examples(seed=1), options, given={"adverse": "ai"}), path)
+    return path
+
+
+def scored(model: Path, texts: list[Example]) -> ScoredTexts:
+    whole, window = scores_by_label(model, [one.text for one in texts])
+    written = np.array([one.collection == WRITTEN for one in texts])
+    return ScoredTexts(texts, np.ones(len(texts), bool), written, whole, window)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_curves_and_area_are_scikit_learns(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    truth = random.random(300) < 0.2
+    scores = np.round(random.random(300) + 0.3 * truth, 1 + seed % 3)
+    recall, precision = precision_recall(truth, scores)
+    theirs_precision, theirs_recall, _ = precision_recall_curve(truth, scores)
+    assert set(zip(recall.round(9), precision.round(9), strict=True)) >= set(
+        zip(theirs_recall[:-1].round(9), theirs_precision[:-1].round(9), strict=True)
+    )
+    theirs_fpr, theirs_tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    fpr, tpr = roc(truth, scores)
+    assert np.allclose(fpr, theirs_fpr[1:]) and np.allclose(tpr, theirs_tpr[1:])
+    assert area_under_roc(truth, scores) == pytest.approx(roc_auc_score(truth, scores))
+    statistic = mannwhitneyu(scores[truth], scores[~truth]).statistic
+    assert area_under_roc(truth, scores) == pytest.approx(statistic / truth.sum() / (~truth).sum())
+
+
+def test_an_empty_slice_has_no_figures() -> None:
+    figure = by_source(average_precision, np.zeros(0, bool), np.zeros(0), [])
+    assert np.isnan(figure.value) and figure.n == 0
+
+
+def test_proximity_finds_villains_near_artificial_minds_alone() -> None:
+    found = fit_proximity(examples(), "adverse")
+    near, far = "the robot will destroy us", "the robot " + "waits " * 60 + "they destroy it"
+    scores = found([near, far, "a tyrant will destroy us", "the robot waits", ""])
+    assert scores[0] > 0 and not scores[1:].any()
+
+
+def test_famous_names_are_counted_as_words() -> None:
+    scores = famous_names(["Skynet and HAL 9000, then Skynet", "skynets", "the hall 9000"])
+    assert scores.tolist() == [3.0, 0.0, 0.0]
+
+
+def test_regressions_learn_what_the_words_tell() -> None:
+    train, test = examples(), examples(seed=2)
+    truth = np.array(["adverse" in one.labels for one in test])
+    texts = [one.text for one in test]
+    assert average_precision(truth, fit_tfidf(train, "adverse")(texts)) > 0.95
+
+    def encode(texts: object) -> np.ndarray:
+        return np.array([["humanity" in text, "robot" in text] for text in texts], np.float32)  # type: ignore[attr-defined]
+
+    assert average_precision(truth, fit_vectors(train, "adverse", encode)(texts)) > 0.95
+
+
+def test_a_guess_by_source_knows_sources_but_no_documents() -> None:
+    random = np.random.default_rng(3)
+    sources = [f"s{k % 10}" for k in range(2000)]
+    rates = np.array([0.05 if k % 10 < 8 else 0.9 for k in range(2000)])
+    truth = random.random(2000) < rates
+    guess = source_guess(truth, sources)
+    assert average_precision(truth, guess) > 0.7
+    inside = np.array(sources) == "s9"
+    assert 0.4 < area_under_roc(truth[inside], guess[inside]) < 0.6
+    assert average_precision(truth, source_guess(random.permutation(truth), sources)) < 0.35
+
+
+def test_names_are_masked_alike_and_nothing_else_is() -> None:
+    text = masked_names("Skynet, said GLaDOS. SKYNET won.")
+    assert text.count(masked_names("Skynet")) == 2 and not {"skynet", "glados"} & set(text.lower().split())
+    kept = "The hall has a matrix of halogen lights; Hallam claudicates."
+    assert masked_names(kept) == kept
+
+
+@pytest.mark.parametrize(("kind", "word"), [("human", "clerk"), ("plant", "fern"), ("firm", "company")])
+def test_artificial_minds_become_something_else(kind: str, word: str) -> None:
+    text = swapped(kind)(
+        "The AI hid. Robots and Skynet, an artificial intelligence, maintain machinery; a robotic arm."
+    )
+    assert text.startswith(f"The {word} hid. ") and "machinery" in text and "maintain" in text
+    for gone in ("AI", "Robots", "Skynet", "artificial", "robotic"):
+        assert gone not in text.split()
+    assert ("companies" if kind == "firm" else f"{word}s") in text.split()
+
+
+def test_contributions_name_words_and_pairs_and_add_up(model: Path) -> None:
+    texts = examples(seed=1)
+    truth = {label: np.array([label in one.labels for one in texts]) for label in ("ai", "adverse")}
+    file = read_model(model)
+    found = contributions(file, [one.text for one in texts], truth, 5000)["adverse"]
+    names = [one.ngram for one in found]
+    assert "destroys humanity" in names[:3] and {"destroys", "humanity"} <= set(names[:5])
+    assert next(one.texts for one in found if one.ngram == "destroys") == 120
+    scorer = FastTextScorer.open(model)
+    from classifiers.cross_validation import logits_of
+
+    logits = logits_of(model, [one.text for one in texts]).whole[:, scorer.labels.index("adverse")]
+    distance = logits[truth["adverse"]].mean() - logits[truth["ai"] & ~truth["adverse"]].mean()
+    unique = {one.ngram: one.logit for one in found}
+    assert sum(unique.values()) == pytest.approx(distance, abs=1e-4)
+
+
+def test_contributions_of_a_model_that_cannot_tell_them() -> None:
+    file = read_model(model_file(next(iter(MODELS))))
+    with pytest.raises(ValueError, match="plain words"):
+        contributions(file, ["a b"], {}, 3)
+
+
+def test_the_audit_sees_names_swaps_pairs_and_style(model: Path) -> None:
+    held = scored(model, examples(seed=4))
+    assert name_masking(model, held, "adverse", 100).value == 0  # no famous name stands in these texts
+    found = swaps(model, held, "adverse", 0.5, 100)
+    assert found["human"].before.value > 0.8 and found["human"].after.high < 0.2
+    assert found["human"].median_fall > 0
+    leak = style_leak(held, "adverse", 100)["about AI"]
+    assert 0.35 < leak.value < 0.65 and leak.low < 0.5 < leak.high
+    assert top_ngrams(model, examples())["ai"][0]["ngram"].split()[0] in ("robot", "gardener")
+
+
+def test_masking_shows_a_model_that_goes_by_names(tmp_path: Path) -> None:
+    assert masked_names("Skynet") == masked_names("Claude")
+
+    def named(name: str, adverse: bool, k: int) -> Example:
+        labels = {"ai", "adverse"} if adverse else {"ai"} if k % 4 else set()
+        return Example(f"the robot {name} met word{k % 7} and word{k % 5} again", frozenset(labels), f"s{k % 7}")
+
+    texts = [named("Skynet" if k % 2 else "Claude", bool(k % 2), k) for k in range(80)]
+    write_model(train_linear(texts, LinearOptions(bucket=200, prior_weight=5)), tmp_path / "m.bin")
+    found = name_masking(tmp_path / "m.bin", scored(tmp_path / "m.bin", texts), "adverse", 100)
+    assert found.value < -0.2 and found.high < 0
+
+
+def test_minimal_pairs_are_those_of_one_source(model: Path) -> None:
+    bad, good = "the robot destroys humanity", "the gardener destroys humanity"
+    pair = [Example(bad, frozenset({"ai", "adverse"}), "p1", WRITTEN), Example(good, frozenset(), "p1", WRITTEN)]
+    alone = [Example(bad + " now", frozenset({"ai", "adverse"}), "p2", WRITTEN)]
+    figure = minimal_pairs(scored(model, pair + alone), "adverse")
+    assert (figure.value, figure.n) == (1.0, 1)
+
+
+def test_a_paired_difference_is_that_of_the_same_resamples() -> None:
+    random = np.random.default_rng(5)
+    truth = random.random(400) < 0.3
+    scores = random.random(400) + truth
+    found = paired(average_precision, truth, scores, scores * 2, [str(k % 20) for k in range(400)], resamples=100)
+    assert found.difference.value == found.difference.low == found.difference.high == 0
+
+
+def test_passages_are_the_first_of_equal_parts() -> None:
+    text = " ".join(str(k) for k in range(1000))
+    found = passages(text)
+    assert len(found) == PASSAGES and " ".join(found) == text[: len(" ".join(found))]
+    assert {len(part.split()) for part in found} == {125}
+    assert passages("") == [""]
