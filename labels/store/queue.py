@@ -220,6 +220,8 @@ def claim(session: Session, free: Select[Selection], besides: Collection[int] = 
     while True:
         query = free.where(Selection.item_id.not_in(passed)) if passed else free
         found = session.scalars(query.limit(1).with_for_update(skip_locked=True, of=Selection)).first()
+        if found is None and len(passed) == len(besides):  # what was locked may be free in a moment: wait for it
+            found = session.scalars(query.limit(1).with_for_update(of=Selection)).first()
         if found is None or session.scalars(free.where(Selection.id == found.id)).first() is not None:
             return found
         passed.add(found.item_id)
