@@ -115,8 +115,8 @@ LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
     "English only. Texts in other languages get scores that mean little: a scan tags them other_language, with the "
     "language that their shard names or that a language model finds (--language-model), and counts none as flagged.",
-    "Scores as such are no probabilities at web base rates; the calibration above makes them so, as far as the base rates "
-    "that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
+    "Scores as such are no probabilities at web base rates; the calibration above makes them so, as far as the base "
+    "rates that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
     "What the audit and the worst errors show is told in docs/model-evaluation.md.",
 )
 
