@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from classifiers.audit import name_masking
 from classifiers.card import card_of, default_model
-from classifiers.cross_validation import cross_validate, fit_scales
+from classifiers.cross_validation import cross_validate
 from classifiers.linear import LinearOptions
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, folds_by_source
 from jobs.evaluating import Request, audited, evaluate
 from jobs.measure import held_out, measure, of_cross_validation
 from jobs.model_option import MODEL
-from jobs.train import trainer_of
+from jobs.train import FLAGGING, TARGET, calibration_of, trainer_of
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
 from pipeline import storage
@@ -84,12 +84,16 @@ def on_held_out(model: Path, data: TrainingData, request: Request) -> dict[str, 
 def on_folds(data: TrainingData, request: Request, n_folds: int, further_words: int) -> dict[str, Any]:
     """The evaluation of the linear trainer by cross-validation over the sources of the training part.
 
-    Thresholds and calibration are those of the model's card, which cross-validation set: their figures here are not
-    independent of them, unlike those on held-out sources."""
+    So are thresholds and calibration: their figures here are of the documents that set them, unlike those on held-out
+    sources."""
     examples = data.training
     trainer = trainer_of(LinearOptions(), examples, request.encoder, further_words)
     unseen, logits = cross_validate(examples, trainer, n_folds)
-    texts = of_cross_validation(unseen, logits, fit_scales(unseen, logits))
+    found = calibration_of(unseen, logits, scale=False)
+    texts = of_cross_validation(unseen, logits, found.scales)
+    request = replace(request, calibration=found.maps.get(request.label))
+    if request.label == TARGET:
+        request = replace(request, thresholds=found.thresholds, threshold=found.thresholds[FLAGGING])
     folds = folds_by_source([one.source for one in unseen], n_folds)
 
     def others(inside: NDArray[np.bool_]) -> Sequence[Example]:
