@@ -43,6 +43,7 @@ def command() -> None:
     A round, with a store in one file (or --store postgresql://…; TROPESCAN_STORE saves typing it):
       tropescan label draw scanned --store labels.sqlite --name audit --n 500      to estimate and evaluate
       tropescan label acquire scanned --store labels.sqlite --name round-1 --n 300 to train
+      tropescan label serve --store labels.sqlite                                  the page to label on
       tropescan label status --store labels.sqlite                                 how far it is
       tropescan label agree --store labels.sqlite                                  agreement, with intervals
       tropescan label adjudicate --store labels.sqlite --by NAME                   settle differences

@@ -13,6 +13,7 @@ import uvicorn
 from classifiers.card import default_model
 from jobs.label_options import opened, store_option
 from jobs.label_texts import evidence_finder, text_reader
+from jobs.model_option import MODEL
 from labels.page import Desk, create_app
 
 SHORTEST_TOKEN = 16
@@ -30,7 +31,7 @@ SHORTEST_TOKEN = 16
               help="Who signs in with this one sees figures and disputes; without it, everyone does.")  # fmt: skip
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False), help="TLS certificate (PEM), for https.")
 @click.option("--key", type=click.Path(exists=True, dir_okay=False), help="Its private key (PEM).")
-@click.option("--model", type=click.Path(exists=True, path_type=Path),
+@click.option("--model", type=MODEL,
               help="Model whose evidence can be shown on key. [default: the shipped one]")  # fmt: skip
 @click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from jobs.label_serve import _token
 from jobs.label_texts import text_reader
 from jobs.main import cli
 from labels import codebook
@@ -23,6 +25,7 @@ from labels.page.passage import PAGE_CHARS, passage, shown
 from labels.records import text_digest
 from labels.store import Candidate, Store, add_draw, next_item, open_store, record_label
 from labels.store.tables import Action, Item, Label
+from tests.bench.label_load import annotate, check, fill
 from tests.label_page import Annotator, draw_texts, serving, text_of
 
 TOKEN, LEAD_TOKEN = "t" * 24, "l" * 24
@@ -405,3 +408,42 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
     assert "at least 16 characters" in CliRunner().invoke(cli, [*serve, "--token", "short"]).output
     same = [*serve, "--token", TOKEN, "--lead-token", TOKEN]
     assert "must differ" in CliRunner().invoke(cli, same).output
+
+
+@pytest.mark.parametrize(("host", "loopback"), [
+    ("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+    ("10.0.0.1", False), ("labels.example.org", False), ("127.0.0.1.example.org", False),
+])  # fmt: skip
+def test_a_token_is_made_unless_on_loopback(host: str, loopback: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    made = _token(host, None, None)
+    assert (made is None) == loopback
+    assert loopback or (made is not None and len(made) >= 32 and made in capsys.readouterr().out)
+    assert _token(host, TOKEN, None) == TOKEN and _token(host, None, LEAD_TOKEN) is not None
+
+
+def test_an_error_of_the_server_tells_nothing_and_keeps_the_headers(store: Store) -> None:
+    draw_texts(store, TEXTS)
+
+    def fail(item: Item) -> str:
+        raise RuntimeError("secret of the server")
+
+    with serving(store, read_text=fail) as base:
+        answer = Annotator(base, "Ada").get("/draw/1")
+    assert answer.status_code == 500 and "secret" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_load_generator_finds_what_is_lost_or_doubled(store: Store) -> None:
+    fill(store, 200)
+    with serving(store) as base:
+        load = asyncio.run(annotate(base, annotators=6, seconds=2, reading=0.05))
+    found = check(store, load)
+    assert found["labels"] == len(load.confirmed) >= 6 and load.failures == {}
+    assert not any(list(found.values())[2:])
+    with store.reading() as session:
+        taken = session.scalars(select(Label)).first()
+        assert taken is not None
+    record_label(store, taken.item_id, "someone else", "human", NONE, "none", token="t", draw="load")
+    load.confirmed.add(("Ada", 1, "never kept"))
+    found = check(store, load)
+    assert (found["lost"], found["not confirmed"], found["doubled"]) == (1, 1, 1)

@@ -25,6 +25,8 @@ from sqlalchemy.orm import Session
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 60.0
+_CONNECTIONS = 20
+"""Kept open: what is beyond is closed after each use, and a new one costs PostgreSQL a process."""
 _MIGRATION_LOCK = 7_204_110_001
 """Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 
@@ -96,7 +98,7 @@ def _url(place: str | Path) -> URL:
 
 def _postgresql(url: URL) -> Engine:
     try:
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, pool_size=_CONNECTIONS)
     except ImportError as error:
         raise StoreError(
             f"label store: PostgreSQL needs psycopg ({error}); pip install 'tropescan[postgres]'"
