@@ -41,8 +41,12 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench --out bench-out
+<<<<<<< HEAD
 	$(BIN)/python -m tests.bench.label_load --out bench-out
+=======
+>>>>>>> main
 	$(BIN)/python -m tests.bench.scale
+	$(BIN)/python -m tests.bench.label_load --out bench-out
 
 # Simulated audits: how often the intervals of an audit hold. Some 20 minutes on one core.
 coverage: $(VENV)/.installed-dev

@@ -14,20 +14,23 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.audit import name_masking
 from classifiers.card import card_of, default_model
-from classifiers.cross_validation import cross_validate, fit_scales
+from classifiers.cross_validation import cross_validate
 from classifiers.linear import LinearOptions
 from classifiers.score import FastTextScorer
 from classifiers.training import Example, folds_by_source
 from jobs.evaluating import Request, audited, evaluate
 from jobs.measure import held_out, measure, of_cross_validation
 from jobs.model_option import MODEL
-from jobs.train import trainer_of
+from jobs.train import FLAGGING, TARGET, calibration_of, trainer_of
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
 from pipeline import storage
 from pipeline.report.evaluation_page import render_evaluation
 from pipeline.schema import Estimate
+
+MASKED = "average precision with famous names masked, minus without"
 
 
 def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: Path) -> list[str]:
@@ -53,7 +56,7 @@ def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: 
 def _missed(name: str, figure: Estimate | None, pin: float | dict[str, float]) -> str:
     ceiling = pin["at most"] if isinstance(pin, dict) else None
     if figure is None:
-        return f"{name}: not measured, pinned {pin}; are --texts and --background given?"
+        return f"{name}: not measured, floor {pin}; are --texts and --background given?"
     if ceiling is not None:
         return "" if figure.value <= ceiling else f"{name}: {figure.value:.4f} is above the ceiling {ceiling}"
     return "" if figure.value >= float(pin) else f"{name}: {figure.value:.4f} is below the floor {pin}"  # type: ignore[arg-type]
@@ -71,23 +74,26 @@ def request_of(model: Path, label: str, encoder: Path | None, cache: Path | None
 def on_held_out(model: Path, data: TrainingData, request: Request) -> dict[str, Any]:
     """The whole evaluation of a model file on documents that it never saw."""
     texts = held_out(model, data)
-    folds = np.zeros(len(texts.examples), np.int64)
-    return {
-        "how": "held-out sources, which training never saw",
-        **evaluate(texts, lambda _: data.training, folds, request),
-        "audit": audited(model, texts, data.training, request),
-    }
+    found = evaluate(texts, lambda _: data.training, np.zeros(len(texts.examples), np.int64), request)
+    shortcuts = audited(model, texts, data.training, request)
+    if texts.truth(request.label)[texts.real].any():
+        found["figures"][MASKED] = shortcuts["names masked"]
+    return {"how": "held-out sources, which training never saw", **found, "audit": shortcuts}
 
 
 def on_folds(data: TrainingData, request: Request, n_folds: int, further_words: int) -> dict[str, Any]:
     """The evaluation of the linear trainer by cross-validation over the sources of the training part.
 
-    Thresholds and calibration are those of the model's card, which cross-validation set: their figures here are not
-    independent of them, unlike those on held-out sources."""
+    So are thresholds and calibration: their figures here are of the documents that set them, unlike those on held-out
+    sources."""
     examples = data.training
     trainer = trainer_of(LinearOptions(), examples, request.encoder, further_words)
     unseen, logits = cross_validate(examples, trainer, n_folds)
-    texts = of_cross_validation(unseen, logits, fit_scales(unseen, logits))
+    found = calibration_of(unseen, logits, scale=False)
+    texts = of_cross_validation(unseen, logits, found.scales)
+    request = replace(request, calibration=found.maps.get(request.label))
+    if request.label == TARGET:
+        request = replace(request, thresholds=found.thresholds, threshold=found.thresholds[FLAGGING])
     folds = folds_by_source([one.source for one in unseen], n_folds)
 
     def others(inside: NDArray[np.bool_]) -> Sequence[Example]:
@@ -99,7 +105,10 @@ def on_folds(data: TrainingData, request: Request, n_folds: int, further_words: 
 
 def quick(model: Path, data: TrainingData, request: Request) -> dict[str, Any]:
     """The figures alone, without baselines and audit."""
-    figures = measure(held_out(model, data), request.label, request.calibration, resamples=request.resamples)
+    texts, n = held_out(model, data), request.resamples
+    figures = measure(texts, request.label, request.calibration, resamples=n)
+    if texts.truth(request.label)[texts.real].any():
+        figures[MASKED] = name_masking(model, texts.of(texts.real), request.label, n)
     return {"label": request.label, "figures": {name: asdict(figure) for name, figure in figures.items()}}
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classifiers.calibration import Calibration as ScoreMap
 from classifiers.card import ModelCard, card_path, read_card, write_card
-from classifiers.cross_validation import cross_validate, fit_scales
+from classifiers.cross_validation import Logits, cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
 from classifiers.fasttext_file import write_model
 from classifiers.features import frequent_words
@@ -35,7 +35,7 @@ TARGET = "adverse"
 FOLDS = 5
 PURPOSES = {"high_recall": 1e-2, "balanced": 1e-3, "high_precision": 1e-4}
 """Share of ordinary texts that a threshold of that name may flag."""
-FLAGGING = "balanced"
+FLAGGING = "high_recall"
 SPAN_FPR = 1e-2
 
 
@@ -75,12 +75,16 @@ def _check_spread(chosen: Sequence[bool], folds: NDArray[np.int64], what: str) -
 
 
 def calibrate(examples: Sequence[Example], trainer: Trainer, *, scale: bool) -> Calibration:
-    """Cross-validate over sources: each text is scored by a model that saw nothing of its source.
+    """Cross-validate over sources: each text is scored by a model that saw nothing of its source."""
+    return calibration_of(*cross_validate(examples, trainer, FOLDS), scale=scale)
+
+
+def calibration_of(unseen: Sequence[Example], logits: Logits, *, scale: bool) -> Calibration:
+    """What logits of cross-validation teach.
 
     ``scale`` fits factors for logits, for a trainer whose models are far too sure of themselves. Thresholds rest on
     real texts without a label: those written for this project are harder than the web.
     """
-    unseen, logits = cross_validate(examples, trainer, FOLDS)
     scales = fit_scales(unseen, logits) if scale else {}
     background = np.array([not one.labels and one.collection != WRITTEN for one in unseen])
     ordinary = logits.scores(TARGET, scales)[background]
@@ -115,8 +119,9 @@ LIMITS = (
     "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
     "English only. Texts in other languages get scores that mean little: a scan tags them other_language, with the "
     "language that their shard names or that a language model finds (--language-model), and counts none as flagged.",
-    "Scores are calibrated on a training set rich in positives, not at the natural base rate; "
-    "a flag rate is not a prevalence.",
+    "Scores as such are no probabilities at web base rates; the calibration above makes them so, as far as the base "
+    "rates that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
+    "What the audit and the worst errors show is told in docs/model-evaluation.md.",
 )
 
 

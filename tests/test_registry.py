@@ -189,10 +189,10 @@ def test_compare_says_what_differs_and_which_documents_changed_sides(tmp_path: P
 
     labels = labelled_folder(tmp_path)
     run = CliRunner()
-    small = ["--dim", "4", "--bucket", "500", "--min-count", "1"]
-    for name, epochs in (("a", "1"), ("b", "12")):
+    small = ["--bucket", "500", "--min-count", "1"]
+    for name, penalty in (("a", "0.1"), ("b", "20")):
         out = str(tmp_path / f"{name}.bin")
-        done = run.invoke(cli, ["train", str(labels), "--out", out, "--epochs", epochs, *small])
+        done = run.invoke(cli, ["train", str(labels), "--out", out, "--penalty", penalty, *small])
         assert done.exit_code == 0, done.output
     pair = [str(tmp_path / "a.bin"), str(tmp_path / "b.bin"), str(labels), "--resamples", "100"]
     done = run.invoke(cli, ["compare", *pair, "--json"])

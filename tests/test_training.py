@@ -112,7 +112,7 @@ def test_the_command_trains_measures_and_leaves_held_out_texts_alone(tmp_path: P
     for floor, status in ((0.9, 0), (1.01, 1)):
         floors["real"]["floors"] = {"average precision": floor}
         (tmp_path / "floors.json").write_text(json.dumps(floors))
-        gate = ["eval", str(records), "--model", str(out), "--floors", str(tmp_path / "floors.json")]
+        gate = ["eval", str(records), "--quick", "--model", str(out), "--floors", str(tmp_path / "floors.json")]
         assert CliRunner().invoke(cli, gate, standalone_mode=True).exit_code == status
 
 
@@ -151,7 +151,7 @@ def test_examples_that_teach_nothing_are_refused(given: list[Example], words: st
 def test_a_gate_that_measured_nothing_fails(tmp_path: Path) -> None:
     records = labelled_folder(tmp_path)
     train_model(examples(), tmp_path / "m.bin", SMALL)
-    floors, gate = tmp_path / "floors.json", ["eval", str(records), "--model", str(tmp_path / "m.bin")]
+    floors, gate = tmp_path / "floors.json", ["eval", str(records), "--quick", "--model", str(tmp_path / "m.bin")]
     held = digest_of(load_training_data([str(records)], [], []).held_out(synthetic=False))
     for content, words in (
         ({}, "nothing measured is not passed"),
@@ -171,7 +171,15 @@ def test_a_gate_on_other_documents_fails(tmp_path: Path) -> None:
     records = labelled_folder(tmp_path)
     (tmp_path / "floors.json").write_text(json.dumps({"real": {"digest": "another", "floors": {}}}))
     train_model(examples(), tmp_path / "m.bin", SMALL)
-    gate = ["eval", str(records), "--model", str(tmp_path / "m.bin"), "--floors", str(tmp_path / "floors.json")]
+    gate = [
+        "eval",
+        str(records),
+        "--quick",
+        "--model",
+        str(tmp_path / "m.bin"),
+        "--floors",
+        str(tmp_path / "floors.json"),
+    ]
     done = CliRunner().invoke(cli, gate)
     assert done.exit_code == 1 and "pinned another" in done.output
 
