@@ -41,10 +41,6 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench --out bench-out
-<<<<<<< HEAD
-	$(BIN)/python -m tests.bench.label_load --out bench-out
-=======
->>>>>>> main
 	$(BIN)/python -m tests.bench.scale
 	$(BIN)/python -m tests.bench.label_load --out bench-out
 
