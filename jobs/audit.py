@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from jobs.lazy_group import LazyGroup
 
 COMMANDS = {
     "plan": "jobs.audit_plan",
@@ -12,24 +12,9 @@ COMMANDS = {
     "recheck": "jobs.audit_recheck",
     "estimate": "jobs.audit_estimate",
 }
-"""Loaded when called: a command's imports cost nothing to the others."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        try:
-            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-        except ModuleNotFoundError as error:
-            raise click.ClickException(f"audits need the extra: pip install 'tropescan[labels]' ({error})") from error
-        return command
-
-
-@click.command(cls=_Commands)
+@click.command(cls=LazyGroup, modules=COMMANDS, needs="audits need the extra: pip install 'tropescan[labels]'")
 def command() -> None:
     """Measure how common a label is in what was scanned: plan, draw, label, estimate.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from jobs.lazy_group import LazyGroup
 
 COMMANDS = {
     "draw": "jobs.label_draw",
@@ -18,24 +18,9 @@ COMMANDS = {
     "import": "jobs.label_import",
     "export": "jobs.label_export",
 }
-"""Loaded when called: a command's imports cost nothing to the others."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        try:
-            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-        except ModuleNotFoundError as error:
-            raise click.ClickException(f"labels need the extra: pip install 'tropescan[labels]' ({error})") from error
-        return command
-
-
-@click.command(cls=_Commands)
+@click.command(cls=LazyGroup, modules=COMMANDS, needs="labels need the extra: pip install 'tropescan[labels]'")
 def command() -> None:
     """Choose what to label, see how far annotators agree, settle differences, and hand labels on.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from jobs.lazy_group import LazyGroup
+
 COMMANDS = {
     "scan": "jobs.scan",
     "report": "jobs.report",
@@ -45,18 +47,9 @@ def check_not_shadowed() -> None:
             )
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-        return command
-
-
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(installed_version(), prog_name="tropescan")
 def cli() -> None:
     """Find, measure and filter text that portrays AI as evil and self-preserving.
