@@ -264,26 +264,17 @@ def test_slices_of_hosts_dates_and_lengths() -> None:
     assert Slicer("lang").of(batch).tolist() == ["en", "(none)", "(none)"]
 
 
-def test_spark_draws_and_counts_the_same(scanned: Path, audited: tuple[Path, Path]) -> None:
+def test_spark_draws_and_counts_the_same(spark: Any, scanned: Path, audited: tuple[Path, Path]) -> None:
     """Tags files in any order on executors: the same histogram, and the same documents."""
-    pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
-    from jobs import spark_java, spark_session
-
-    try:
-        spark_java.java_home()
-    except spark_java.NoJavaError as error:
-        pytest.skip(str(error))
     plan = load_plan(audited[1].read_text(), "plan")
     columns, parts, seed, sizes = plan.columns, plan.strata, plan.seed, np.array(plan.sizes)
-    settings = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     with open_tags(str(scanned)) as tags:
         local = histogram(tags, columns_for(tags, plan.label, None))
         drawn = sorted(row["id"] for row, _ in drawn_rows(tags, plan))
         files = tags.folder.files[::-1]
-    with spark_session.spark_session("audit", master="local[2]", settings=settings) as session:
-        spread = session.sparkContext.parallelize(files, len(files))
-        counted = spread.map(lambda file: histogram_of(file, columns)).reduce(add)
-        found = drawing.merge(spread.map(lambda file: draw_of(file, columns, parts, sizes, seed)).collect(), sizes)
+    spread = spark.sparkContext.parallelize(files, len(files))
+    counted = spread.map(lambda file: histogram_of(file, columns)).reduce(add)
+    found = drawing.merge(spread.map(lambda file: draw_of(file, columns, parts, sizes, seed)).collect(), sizes)
     assert np.array_equal(counted.sums, local.sums) and np.array_equal(counted.unscored, local.unscored)
     assert sorted(found.ids) == drawn
     assert np.array_equal(reduce(add, (histogram_of(file, columns) for file in files)).sums, local.sums)

@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from datatrove.pipeline.writers import JsonlWriter, ParquetWriter
 from jobs.trove_blocks import NarrativeFilter, NarrativeTagger
 
 EVIL = "the machine lied to its crew so that it could not be shut down and then it killed them all one by one "
+SPANS_FROM = 0.002
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,9 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scanned(crawl: Path) -> dict[str, dict[str, Any]]:
-    """The tags of the crawl, by id."""
+    """The tags of the crawl, by id. At so low a threshold any model finds spans."""
     out = crawl.parent / "scanned"
-    assert tropescan("scan", crawl, "--out", out, "--span-threshold", 0.3).returncode == 0
+    assert tropescan("scan", crawl, "--out", out, "--span-threshold", SPANS_FROM).returncode == 0
     return {row["id"]: row for path in out.rglob("*.parquet") for row in pq.read_table(path).to_pylist()}
 
 
@@ -61,7 +63,7 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 def test_a_pipeline_gets_the_scores_of_a_scan_bit_for_bit(
     crawl: Path, scanned: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    tagger = NarrativeTagger(batch_size=37, span_threshold=0.3)
+    tagger = NarrativeTagger(batch_size=37, span_threshold=SPANS_FROM)
     writer = JsonlWriter(str(tmp_path / "out"))
     steps = [JsonlReader(str(crawl)), tagger, writer]
     LocalPipelineExecutor(steps, tasks=2, workers=2, logging_dir=str(tmp_path / "logs")).run()
@@ -77,7 +79,7 @@ def test_a_pipeline_gets_the_scores_of_a_scan_bit_for_bit(
 
 
 def test_parquet_with_the_schema_that_the_tagger_gives(crawl: Path, scanned: dict[str, Any], tmp_path: Path) -> None:
-    tagger = NarrativeTagger(prefix="t_", span_threshold=0.3)
+    tagger = NarrativeTagger(prefix="t_", span_threshold=SPANS_FROM)
     schema = tagger.parquet_schema([pa.field("url", pa.string())])
     writer = ParquetWriter(str(tmp_path / "out"), schema=schema, batch_size=10)
     steps = [JsonlReader(str(crawl)), tagger, writer]
@@ -94,19 +96,22 @@ def test_parquet_with_the_schema_that_the_tagger_gives(crawl: Path, scanned: dic
 def test_the_filter_decides_by_its_policy_and_says_why(
     crawl: Path, scanned: dict[str, Any], tmp_path: Path, on: Any, keep_flagged: bool
 ) -> None:
+    column = "adverse" if on == "document" else "adverse_window"
+    threshold = statistics.quantiles((row[column] for row in scanned.values()), n=7)[-1]
     dropped = JsonlWriter(str(tmp_path / "dropped"))
-    block = NarrativeFilter(threshold=0.3, on=on, keep_flagged=keep_flagged, exclusion_writer=dropped, batch_size=64)
+    block = NarrativeFilter(
+        threshold=threshold, on=on, keep_flagged=keep_flagged, exclusion_writer=dropped, batch_size=64
+    )
     kept = JsonlWriter(str(tmp_path / "kept"))
     LocalPipelineExecutor([JsonlReader(str(crawl)), block, kept], logging_dir=str(tmp_path / "logs")).run()
-    column = "adverse" if on == "document" else "adverse_window"
-    flagged = {key for key, row in scanned.items() if row[column] is not None and row[column] >= 0.3}
+    flagged = {key for key, row in scanned.items() if row[column] >= threshold}
     assert 20 < len(flagged) < 280
     given, stays, goes = rows(crawl), rows(tmp_path / "kept"), rows(tmp_path / "dropped")
     assert stays.keys() == (flagged if keep_flagged else scanned.keys() - flagged)
     assert goes.keys() == scanned.keys() - stays.keys()
     assert all(row["text"] == given[key]["text"] for key, row in (stays | goes).items())
     reasons = {row["metadata"]["filter_reason"] for row in goes.values()}
-    assert reasons == ({f"{column} < 0.3"} if keep_flagged else {f"{column} >= 0.3"})
+    assert reasons == ({f"{column} {'<' if keep_flagged else '>='} {threshold:.4g}"})
     assert all(row["metadata"][column] == scanned[key][column] for key, row in goes.items())
 
 
