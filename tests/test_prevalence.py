@@ -14,7 +14,7 @@ from labels.sampling import uniform
 from pipeline.prevalence import draw as drawing
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive, rogan_gladen
 from pipeline.prevalence.allocation import allocate, anticipate, budget_for, least_relative_error, outlook, pilot_rates
-from pipeline.prevalence.audited import Audited
+from pipeline.prevalence.audited import Audited, Sides
 from pipeline.prevalence.bounds import betting_bounds, clopper_pearson, gamma_interval
 from pipeline.prevalence.clusters import by_domains
 from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
@@ -285,7 +285,7 @@ def test_either_side_of_any_threshold_adds_up_to_the_whole() -> None:
     sizes = np.stack([np.ones(900), words[read], size[read]], 1)
     audited, positive = Audited(at[read], scores[read], sizes), scores[read] > 0.6
     for threshold in GRID[[200, 250, 300]]:
-        above, below = audited.either_side(counted, strata, positive, float(threshold), "words")
+        above, below = audited.either_side(Sides.of(counted, strata), positive, float(threshold), "words")
         assert above.size.sum() == words[np.nan_to_num(scores) >= threshold].sum()
         assert (above.size + below.size).sum() == words.sum() and above.n + below.n == 900
         assert np.all(above.documents + below.documents == np.bincount(at))
