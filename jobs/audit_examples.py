@@ -8,6 +8,7 @@ import numpy as np
 
 from jobs.audit_figures import Audit, Plain
 from jobs.tag_rows import Row, Tags
+from pipeline.schema import window_column
 
 KINDS = ("strongest", "found", "wrong", "missed")
 """Positives by score; then, each in the draw's random order, positives that are flagged, flagged documents that are not
@@ -39,7 +40,8 @@ def _example(tags: Tags, audit: Audit, i: int) -> Plain:
     return {
         "tags": tags.folder.name_of(row["file"]), "row": row["row"], "id": row["id"], "url": row["url"],
         "host": row["host"], "date": row["date"], "lang": row["lang"], "chars": row["chars"], "words": row["words"],
-        "score": row[labelled.plan.columns.score], "start": start, "end": end, "span_score": score,
+        "score": row[labelled.plan.columns.score], "strongest": row[window_column(labelled.plan.columns.score)],
+        "start": start, "end": end, "span_score": score,
         "labels": [name for name, held in labelled.labels[i].items() if held], "mode": labelled.modes[i],
         "stratum": labelled.plan.strata[int(labelled.strata[i])].name,
     }  # fmt: skip

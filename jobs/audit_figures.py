@@ -142,7 +142,8 @@ def flag_rates(audit: Audit) -> Plain:
 
 
 def filtering(audit: Audit, threshold: float | None = None) -> Plain:
-    """Precision and recall of a filter at a threshold of the grid (the plan's), and what it lets pass, by unit."""
+    """Precision and recall of a filter at a threshold of the grid (the plan's), by unit; and of what it lets pass, the
+    share that is positive: a bound for it alone (elusion), and the estimate (rest)."""
     plan = audit.labelled.plan
     at = plan.threshold if threshold is None else threshold
     sides, found = Sides.of(audit.census.histogram, plan.strata), dict[str, Any](threshold=at)
@@ -151,6 +152,6 @@ def filtering(audit: Audit, threshold: float | None = None) -> Plain:
         parts = {"precision": precision(above)} if above.size.sum() else {}
         parts["recall"] = recall(above, below)
         if below.size.sum():
-            parts["elusion"] = elusion(below)
+            parts |= {"elusion": elusion(below), "rest": stratified(below)}
         found[unit] = {name: shown(figure, unit) for name, figure in parts.items()}
     return found

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 BY_MODE = "mode"
+_OF_THE_FILTER = {"elusion": "what the filter lets pass (elusion)", "rest": "prevalence in what it lets pass"}
 
 
 def print_estimate(found: dict[str, Any], by: tuple[str, ...]) -> None:
@@ -18,7 +19,7 @@ def print_estimate(found: dict[str, Any], by: tuple[str, ...]) -> None:
     rates = found["flag_rate"]
     console.print(f"flagged: {rates['documents']:.4%} (a flag rate, no prevalence)")
     for name, figure in found["filter"]["documents"].items():
-        console.print(f"{name} of the filter: {figure['words']}")
+        console.print(f"{_OF_THE_FILTER.get(name, name + ' of the filter')}: {figure['words']}")
     if found["against"]:
         console.print(f"{found['label']} to {found['against']['label']}: {found['against']['words']}")
     if found["two_phase"]:

@@ -18,6 +18,7 @@ from pipeline.prevalence.sample import Sample, stratified
 from pipeline.prevalence.slices import Slicer
 
 DATES = ("year", "month")
+LEAST_SLICES = 5
 MOST_DATES = 60
 """Months or years shown at most: all of them hold at once, and each one more makes all intervals wider."""
 
@@ -42,7 +43,8 @@ def slices(audit: Audit, slicer: Slicer, most: int) -> list[Plain]:
     return [
         _sizes(counted[name]) | {
             "slice": name, "figure": shown(figure) | {"sample": one.to_json()}, "difference_from_rest": gap,
-            "q_value": float(q), "shrunken": shown(small), "wrong": _wrong(audit, counted[name], mine[name]),
+            "q_value": float(q), "shrunken": shown(small) if small else None,
+            "wrong": _wrong(audit, counted[name], mine[name]),
         }
         for name, one, figure, gap, q, small in rows
     ]  # fmt: skip
@@ -77,7 +79,10 @@ def _gap(audit: Audit, counted: Counted, which: Any, one: Sample) -> Plain | Non
     return asdict(gap.figure.estimate) | {"p_value": gap.p_value}
 
 
-def _shrunken(figures: Sequence[Figure]) -> list[Figure]:
+def _shrunken(figures: Sequence[Figure]) -> Sequence[Figure | None]:
+    """None of each where there are too few slices to fit a prior to."""
+    if len(figures) < LEAST_SLICES:
+        return [None] * len(figures)
     effective = np.array([figure.effective_n or 0.0 for figure in figures])
     return shrunken(effective * np.array([figure.estimate.value for figure in figures]), effective)
 

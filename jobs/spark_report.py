@@ -33,12 +33,14 @@ TAGS_FILE = "tags_file"
 """Column with a row's tags file, as a path below the folder of tags."""
 
 
-def collect_by_spark(folder: str, options: ReportOptions, table: str | None, spark: SessionOptions) -> dict[str, Any]:
+def collect_by_spark(
+    folder: str, options: ReportOptions, audit: dict[str, Any] | None, table: str | None, spark: SessionOptions
+) -> dict[str, Any]:
     """`pipeline.report.collect.collect`, counted by Spark. ``table`` as of `SparkTables`."""
     with spark_session(
         "tropescan report", master=spark.master, settings=spark.settings, py_files=spark.py_files
     ) as session:
-        return collect(folder, options, SparkTables(session, folder, table))
+        return collect(folder, options, SparkTables(session, folder, table), audit)
 
 
 class SparkTables:

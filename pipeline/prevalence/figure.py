@@ -76,4 +76,6 @@ def _per(high: float) -> int:
 
 
 def _digits(value: float) -> str:
+    if 0 < value < 0.005:
+        return "<0.01"
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
