@@ -12,7 +12,7 @@ import pyarrow as pa
 from jobs.audit_figures import Audit, Plain, shown
 from jobs.tag_rows import Row
 from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
-from pipeline.prevalence.figure import Figure
+from pipeline.prevalence.figure import LEAST_POSITIVES, Figure
 from pipeline.prevalence.frame import Counted
 from pipeline.prevalence.sample import Sample, stratified
 from pipeline.prevalence.slices import Slicer
@@ -80,8 +80,8 @@ def _gap(audit: Audit, counted: Counted, which: Any, one: Sample) -> Plain | Non
 
 
 def _shrunken(figures: Sequence[Figure]) -> Sequence[Figure | None]:
-    """None of each where there are too few slices to fit a prior to."""
-    if len(figures) < LEAST_SLICES:
+    """None of each where there are too few slices, or positives, to fit a prior to."""
+    if len(figures) < LEAST_SLICES or sum(one.positives for one in figures) < LEAST_POSITIVES:
         return [None] * len(figures)
     effective = np.array([figure.effective_n or 0.0 for figure in figures])
     return shrunken(effective * np.array([figure.estimate.value for figure in figures]), effective)

@@ -26,13 +26,15 @@ def thresholds(audit: Audit) -> list[Plain]:
     recall and what is left (`elusion`); what is flagged and not positive (`wrong`) by documents and words. Intervals
     hold for each threshold alone, and are of a fifth of the draws but at the plan's: they are a hundred."""
     sides = Sides.of(audit.census.histogram, audit.labelled.plan.strata)
-    return [row for row in (_row(audit, sides, at) for at in _grid(audit)) if row["flagged"]["documents"]]
+    return [_row(audit, sides, at) for at in _grid(sides, audit.labelled.plan.threshold)]
 
 
-def _grid(audit: Audit) -> list[float]:
+def _grid(sides: Sides, own: float) -> list[float]:
+    """Thresholds with documents at or over them, no two of which flag the same, and the plan's."""
     log_odds = np.log(GRID / (1 - GRID))
     some = GRID[::_STEP][np.abs(log_odds[::_STEP]) <= _REACH]
-    return sorted({*(float(one) for one in some), audit.labelled.plan.threshold})
+    flagged = {float(sides.above(at)[:, 0].sum()): float(at) for at in [*some, own]}
+    return sorted(at for documents, at in flagged.items() if documents)
 
 
 def _row(audit: Audit, sides: Sides, at: float) -> Plain:

@@ -55,7 +55,23 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
         click.echo(f"page in {out}", err=True)
 
 
-@click.command()
+class _Report(click.Command):
+    """``report compare A B`` is a command of its own; a folder of that name is ``./compare``."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] != ["compare"]:
+            return super().make_context(info_name, args, parent, **extra)
+        from jobs.report_compare import command as compare
+
+        return compare.make_context(f"{info_name} compare", args[1:], parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_Report)
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--out", metavar="FILE", help="The page, HTML; - for standard output. [default: report.html, or none with --json]"

@@ -40,7 +40,8 @@ def elusion(below: Sample, *, error: float = 0.05, draws: int = DRAWS) -> Figure
     melded from exact strata.
     """
     size = max(float(below.size.sum()), 1e-300)
-    if len(below.documents) == 1 and np.all(below.unseen == 1):
+    alone = len(below.documents) == 1 and below.n < below.documents[0]
+    if alone and np.all(below.unseen == 1):
         high, method = clopper_pearson(int(below.positives[0]), below.n, (0.0, error))[1], "Clopper-Pearson, one-sided"
     else:
         melded: Melded = melded_total(below, np.random.default_rng(0), form="exact", draws=draws)

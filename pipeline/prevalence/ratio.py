@@ -39,6 +39,8 @@ class Ratio:
         """Such as "2.1 to 1 (95 %: 1.6 to 2.8)", or what is sure and "too few labels"."""
         if not self.too_few_labels:
             return f"{self.value:.2g} to 1 (95 %: {self.low:.2g} to {self.high:.2g})"
+        if not np.isfinite(self.low):
+            return "not defined: no document holds the second"
         sure = [f"at least {self.low:.2g}"] if self.low > 0 else []
         sure += [f"at most {self.high:.2g}"] if np.isfinite(self.high) else []
         return f"{' and '.join(sure)} to 1 (95 % sure; too few labels)" if sure else "anything (too few labels)"
@@ -47,7 +49,7 @@ class Ratio:
         """Plain values; what may not be printed is null."""
         few = self.too_few_labels
         return {
-            "value": None if few else self.value, "low": self.low if self.low > 0 else None,
+            "value": None if few else self.value, "low": self.low if 0 < self.low < np.inf else None,
             "high": self.high if np.isfinite(self.high) else None, "first": self.first, "second": self.second,
             "too_few_labels": few, "words": self.in_words(), "basis": "design",
         }  # fmt: skip

@@ -88,18 +88,22 @@ def label_picture(label: str, figures: dict[str, Plain]) -> Picture:
 
     def draw(figure: Figure) -> list[Mark]:
         axes, marks = figure.add_subplot(), []
-        least = min([x for f in figures.values() for x in (_low(f), _high(f) / 30) if x > 0], default=1e-6)
+        least = min([x for f in figures.values() for x in (_low(f), _high(f) / 30) if x > 0], default=1e-4)
         for y, name in enumerate(reversed(names)):
             one = figures[name]
             if one["too_few_labels"]:
                 axes.plot([least, _high(one)], [y, y], "-", color=BROWN, linewidth=1, alpha=0.5)
                 axes.plot([_high(one)], [y], "<", color=BROWN, markersize=6, markerfacecolor="none")
             else:
-                axes.plot([_low(one), _high(one)], [y, y], "-", color=BLUE, linewidth=1.6)
-                axes.plot([_value(one)], [y], "o", color=BLUE, markersize=5)
-            at = _high(one) if one["too_few_labels"] else _value(one)
+                axes.plot([max(least, _low(one)), max(least, _high(one))], [y, y], "-", color=BLUE, linewidth=1.6)
+                if one["value"]:
+                    axes.plot([_value(one)], [y], "o", color=BLUE, markersize=5)
+                else:
+                    axes.text(least, y, "0", color=BLUE, ha="center", va="center")
+            at = _high(one) if one["too_few_labels"] else max(least, _value(one))
             marks.append(Mark(axes, at, y, f"{name}: {one['words']}"))
         axes.set_xscale("log")
+        axes.set_xlim(least / 1.5, 1.5 * max(least * 10, *map(_high, figures.values())))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick_percent(x)))
         axes.set_yticks(range(len(names)), names[::-1])

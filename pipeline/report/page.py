@@ -40,7 +40,7 @@ def visible(text: str) -> str:
 def render(report: dict[str, Any]) -> str:
     """The page of a report, UTF-8 text of some hundred kilobytes. The same figures give the same page."""
     environment, style = open_environment()
-    audited = {"view": audit_view(report), **_script(environment)} if report["audit"] else {"script": None}
+    audited = {"view": audit_view(report), **script_of(environment)} if report["audit"] else {"script": None}
     return environment.get_template("template.html").render(
         r=report,
         **style,
@@ -52,8 +52,8 @@ def render(report: dict[str, Any]) -> str:
     )
 
 
-def _script(environment: Environment) -> dict[str, str]:
-    """The one script of a page with an audit, and its hash; what stands in ``report.js`` only."""
+def script_of(environment: Environment) -> dict[str, str]:
+    """The one script that a page may run, ours (``report.js``), and its hash for the policy."""
     source = environment.loader.get_source(environment, "report.js")[0] if environment.loader else ""
     return {"script": Markup(source), "script_hash": _hash(source)}
 
