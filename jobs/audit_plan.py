@@ -27,7 +27,8 @@ MOST = 200_000
 Ints = NDArray[np.int64]
 
 
-def _threshold(tags: Tags, label: str, given: float | None) -> float:
+def threshold_of(tags: Tags, label: str, given: float | None) -> float:
+    """The filter's threshold on the strata's grid: as given, else the scan's, else the model's."""
     known = tags.folder.scan if tags.folder.scan.get("label") == label else tags.folder.model
     return on_grid(given if given is not None else float(known.get("threshold", 0.5)))
 
@@ -112,7 +113,7 @@ def command(
         columns = columns_for(tags, label, proxy)
         counted = histogram(tags, columns, gather)
         plan = make_plan(
-            counted, label=label, columns=columns, threshold=_threshold(tags, label, threshold), expected=expected,
+            counted, label=label, columns=columns, threshold=threshold_of(tags, label, threshold), expected=expected,
             budget=budget, seed=seed, model=tags.digest, pilot=before[1] if before else None,
             strata=before[0] if before else None,
         )  # fmt: skip

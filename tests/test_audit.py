@@ -252,6 +252,20 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
     assert run(*words, "--specificity", "5/6").exit_code == 2
 
 
+def test_model_based_figures_say_so_and_take_labels_by_their_chances(scanned: Path, audited: tuple[Path, Path]) -> None:
+    """From labels of the same corpus, prior shift holds: the truth must be near."""
+    alone = done("audit", "model-based", scanned, "--json")
+    assert alone["basis"] == "model" and list(alone["figures"]) == ["EMQ"] and 0 < alone["figures"]["EMQ"]["value"] < 1
+    assert alone["figures"]["EMQ"]["high"] is None
+    found = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1", "--json")
+    for name in ("PACC", "Rogan-Gladen"):
+        figure = found["figures"][name]
+        assert figure["basis"] == "model" and figure["low"] <= truth(scanned) <= figure["high"]
+    printed = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1")
+    assert "holds under prior shift" in printed and "no interval" in printed
+    assert run("audit", "model-based", scanned, "--draw", "a1").exit_code == 2
+
+
 def test_slices_of_hosts_dates_and_lengths() -> None:
     import pyarrow as pa
 

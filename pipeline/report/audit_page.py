@@ -34,13 +34,14 @@ def audit_view(report: Plain) -> Plain:
     audit, population = report["audit"], report["audit"]["population"]
     costs = [row | {"said": _said(row, population)} for row in audit["thresholds"]]
     own, label = audit["plan"]["threshold"], audit["label"]
-    period = next((by for by in audit["slices"] if by in _DATES), "")
-    dates = _named_dates(audit["slices"].get(period, []))
+    slices: dict[str, list[Plain]] = audit["slices"]
+    period = next((by for by in slices if by in _DATES), "")
+    dates = _named(slices.get(period, []))
     scores = next((one for one in report["labels"]["shown"] if one["label"] == label), None)
     return {
         "headline": [_headline(audit, unit) for unit in ("documents", "words", "bytes")],
         "costs": costs, "dates": {"by": period, "rows": dates},
-        "groups": [_group(by, rows) for by, rows in audit["slices"].items() if by not in _DATES and len(rows) > 1],
+        "groups": [_group(by, rows) for by, rows in slices.items() if by not in _DATES and len(_named(rows)) > 1],
         "kinds": _kinds(audit), "labels": sorted({name for one in _quoted(audit) for name in one["labels"]}),
         "modes": sorted({one["mode"] for one in _quoted(audit)}),
         "labels_table": list(_labels_table(audit)),
@@ -78,8 +79,8 @@ def _labels_table(audit: Plain) -> Iterable[Plain]:
                 yield {"label": label, "mode": mode, "documents": figure}
 
 
-def _named_dates(rows: Sequence[Plain]) -> list[Plain]:
-    """Without the documents that have no date, which stand on no axis of time."""
+def _named(rows: Sequence[Plain]) -> list[Plain]:
+    """Without the documents that have no date, or no domain: they stand on no axis, and are no slice to rank."""
     return [row for row in rows if not row["slice"].startswith("(")]
 
 
