@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,18 +18,24 @@ from labels.store.exchange import export_tasks
 @click.option("--draw", "draws", multiple=True, metavar="NAME", help="Only items of this draw; may be repeated.")
 @click.option("--form", type=click.Choice(FORMS), help="[default: by the ending .jsonl, .csv or .parquet]")
 @click.option("--pointers", is_flag=True, help="Leave the texts out: digests and pointers only.")
+@click.option("--blind", is_flag=True, help="Leave labels and scores out, for a reader who shall not know them.")
 @click.option("--labelled", is_flag=True, help="Leave out documents without a label.")
-def command(out: Path, place: str, draws: tuple[str, ...], form: str | None, pointers: bool, labelled: bool) -> None:
+def command(
+    out: Path, place: str, draws: tuple[str, ...], form: str | None, pointers: bool, blind: bool, labelled: bool
+) -> None:
     """Export documents with all their labels that were not undone, in one of the forms that `label import` takes.
 
     What is exported is read back whole by `label import`. Lines of jsonl with --labelled are label records, which
     `tropescan train` and `eval` take too. An existing OUT is not overwritten.
     """
+    if blind and labelled:
+        raise click.UsageError("--blind leaves the labels out, --labelled wants them; give one of both")
     if out.exists():
         raise click.UsageError(f"{out} exists; choose another name, or move it away")
     chosen = form_of(out, form)
     with opened(place) as store:
         tasks = export_tasks(store, draws, with_text=not pointers)
+    tasks = [replace(task, records=(), scores={}) if blind else task for task in tasks]
     kept = [task for task in tasks if task.records or not labelled]
     out.parent.mkdir(parents=True, exist_ok=True)
     WRITERS[chosen](kept, out)
