@@ -68,7 +68,7 @@ def _show(dispute: Dispute, text: str) -> None:
 def _settle(store: Store, dispute: Dispute, adjudicator: str, passed: set[int]) -> bool:
     """Ask until the item is settled or passed by; False to stop."""
     while True:
-        answer = click.prompt("right").strip()
+        answer = click.prompt("right (number, or labels and mode; s, q)").strip()
         if answer in ("s", "q"):
             passed.add(dispute.leased.item.id)
             return bool(answer == "s")

@@ -10,7 +10,7 @@ import click
 
 from jobs.label_forms import FORMS, READERS, form_of
 from jobs.label_options import keep_option, opened, store_option
-from labels.interchange.tasks import Task
+from labels.interchange.tasks import Task, merged
 from labels.records import texts_by_digest
 from labels.store.exchange import import_tasks
 
@@ -41,8 +41,8 @@ def command(
     can tell what they nearly repeat. A record that the store has already is not doubled. All files are imported, or
     none. Imported items train; they never enter an estimate, for no one wrote down how they were chosen.
     """
-    tasks = [task for file in files for task in READERS[form_of(file, form)](file)]
-    tasks = with_texts(tasks, texts)
+    read = (task for file in files for task in READERS[form_of(file, form)](file))
+    tasks = with_texts(merged(read), texts)
     with opened(place) as store:
         new, known = import_tasks(
             store, tasks, name, method="import", wanted=annotators, keep_text=keep == "text"

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from jobs.main import cli
 from jobs.snapshot import freeze
 from labels import codebook
-from labels.records import LabelRecord, record_line, text_digest
+from labels.records import LabelRecord, read_records, record_line, text_digest
 from labels.split import is_held_out
 from labels.store import (
     Candidate,
@@ -215,3 +215,16 @@ def test_a_review_or_blind_check_makes_no_acquired_item_fit_for_evaluation(tmp_p
     add_draw(store, "fair", "designed", [Candidate("d0", held, sha256=item.digest, inclusion_probability=1.0)],
              method="x")  # fmt: skip
     assert freeze(store, tmp_path).left_out == {}
+
+
+def test_files_about_the_same_documents_make_one_item_each_in_the_queue(tmp_path: Path) -> None:
+    for name, who in (("a", "ann"), ("b", "bob")):
+        records = [record(k, "human", who, adverse=False) for k in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(record_line(one) + "\n" for one in records))
+    place = str(tmp_path / "labels.sqlite")
+    done = run("import", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--store", place, "--name", "x")
+    assert done.exit_code == 0 and "3 documents with 6 new labels" in done.output, done.output
+    assert len(selections(open_store(place), "x")) == 3
+    out = tmp_path / "bob.jsonl"
+    assert run("export", str(out), "--store", place, "--annotator", "bob", "--labelled", "--pointers").exit_code == 0
+    assert read_records(out) == read_records(tmp_path / "b.jsonl")
