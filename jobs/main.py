@@ -22,6 +22,7 @@ COMMANDS = {
     "model": "jobs.model",
     "label": "jobs.label",
     "audit": "jobs.audit",
+    "policy": "jobs.policy",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""
