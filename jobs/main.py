@@ -14,6 +14,7 @@ from jobs.lazy_group import LazyGroup
 COMMANDS = {
     "scan": "jobs.scan",
     "report": "jobs.report",
+    "apply": "jobs.apply",
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",

@@ -83,7 +83,7 @@ class Policy:
         names: set[str] = set()
         for rule in self.ordered:
             if rule.name in names:
-                raise PolicyError(f"{_at(rule)}: an earlier one has this name; decisions and draws go by it: rename one")
+                raise PolicyError(f"{_at(rule)}: an earlier one has this name, and decisions go by it; rename one")
             names.add(rule.name)
 
     @cached_property
@@ -111,14 +111,14 @@ class Policy:
         """Whether any rule masks."""
         return any(isinstance(rule.action, Mask) for rule in self.rules)
 
-    def columns(self, labels: Sequence[str]) -> list[str]:
-        """The columns of TAGS that decisions need, of a model with these labels."""
+    def columns(self, names: Sequence[str]) -> list[str]:
+        """The columns of TAGS that decisions need; ``names`` are the model's labels, or all columns of the tags."""
         wanted = {"id", "row"}
         for rule in self.ordered:
             wanted |= rule.when.columns | (rule.weight.columns if rule.weight else frozenset())
             wanted |= {"spans"} if rule.evidence else set()
             if any(isinstance(part, InMode) for part in parts_of(rule.when)):
-                wanted |= {score_column(mode, window=False) for mode in modes_of(labels)}
+                wanted |= {score_column(mode, window=False) for mode in modes_of(names)}
         if self.replaces:
             wanted |= {"lang", "source", "words"}
         return sorted(wanted)
