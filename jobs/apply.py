@@ -43,6 +43,8 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
         click.echo(f"  dropped by {rule!r}: {count:,}")
     for action, count in total.edited.items():
         click.echo(f"  {action}: {count:,}")
+    if total.replaced or total.unreplaced:
+        click.echo(f"  replaced: {total.replaced:,}; with none like them in their shard: {total.unreplaced:,}")
     if total.mixed_in:
         click.echo(f"  mixed in: {total.mixed_in:,}")
     for reason, count in total.rejected.items():

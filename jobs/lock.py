@@ -1,5 +1,5 @@
-"""One command at a time into a folder. The lock is the command's, not its workers': what a cluster goes on with after the
-command has ended needs none, and the system frees it however the command ends."""
+"""One command at a time into a folder. The lock is the command's, not its workers': what a cluster goes on with after
+the command has ended needs none, and the system frees it however the command ends."""
 
 from __future__ import annotations
 

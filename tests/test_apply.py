@@ -263,6 +263,27 @@ def test_own_documents_are_mixed_in_at_the_wanted_rate(crawl: Path, scanned: Pat
         assert [row["id"] for row in written if not row["provenance"]] == kept
 
 
+@pytest.mark.parametrize("weight_as", ["column", "repeat"])
+def test_dropped_documents_are_replaced_by_kept_ones_like_them(
+    crawl: Path, scanned: Path, tmp_path: Path, weight_as: str
+) -> None:
+    """The budget of words holds, the draw depends on nothing but the shard, and each replacement is of the length."""
+    policy = f'weight_as = "{weight_as}"\n{DROP}replace = true\n'
+    apply(crawl, scanned, tmp_path / "out", policy)
+    total = figures(tmp_path / "out")
+    assert total["replaced"] + total["unreplaced"] == total["dropped"]["overt"] and total["unreplaced"] < 10
+    assert total["words_weighed"] == pytest.approx(total["words"], rel=0.03)
+    assert total["words_kept"] < 0.8 * total["words"]
+    for name in ("a/0.parquet", "b/0.jsonl"):
+        tags, extra = by_id(scanned, name), dict[str, int]()
+        for one in decisions(tmp_path / "out", name):
+            if (by := one["replaced_by"]) is not None:
+                assert one["action"] == "drop" and 1 / 1.2 < tags[by]["words"] / tags[one["id"]]["words"] < 1.2
+                extra[by] = extra.get(by, 0) + 1
+        wanted = {one["id"]: 1 + extra.get(one["id"], 0) for one in decisions(tmp_path / "out", name) if one["weight"]}
+        assert {one["id"]: one["weight"] for one in decisions(tmp_path / "out", name) if one["weight"]} == wanted
+
+
 def test_a_column_that_the_policy_adds_must_not_be_there(tmp_path: Path) -> None:
     for suffix, write in ((".parquet", write_parquet), (".jsonl", write_lines)):
         folder = tmp_path / suffix[1:]

@@ -52,6 +52,11 @@ class TagsReader:
         except (pa.ArrowException, OSError) as error:
             raise self.error(f"they cannot be read ({error})") from error
 
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows from here on."""
+        while (batch := self.take(_ROWS)) is not None:
+            yield batch
+
     def take(self, n: int) -> pa.RecordBatch | None:
         """The next ``n`` rows, or as many as there are; None if there are none."""
         while sum(batch.num_rows for batch in self._held) < n and (batch := next(self._batches, None)) is not None:

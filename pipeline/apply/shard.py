@@ -26,6 +26,7 @@ from pipeline.apply.job import ApplyJob
 from pipeline.apply.lines import LinesOutput
 from pipeline.apply.lockstep import NEEDED, LockstepError, TagsReader, in_lockstep
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
+from pipeline.apply.replacement import Replacements, find_replacements
 from pipeline.apply.tables import GroupedWriter, TableOutput
 from pipeline.policy.actions import CONDITION, DROP, EXCISE, MASK, ControlTokens, Excise, Mask
 from pipeline.policy.decide import DECISIONS, decide
@@ -34,6 +35,9 @@ from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask
 
+KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replaced_by", pa.string())])
+"""DECISIONS as they are kept beside the documents; ``replaced_by`` is the id of the document that takes the place of a
+dropped one and so counts once more."""
 DROPPED = pa.schema(
     [
         *(DECISIONS.field(name) for name in ("row", "id", "rule", "score", "draw")),
@@ -54,13 +58,14 @@ def apply_shard(job: ApplyJob, task: ShardTask, progress: Callable[[Progress], N
     begin = time.monotonic()
     tally = Tally()
     with ExitStack() as stack:
+        replacements = _replacements(job, task)
         tags = _open_tags(stack, job, task)
         options = ReadOptions(**json.loads(tags.metadata[b"tropescan.options"]))
         outputs = _Outputs(stack, job, task)
-        counter = _Counter(job)
+        counter = _Counter(job, replacements)
         for records, batch in in_lockstep(read_records(task, options, tally), tags):
-            decisions = decide(batch, job.policy)
-            outgoing = _outgoing(job, task, records, batch, decisions)
+            decisions = _decisions(job, batch, replacements, counter.documents)
+            outgoing = _outgoing(job, records, batch, decisions)
             outputs.write(outgoing, batch, decisions)
             counter.add(outgoing, batch, decisions)
             if progress:
@@ -68,6 +73,22 @@ def apply_shard(job: ApplyJob, task: ShardTask, progress: Callable[[Progress], N
     report = counter.report(tally, time.monotonic() - begin)
     _write_report(job, task, tally, report)
     return report
+
+
+def _replacements(job: ApplyJob, task: ShardTask) -> Replacements:
+    if not job.policy.replaces:
+        return Replacements()
+    with ExitStack() as stack:
+        return find_replacements(_open_tags(stack, job, task).batches(), job.policy)
+
+
+def _decisions(job: ApplyJob, tags: pa.RecordBatch, replacements: Replacements, start: int) -> pa.RecordBatch:
+    """KEPT_DECISIONS of the tags from position ``start`` on."""
+    decided = decide(tags, job.policy)
+    extra, replaced_by = replacements.between(start, start + tags.num_rows)
+    columns = dict(zip(decided.schema.names, decided.columns, strict=True)) | {"replaced_by": replaced_by}
+    columns["weight"] = pa.array(decided.column("weight").to_numpy() + extra)
+    return pa.RecordBatch.from_arrays([columns[name] for name in KEPT_DECISIONS.names], schema=KEPT_DECISIONS)
 
 
 def _open_tags(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TagsReader:
@@ -104,7 +125,7 @@ class _Outputs:
         )
         stack.enter_context(closing(self._data))
         metadata = _metadata(job, task)
-        self._decisions = _parquet(stack, job.decisions_url(task), DECISIONS.with_metadata(metadata), ("id",))
+        self._decisions = _parquet(stack, job.decisions_url(task), KEPT_DECISIONS.with_metadata(metadata), ("id",))
         self._dropped = None
         if job.keep_dropped:
             self._dropped = _parquet(
@@ -151,12 +172,10 @@ def _metadata(job: ApplyJob, task: ShardTask) -> dict[str, str]:
 # --- a batch
 
 
-def _outgoing(
-    job: ApplyJob, task: ShardTask, records: Records, tags: pa.RecordBatch, decisions: pa.RecordBatch
-) -> Outgoing:
+def _outgoing(job: ApplyJob, records: Records, tags: pa.RecordBatch, decisions: pa.RecordBatch) -> Outgoing:
     weights = decisions.column("weight").to_numpy()
     copies = weights if job.policy.weight_as == "repeat" else weights > 0
-    out = Outgoing(
+    return Outgoing(
         records=records,
         copies=copies.astype(np.int64),
         weights=weights,
@@ -164,7 +183,6 @@ def _outgoing(
         mixed=list(_mixed(job, tags, weights)),
         source=f"mixed in: {job.policy.mix_in.name}" if job.policy.mix_in else "",
     )
-    return out
 
 
 def _edits(
@@ -198,8 +216,8 @@ def _mixed(job: ApplyJob, tags: pa.RecordBatch, weights: Any) -> Iterator[Mixed]
 class _Counter:
     """Adds up what became of one shard's documents."""
 
-    def __init__(self, job: ApplyJob) -> None:
-        self._names = [rule.name for rule in job.policy.ordered]
+    def __init__(self, job: ApplyJob, replacements: Replacements) -> None:
+        self._replacements = replacements
         self.dropped: Counter[str] = Counter()
         self.edited: Counter[str] = Counter()
         self.documents = self.written = self.mixed_in = self.bytes = 0
@@ -229,6 +247,8 @@ class _Counter:
             kept=self.documents - sum(self.dropped.values()),
             written=self.written,
             mixed_in=self.mixed_in,
+            replaced=len(self._replacements.replaced_by),
+            unreplaced=self._replacements.unreplaced,
             words=self.words,
             words_kept=self.words_kept,
             words_weighed=self.words_weighed,
