@@ -6,19 +6,26 @@ import shlex
 import sys
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from jobs.engine import absolute
+from jobs.local import available_cores
 from jobs.lock import locked
 from jobs.main import installed_version
-from jobs.running import choose_engine, print_plan, resumable, run_shards
+from jobs.running import choose_engine, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.apply.accounting import ApplyReport
+from pipeline.apply.card import write_card
 from pipeline.apply.job import FORMATS, ApplyJob, To
+from pipeline.apply.outgoing import AddedColumns
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
+from pipeline.apply.preview import preview
 from pipeline.policy import Policy, load_policy
 from pipeline.report.folder import TagsFolder
+from pipeline.tasks import ShardTask
 
 
 def make_apply_job(
@@ -56,11 +63,32 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
     click.echo(f"documents in {storage.join(job.out, 'data')}, figures in {storage.join(job.out, 'apply.json')}")
 
 
+def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> None:
+    """What the policy would do, as a table of before and after."""
+    tagged = {scan.name_of(file): file for file in scan.files}
+    files = [tagged[task.name] for task in tasks if task.name in tagged]
+    found = preview(files, job.policy, scan.model, workers)
+    table = Table("documents with", "before", "after", "words before", "after", "share", box=None)
+    for name, amount in found.groups.items():
+        share = f"{amount.words_after / amount.words:.1%}" if amount.words else ""
+        counts = (amount.documents, amount.documents_after, amount.words, amount.words_after)
+        table.add_row(name, *(f"{count:,.0f}" for count in counts), share)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for rule, count in sorted(found.dropped.items()):
+        click.echo(f"dropped by {rule!r}: {count:,}")
+    click.echo(", ".join(f"{action}: {count:,}" for action, count in found.actions.items()))
+    if job.policy.mix_in is not None:
+        click.echo(f"mixed in behind them: words that are {job.policy.mix_in.rate:.2%} of all then")
+    if missing := len(tasks) - len(files):
+        click.echo(f"{missing} of {len(tasks)} shards have no tags in {scan.url} and would fail")
+
+
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.argument("tags", metavar="TAGS")
 @click.option("--policy", "policy_file", required=True, metavar="FILE", help="The policy, a TOML file.")
-@click.option("--out", required=True, metavar="DIR", help="Folder (or fsspec URL) for documents, decisions, reports.")
+@click.option("--out", metavar="DIR", help="Folder (or fsspec URL) for documents, decisions, reports.")
 @click.option("--to", type=click.Choice(FORMATS), default="same", show_default=True,
               help="Format of the documents; same: Parquet stays Parquet, all else becomes jsonl.zst.")  # fmt: skip
 @click.option("--keep-dropped", is_flag=True, help="Also write dropped documents, with rule, score and spans.")
@@ -68,13 +96,13 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
               help="What schedules the shards; the output is the same.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
               help="Shards, or engine's tasks, at once. [default: one a core; Slurm and Ray: no limit]")  # fmt: skip
-@click.option("--plan", "plan_only", is_flag=True, help="Print the shard tasks as JSON lines and stop.")
+@click.option("--dry-run", is_flag=True, help="Print before and after, from the tags alone, and stop.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @trove_options
 @spark_options
 def command(
-    inputs: tuple[str, ...], tags: str, policy_file: str, out: str, to: To, keep_dropped: bool, engine: str,
-    workers: int | None, plan_only: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions,
+    inputs: tuple[str, ...], tags: str, policy_file: str, out: str | None, to: To, keep_dropped: bool, engine: str,
+    workers: int | None, dry_run: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions,
 ) -> None:  # fmt: skip
     """Make a corpus of the shards in INPUT by a policy, from the TAGS that a scan of them left.
 
@@ -87,6 +115,7 @@ def command(
     DIR/dropped/SHARD.parquet    with --keep-dropped: what was dropped, and why
     DIR/reports/SHARD.json       read = kept + dropped by rule + rejected by reason
     DIR/apply.json               the sum, the command, the policy
+    DIR/README.md                a data-set card: Hugging Face's datasets reads DIR as it is
 
     Each document is compared with its tags (row, id, size). Tags that are missing, too short, too long or of other
     documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on.
@@ -96,19 +125,21 @@ def command(
     Exit status: 0 clean; 1 some records or shards rejected, cut short or failed (all counted); 2 wrong usage
     or nothing could run.
     """
-    if not out.strip():
-        raise click.UsageError("--out is empty; name a folder or URL")
+    if not dry_run and not (out or "").strip():
+        raise click.UsageError("name --out, a folder or URL, or ask for a --dry-run")
     policy = load_policy(policy_file)
     scan = open_scan(tags)
-    job = make_apply_job(policy, scan, out, to=to, keep_dropped=keep_dropped)
+    job = make_apply_job(policy, scan, out or "", to=to, keep_dropped=keep_dropped)
     tasks = plan_apply(inputs, scan)
-    if plan_only:
-        return print_plan(tasks)
+    if dry_run:
+        return print_preview(job, tasks, scan, workers or available_cores())
+    out = job.out
     check_places(job, tasks)
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         failures = run_shards(job, tasks, chosen, quiet=quiet)
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
+        write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])
     print_summary(job, summary.total)
     if not summary.total.clean:
         sys.exit(1 if summary.total.shards else 2)

@@ -15,6 +15,7 @@ COMMANDS = {
     "scan": "jobs.scan",
     "report": "jobs.report",
     "apply": "jobs.apply",
+    "why": "jobs.why",
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -94,9 +92,3 @@ def resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("interrupted; finished shards are kept: run the same command again to go on", err=True)
         raise click.exceptions.Exit(130) from None
-
-
-def print_plan(tasks: list[ShardTask]) -> None:
-    """The tasks as JSON lines."""
-    for task in tasks:
-        click.echo(json.dumps(asdict(task)))

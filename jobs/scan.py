@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.running import choose_engine, print_plan, resumable, run_shards
+from jobs.running import choose_engine, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
@@ -57,6 +59,11 @@ def make_job(
         described["language_model"] = identify.describe()
     limit = flagging.threshold if threshold is None else threshold
     return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify)
+
+
+def _print_plan(tasks: list[ShardTask]) -> None:
+    for task in tasks:
+        click.echo(json.dumps(asdict(task)))
 
 
 def _print_summary(job: ScanJob, total: ShardReport) -> None:
@@ -150,7 +157,7 @@ def command(
         raise click.UsageError("--out is empty; name a folder or URL")
     tasks = plan_scan(inputs, out)
     if dry_run:
-        return print_plan(tasks)
+        return _print_plan(tasks)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.policy.policy import Policy
 from pipeline.policy.tag_columns import model_of
 from pipeline.readers import Records
 
@@ -25,19 +26,21 @@ class LockstepError(ValueError):
 
 
 class TagsReader:
-    """The tags of one shard, a stretch of rows at a time; ``url`` names them in errors, ``shard`` the shard."""
+    """The tags of one shard, a stretch of rows at a time: the columns that the policy needs, and some ``also``. ``url``
+    names them in errors, ``shard`` the shard; ``model`` is the digest of the model that made them."""
 
-    def __init__(self, file: IO[bytes], url: str, shard: str, columns: Sequence[str], model: str) -> None:
+    def __init__(self, file: IO[bytes], url: str, shard: str, policy: Policy, model: str, also: Sequence[str]) -> None:
         self.url, self.shard = url, shard
         try:
             self._file = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:
             raise self.error(f"they cannot be read ({error})") from error
-        if missing := {*columns, *NEEDED} - set(self._file.schema_arrow.names):
+        names = self._file.schema_arrow.names
+        self._columns = sorted({*policy.columns(names), *NEEDED, *also})
+        if missing := set(self._columns) - set(names):
             raise self.error(f"they have no column {', '.join(sorted(missing))}")
         if model_of(self._file.schema_arrow).get("digest") != model:
             raise self.error("they were made by another model than the other tags of the scan")
-        self._columns = sorted({*columns, *NEEDED})
         self._held: list[pa.RecordBatch] = []
         self._batches = self._read()
 

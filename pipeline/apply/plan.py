@@ -95,6 +95,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         **job.settings(),
         "job": job.digest,
         "tags_folder": job.tags,
+        "policy_file": job.policy.file,
         "policy_text": job.policy.text,
         "shards": len(tasks),
         "figures": total.to_dict(),

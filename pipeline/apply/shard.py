@@ -24,7 +24,7 @@ from pipeline.apply.accounting import ApplyReport
 from pipeline.apply.edit import Edited, edit
 from pipeline.apply.job import ApplyJob
 from pipeline.apply.lines import LinesOutput
-from pipeline.apply.lockstep import NEEDED, LockstepError, TagsReader, in_lockstep
+from pipeline.apply.lockstep import LockstepError, TagsReader, in_lockstep
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
 from pipeline.apply.replacement import Replacements, find_replacements
 from pipeline.apply.tables import GroupedWriter, TableOutput
@@ -99,18 +99,8 @@ def _open_tags(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TagsReader:
         raise LockstepError(
             f"{task.url}: it has no tags in {job.tags} (they would be {url}); scan it into that folder, or leave it out"
         ) from error
-    columns = {*job.policy.columns(_names(file)), *NEEDED, *(["spans"] if job.keep_dropped else [])}
-    return TagsReader(file, url, task.url, sorted(columns), job.model)
-
-
-def _names(file: Any) -> list[str]:
-    """The columns of tags; none where the file is no Parquet, which the reader will say."""
-    try:
-        return list(pq.read_schema(file).names)
-    except (pa.ArrowException, OSError):
-        return []
-    finally:
-        file.seek(0)
+    also = ["spans"] if job.keep_dropped else []
+    return TagsReader(file, url, task.url, job.policy, job.model, also)
 
 
 class _Outputs:

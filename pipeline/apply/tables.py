@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import IO, Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class GroupedWriter:
     ever repeat, for which a dictionary is tried in vain."""
 
     def __init__(self, file: IO[bytes], schema: pa.Schema, plain: Sequence[str] = ()) -> None:
-        repetitive: Any = [leaf for leaf in _leaves(schema) if leaf not in plain] or False
+        leaves = _leaves(schema.remove_metadata())
+        repetitive: Any = [leaf for leaf in leaves if leaf not in plain] or False
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repetitive, store_schema=True)
         self.schema = schema
         self._held: list[pa.RecordBatch] = []
@@ -56,6 +58,7 @@ class GroupedWriter:
         self._writer.close()
 
 
+@lru_cache(maxsize=16)
 def _leaves(schema: pa.Schema) -> list[str]:
     """The columns as Parquet has them, nested ones by their path."""
     buffer = io.BytesIO()

@@ -67,7 +67,7 @@ class Policy:
     takes is kept, and counts once.
 
     ``seed`` goes into every draw. Weights become a column, or a count of repeats; none is above ``weight_cap``.
-    ``text`` is the file that it was read from, for people.
+    ``text`` is what was read from ``file``, for people.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -78,6 +78,7 @@ class Policy:
     tokenizer: Tokenizer | None = None
     mix_in: MixIn | None = None
     text: str = field(default="", compare=False)
+    file: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         names: set[str] = set()

@@ -64,7 +64,7 @@ def load_policy(file: str) -> Policy:
 
 def parse_policy(text: str, file: str = "policy") -> Policy:
     """The same of a text; ``file`` is its name in errors, and the files that it names are in that one's folder."""
-    return replace(_policy(parse_toml(text, file)), text=text)
+    return replace(_policy(parse_toml(text, file)), text=text, file=file)
 
 
 def _policy(top: Setting) -> Policy:
