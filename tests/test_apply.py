@@ -470,3 +470,92 @@ def test_outputs_never_fall_on_inputs_or_on_a_scan(crawl: Path, scanned: Path, t
         apply(here, scanned, tmp_path, DROP)
     with pytest.raises(ValueError, match="holds a scan"):
         apply(crawl, scanned, scanned, DROP)
+
+
+# --- who asks, and who reads
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def test_a_dry_run_says_what_apply_then_does(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(MIXED.replace('drop = "overt"', 'drop = "overt"\nreplace = true'))
+    shown = invoke("apply", crawl, scanned, "--policy", tmp_path / "p.toml", "--dry-run")
+    assert shown.exit_code == 0, shown.output
+    assert not (tmp_path / "out").exists()
+    apply(crawl, scanned, tmp_path / "out", (tmp_path / "p.toml").read_text())
+    total = figures(tmp_path / "out")
+    line = next(line.split() for line in shown.output.splitlines() if line.split()[:1] == ["all"])
+    before, _, words, after = (int(number.replace(",", "")) for number in line[1:5])
+    assert before == total["kept"] + total["dropped"]["overt"] and words == total["words"]
+    assert after == round(total["words_weighed"])
+    assert f"dropped by 'overt': {total['dropped']['overt']}" in shown.output
+    assert f"mask: {total['edited']['mask']}" in shown.output
+
+
+def test_why_tells_decision_rule_draw_and_what_was_asked(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    text = DROP + '[[rule]]\nname = "half"\nkeep = 0.5\n'
+    (tmp_path / "p.toml").write_text(text)
+    done = invoke(
+        "apply", crawl, scanned, "--policy", tmp_path / "p.toml", "--out", tmp_path / "out", "--workers", 1, "--quiet"
+    )
+    assert done.exit_code == 1, done.output
+    every = decisions(tmp_path / "out", "b/1.jsonl.zst")
+    gone = next(one for one in every if one["rule"] == "half" and one["action"] == "drop")
+    said = invoke("why", gone["id"], tmp_path / "out").output
+    assert "drop by 'half'; weight 0" in said and f"row {gone['row']}" in said
+    assert f"drawn {gone['draw']:.6f}" in said and "not below the share 0.5 that is kept" in said
+    assert "0.7 <= score.adverse" in said and "made by another model" in said
+    over = next(one for one in every if one["rule"] == "overt")
+    said = invoke("why", over["id"], tmp_path / "out").output
+    assert "drop by 'overt'; weight 0" in said and "the rule: drop: overt" in said
+    assert f"score.adverse = {over['score']:.6g}" in said and "half" not in said
+    missing = invoke("why", "nobody", tmp_path / "out")
+    assert missing.exit_code and "no document 'nobody'" in str(missing.exception)
+    (tmp_path / "p.toml").write_text("")  # the policy's own text is kept with the run
+    assert "0.7 <= score.adverse" in invoke("why", over["id"], tmp_path / "out").output
+
+
+def test_hugging_face_and_datatrove_read_the_folder(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(DROP)
+    out = tmp_path / "out"
+    assert (
+        invoke(
+            "apply", crawl / "a", scanned, "--policy", tmp_path / "p.toml", "--out", out, "--workers", 1, "--quiet"
+        ).exit_code
+        == 0
+    )
+    kept = [row["text"] for path in sorted((out / "data").rglob("*.parquet")) for row in rows(path)]
+    assert "dropped by “overt”" in (out / "README.md").read_text() and DROP.strip() in (out / "README.md").read_text()
+    datasets = pytest.importorskip("datasets")
+    found = datasets.load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    assert sorted(found["text"]) == sorted(kept)
+    readers = pytest.importorskip("datatrove.pipeline.readers")
+    assert [one.text for one in readers.ParquetReader(str(out / "data"), recursive=True)()] == kept
+
+
+# --- tokens
+
+
+def test_masked_tokens_are_those_that_touch_a_masked_character(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=made.pre_tokenizer.alphabet())
+    made.train_from_iterator(["robot garden naïve 雪が tea ship"] * 20, trainer)
+    made.enable_truncation(3)
+    made.save(str(tmp_path / "tokenizer.json"))
+    write_parquet(tmp_path / "in" / "x.parquet", made_up_records(60, 9))
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    policy = f'tokenizer = "{tmp_path}/tokenizer.json"\n[[rule]]\nname = "m"\nmask = {{ labels = ["adverse"] }}\n'
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    made.no_truncation()
+    masked = 0
+    for row in rows(tmp_path / "out" / "data" / "x.parquet"):
+        characters = {i for span in row["loss_mask"] for i in range(span["start"], span["end"])}
+        tokens = {i for span in row["loss_mask_tokens"] for i in range(span["start"], span["end"])}
+        offsets = made.encode(row["text"], add_special_tokens=False).offsets
+        assert tokens == {i for i, (start, end) in enumerate(offsets) if characters & set(range(start, end))}
+        masked += len(tokens)
+    assert masked > 50
