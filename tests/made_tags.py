@@ -14,7 +14,10 @@ LABELS = ("adverse", "admirable", "ai", *MODES)
 MODEL = {
     "name": "made up", "digest": "0" * 64, "labels": list(LABELS), "target": "adverse", "threshold": 0.5,
     "language": "en", "span_thresholds": {"adverse": 0.25, "admirable": 0.25},
-    "calibration": {"adverse": {"slope": 1.5, "intercept": -3.0, "base_rate": 0.001}},
+    "calibration": {
+        "adverse": {"slope": 1.5, "intercept": -3.0, "base_rate": 0.001},
+        "admirable": {"slope": 0.7, "intercept": -1.5, "base_rate": 0.003},
+    },
 }  # fmt: skip
 
 
