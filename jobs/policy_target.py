@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from classifiers.calibration import Calibration
+from jobs.local import available_cores
+from jobs.tag_counting import counted
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables
-from pipeline.reweight.cells import MOST_CELLS, count
+from pipeline.reweight.cells import MOST_CELLS
 from pipeline.reweight.goals import read_goals
 from pipeline.reweight.target import Probability, measure_of, target
 from pipeline.reweight.weights import save_weights
 
-
-@dataclass(frozen=True)
-class Watched:
-    """Files that show a bar on a terminal whenever they are gone through."""
-
-    files: Sequence[str]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from track(self.files, "Counting", console=Console(stderr=True), transient=True)
+_FEW = 2_000_000
+"""Documents that one process counts in the time that others take to start."""
 
 
 def calibrations(folder: TagsFolder) -> dict[str, Probability]:
@@ -78,8 +70,11 @@ def _number(value: float | None) -> str:
 @click.option("--out", metavar="FILE", default="weights.json", show_default=True, help="The weights, for a policy.")
 @click.option("--cells", type=click.IntRange(1), default=MOST_CELLS, show_default=True,
               help="Cells to keep at most: bounds memory. With more, small categories join the others.")  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that count. [default: as many as cores; 1 for few documents]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-def command(goals_file: str, folder: str, out: str, cells: int, as_json: bool) -> None:
+def command(goals_file: str, folder: str, out: str, cells: int, workers: int | None, as_json: bool) -> None:
     """Find the weights that bring the corpus whose tags are in DIR to the goals, and distort it least.
 
     Weights of least Kullback-Leibler distance from equal ones (raking, entropy balancing), in two streaming passes over
@@ -108,7 +103,9 @@ def command(goals_file: str, folder: str, out: str, cells: int, as_json: bool) -
     with closing(DuckTables(folder)) as tables:
         opened = open_folder(folder, tables)
     measure = measure_of(goals, opened.model, calibrations(opened))
-    weights = target(count(Watched(opened.files), measure, cells), goals, str(opened.model.get("digest", "")))
+    few = opened.scan.get("figures", {}).get("tagged", _FEW) < _FEW
+    whole = counted(opened.files, measure, cells, workers or (1 if few else available_cores()))
+    weights = target(whole.finish(), goals, str(opened.model.get("digest", "")))
     save_weights(weights, out)
     if as_json:
         click.echo(json.dumps(weights.about, allow_nan=False))

@@ -20,6 +20,8 @@ PRECISION = 1e-8
 """Of a constraint, as a share of its scale."""
 _MOST_STEPS = 300
 _MOST_DAMPING = 1e12
+_MOST_LOG = 1e5
+"""A multiplier beyond it, in logs of weights, runs off to infinity: no weights fulfil its constraint."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def balance(mass: Floats, constraints: Constraints, floor: float, cap: float) ->
         if moved is None:
             break
         at, steps = moved, steps + 1
+        if np.abs(at * dual.total / dual.scale).max() > _MOST_LOG:
+            break
     weights = dual.weights(at)
     missed = float(dual.constraints.missed(constraints.rows @ (mass * weights)).max(initial=0.0))
     return Balanced(at / dual.scale * dual.total, weights, missed, steps)

@@ -77,11 +77,18 @@ class Ranking:
             at = np.array([bucket_of(by, value) for value in values], np.int64)
             np.add.at(sums, at, held)
 
-    def top(self, by: str) -> Ints:
-        """The largest buckets, largest first; those that hold nothing are none."""
-        sums = self.sums[by]
-        ranked = np.lexsort((np.arange(BUCKETS), -sums))[: self.measure.top]
-        return ranked[sums[ranked] > 0]
+    def merge(self, other: Ranking) -> None:
+        """Add what was counted elsewhere."""
+        for by, sums in self.sums.items():
+            sums += other.sums[by]
+
+    def top(self) -> dict[str, Ints]:
+        """The largest buckets of each kind, largest first; those that hold nothing are none."""
+        found = {}
+        for by, sums in self.sums.items():
+            held = np.flatnonzero(sums)
+            found[by] = held[np.lexsort((held, -sums[held]))[: self.measure.top]]
+        return found
 
 
 class Cells:
@@ -99,8 +106,7 @@ class Cells:
         self._codes = {by: _code_table(top[by]) for by in measure.by}
         self._names: dict[str, dict[int, dict[str, int]]] = {by: {} for by in measure.by}
         self._columns = 2 + 2 * sum(one.probability is not None for one in measure.labels)
-        self._parts: list[tuple[Ints, Ints]] = []
-        self.rows = 0
+        self._parts = [(np.zeros(0, np.int64), np.zeros((0, self._columns), np.int64))]
 
     def add(self, tags: pa.RecordBatch) -> None:
         """Count a batch."""
@@ -111,9 +117,25 @@ class Cells:
                 if one.probability is not None]  # fmt: skip
         values = np.concatenate([units, *held], axis=1) if held else units
         self._parts.append(_summed(self._keys([*steps, *codes]), values))
-        self.rows += tags.num_rows
         if sum(len(keys) for keys, _ in self._parts) > 2 * self.most + ROWS:
             self._compact()
+
+    def merge(self, other: Cells) -> None:
+        """Add what was counted elsewhere, for the same measure and categories."""
+        self._raise(other.level)
+        other._raise(self.level)
+        self._parts += other._parts
+        for by, buckets in other._names.items():
+            for bucket, names in buckets.items():
+                known = self._names[by].setdefault(bucket, {})
+                for name, mass in names.items():
+                    known[name] = known.get(name, 0) + mass
+        self._compact()
+
+    def _raise(self, level: int) -> None:
+        """Make cells as coarse as that, if they are not."""
+        while self.level < level:
+            self._halve()
 
     def _coded(self, tags: pa.RecordBatch, by: str, mass: Ints) -> Ints:
         rows, values = distinct(tags, by)
@@ -137,17 +159,20 @@ class Cells:
         return keys
 
     def _compact(self) -> None:
-        if not self._parts:
-            self._parts = [(np.zeros(0, np.int64), np.zeros((0, self._columns), np.int64))]
         keys, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         self._parts = [_summed(keys, values)]
         while len(self._parts[0][0]) > self.most and any(len(top) >> self.level for top in self.ranked.values()):
-            self.level += 1
-            coarser = [
-                code if i < len(self.measure.labels) else self._coarser(code, self.sizes[i] - 1)
-                for i, code in enumerate(self._split(self._parts[0][0]))
-            ]
-            self._parts = [_summed(self._keys(coarser), self._parts[0][1])]
+            self._halve()
+
+    def _halve(self) -> None:
+        """Let the lower half of the categories of each kind join the others."""
+        self.level += 1
+        labels, coarser = len(self.measure.labels), []
+        for keys, values in self._parts:
+            split = self._split(keys)
+            codes = [self._coarser(split[i], self.sizes[i] - 1) for i in range(labels, len(split))]
+            coarser.append(_summed(self._keys([*split[:labels], *codes]), values))
+        self._parts = coarser
 
     def _split(self, keys: Ints) -> list[Ints]:
         """Steps and codes out of keys."""
@@ -220,16 +245,21 @@ class Table:
         return parts
 
 
-def count(files: Iterable[str], measure: Measure, most: int = MOST_CELLS) -> Table:
-    """Both passes over tags files (URLs); an iterable that can be gone through twice, as for progress."""
+def rank(files: Iterable[str], measure: Measure) -> Ranking:
+    """First pass over tags files (URLs)."""
     ranking = Ranking(measure)
     if measure.by:
         for batch in batches(files, ["words", *(SLICES[by][0] for by in measure.by)]):
             ranking.add(batch)
-    cells = Cells(measure, {by: ranking.top(by) for by in measure.by}, most)
+    return ranking
+
+
+def tally(files: Iterable[str], measure: Measure, top: dict[str, Ints], most: int = MOST_CELLS) -> Cells:
+    """Second pass; ``top`` are the largest buckets of each kind, of all files."""
+    cells = Cells(measure, top, most)
     for batch in batches(files, measure.columns):
         cells.add(batch)
-    return cells.finish()
+    return cells
 
 
 def batches(files: Iterable[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
