@@ -5,13 +5,14 @@ Counts are of all documents and exact; only texts are sampled. Knows tags and de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pipeline.report.collateral_texts import SIDES, Lexicon, mentions, perplexities, texts
 from pipeline.report.collect import flagging
 from pipeline.report.decided import FINE, Decided, open_decisions
 from pipeline.report.folder import open_folder
@@ -32,15 +33,29 @@ _VALUES = {"domain": "host", "lang": "lang", "length": "words::VARCHAR", "year":
 
 
 @dataclass(frozen=True)
+class TextOptions:
+    """``number`` of texts of either side, from ``shards`` shards at most; ``log10``: see `perplexities`, of the model
+    called ``ngrams``."""
+
+    number: int
+    shards: int
+    lexicon: Lexicon
+    ngrams: str | None = None
+    log10: Callable[[str], float] | None = None
+
+
+@dataclass(frozen=True)
 class CollateralOptions:
     """``label`` and ``threshold`` are the scan's unless given; other labels count from 0.5 on. ``modes`` are labels of
-    which a document about ``about`` has the one that scores highest. ``shown``: rows of a table."""
+    which a document about ``about`` has the one that scores highest. ``shown``: rows of a table. Without ``texts`` no
+    shard is read."""
 
     label: str | None = None
     threshold: float | None = None
     modes: Sequence[str] = ()
     about: str = "ai"
     shown: int = 15
+    texts: TextOptions | None = None
 
 
 def collateral(url: str, run: str, options: CollateralOptions | None = None) -> dict[str, Any]:
@@ -64,7 +79,23 @@ def collateral(url: str, run: str, options: CollateralOptions | None = None) -> 
             "modes": _modes(decided, options),
             "scores": _by_score(decided, label),
             "margins": {by: _margin(decided, by, options.shown) for by in MARGINS},
+            "texts": _texts(decided, options.texts) if options.texts else None,
+            "audit": None,
         }  # fmt: skip
+
+
+def _texts(decided: Decided, options: TextOptions) -> dict[str, Any]:
+    """What the lexicon finds in texts of either side, and their perplexity."""
+    found, notes = texts(decided, options.number, options.shards)
+    rows = mentions(found, options.lexicon)
+    flat = [
+        {"kind": row["kind"], "name": row["name"], **{f"{s}_{key}": v for s in SIDES for key, v in row[s].items()}}
+        for row in rows
+    ]
+    return {
+        "sizes": {side: len(of) for side, of in found.items()}, "notes": notes, "mentions": rows, "flat": flat,
+        "ngrams": options.ngrams, "perplexity": perplexities(found, options.log10) if options.log10 else None,
+    }  # fmt: skip
 
 
 def _row(decided: Decided, sql: str) -> dict[str, Any]:
