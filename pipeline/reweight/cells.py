@@ -20,7 +20,7 @@ from pipeline.prevalence.slices import SLICES
 from pipeline.reweight.categories import BUCKETS, bucket_of, distinct, name_of
 from pipeline.reweight.weights import Floats, Ints, score_steps
 
-MOST_CELLS = 500_000
+MOST_CELLS = 1_000_000
 ROWS = 1 << 20
 """Rows of a batch: distinct values are looked up once in each."""
 _PART = 1 << 16
