@@ -25,6 +25,7 @@ COMMANDS = {
     "label": "jobs.label",
     "audit": "jobs.audit",
     "policy": "jobs.policy",
+    "collateral": "jobs.collateral",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""

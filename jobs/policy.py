@@ -6,7 +6,9 @@ import click
 
 from jobs.lazy_group import LazyGroup
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "target": "jobs.policy_target",
+}
 
 
 @click.command(cls=LazyGroup, modules=COMMANDS)

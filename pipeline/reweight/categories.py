@@ -23,7 +23,7 @@ _DATE = 7
 Ints = NDArray[np.int64]
 
 
-@lru_cache(maxsize=1 << 18)
+@lru_cache(maxsize=1 << 19)
 def bucket_of(by: str, value: str | int | None) -> int:
     """The bucket of the category that a value of the column lies in; ``by`` is one of `SLICES`."""
     name = name_of(by, value).encode("utf-8", "surrogatepass")
