@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "jobs.report",
     "apply": "jobs.apply",
     "why": "jobs.why",
+    "export": "jobs.export",
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",

@@ -535,6 +535,19 @@ def test_hugging_face_and_datatrove_read_the_folder(crawl: Path, scanned: Path, 
     assert [one.text for one in readers.ParquetReader(str(out / "data"), recursive=True)()] == kept
 
 
+def test_dolma_gets_a_line_of_attributes_for_each_line(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    done = invoke("export", scanned, "--out", tmp_path / "attributes", "--workers", 1)
+    assert done.exit_code == 1 and "1 of 4 shards, 90 documents" in done.output
+    assert "a/0.parquet: Dolma reads JSON lines" in done.output and "b/0.jsonl: 80 of its records" in done.output
+    found = [json.loads(line) for line in lines(tmp_path / "attributes" / "b" / "1.jsonl.zst")]
+    tags = rows(scanned / "tags" / "b" / "1.jsonl.zst.parquet")
+    assert [one["id"] for one in found] == [json.loads(line)["id"] for line in lines(crawl / "b" / "1.jsonl.zst")]
+    for one, row in zip(found, tags, strict=True):
+        assert one["attributes"]["tropescan__adverse"] == [[0, row["chars"], pytest.approx(row["adverse"])]]
+        spans = [[s["start"], s["end"], pytest.approx(s["score"])] for s in row["spans"] if s["label"] == "adverse"]
+        assert one["attributes"]["tropescan__adverse_spans"] == spans
+
+
 # --- tokens
 
 
