@@ -52,6 +52,8 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
         click.echo(f"  {action}: {count:,}")
     if total.replaced or total.unreplaced:
         click.echo(f"  replaced: {total.replaced:,}; with none like them in their shard: {total.unreplaced:,}")
+    if total.forged:
+        click.echo(f"  held a control token of the policy already: {total.forged:,}")
     if total.mixed_in:
         click.echo(f"  mixed in: {total.mixed_in:,}")
     for reason, count in total.rejected.items():

@@ -28,6 +28,7 @@ from pipeline import storage
 from pipeline.apply.job import ApplyJob
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
 from pipeline.policy import parse_policy
+from pipeline.readers.parquet import without_views
 from pipeline.scan import check_folder, split_done
 from pipeline.tasks import ReadOptions, ShardTask
 
@@ -303,6 +304,49 @@ def test_nested_texts_are_edited_in_place(tmp_path: Path) -> None:
     wanted = [{"id": str(i), "meta": {"text": f"<|x|>some text {i}", "k": i}} for i in range(30)]
     assert rows(tmp_path / "out" / "data" / "x.parquet") == wanted
     assert rows(tmp_path / "out" / "data" / "y.jsonl.jsonl.zst") == wanted
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "string_view", "binary", "large_string"])
+def test_texts_of_any_type_are_edited(tmp_path: Path, kind: str) -> None:
+    types = {"dictionary": pa.dictionary(pa.int32(), pa.string()), "string_view": pa.string_view(),
+             "binary": pa.binary(), "large_string": pa.large_string()}  # fmt: skip
+    records = made_up_records(40, 6)
+    texts = pa.array([record["text"] for record in records]).cast(pa.binary() if kind == "binary" else pa.string())
+    column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(types[kind])
+    table = pa.table({"id": [record["id"] for record in records], "text": column})
+    (tmp_path / "in").mkdir()
+    pq.write_table(table, tmp_path / "in" / "x.parquet")
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    policy = '[[rule]]\nname = "c"\nwhen.score.ai.min = 0.5\ncondition = { before = "<|ü|>" }\n'
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    written = pq.read_table(tmp_path / "out" / "data" / "x.parquet")
+    assert written.schema.equals(without_views(pq.read_schema(tmp_path / "in" / "x.parquet")))
+    marked = [one["action"] == "condition" for one in decisions(tmp_path / "out", "x.parquet")]
+    wanted = [("<|ü|>" if mark else "") + record["text"] for mark, record in zip(marked, records, strict=True)]
+    found = [t.decode() if isinstance(t, bytes) else t for t in written["text"].to_pylist()]
+    assert found == wanted and 5 < sum(marked) < 35
+
+
+def test_control_tokens_that_a_text_holds_already_are_counted(tmp_path: Path) -> None:
+    records = [record | {"text": f"<|f|> {record['text']}" if i < 3 else record["text"]}
+               for i, record in enumerate(made_up_records(10, 1))]  # fmt: skip
+    write_lines(tmp_path / "in" / "x.jsonl", records)
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    apply(tmp_path / "in", scanned, tmp_path / "out", '[[rule]]\nname = "c"\ncondition = { before = "<|f|>" }\n')
+    assert figures(tmp_path / "out")["forged"] == 3
+
+
+def test_into_a_store(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    apply(crawl, scanned, tmp_path / "out", MIXED)
+    job, tasks = (
+        job_of(scanned, Path(""), MIXED).into("memory://applied"),
+        plan_apply([str(crawl)], open_scan(str(scanned))),
+    )
+    for task in tasks:
+        job.run(task)
+    assert split_done(job, tasks)[0] == []
+    for path in (p for p in (tmp_path / "out" / "data").rglob("*") if p.is_file()):
+        assert storage.read_bytes(f"memory://applied/{path.relative_to(tmp_path / 'out')}") == path.read_bytes()
 
 
 # --- tags that do not go with their shard

@@ -17,6 +17,7 @@ from classifiers.calibration import Calibration
 from pipeline.keyed_hash import keys
 from pipeline.policy import DECISIONS, Policy, PolicyError, decide, load_policy, parse_policy
 from pipeline.policy.toml_lines import lines_of
+from pipeline.reweight.weights import ScoreFactor, Weights, save_weights
 from pipeline.schema import MODES
 
 
@@ -173,7 +174,10 @@ def test_the_same_decision_in_any_batch_and_order(seed: int) -> None:
 def test_rules_on_evidence_take_only_documents_that_have_some() -> None:
     rows = random_rows(300)
     found = decided(tags(rows), rule('mask = { labels = ["adverse"], min = 0.5 }'))
-    strong = [any(s["label"] == "adverse" and np.float32(s["score"]) >= 0.5 for s in row["spans"]) for row in rows]
+    strong = [
+        row["status"] == "ok" and any(s["label"] == "adverse" and np.float32(s["score"]) >= 0.5 for s in row["spans"])
+        for row in rows
+    ]
     assert [one["action"] == "mask" for one in found] == [one["rule"] == "r" for one in found] == strong
     assert any(strong) and not all(strong)
 
@@ -286,6 +290,17 @@ def test_what_the_tags_cannot_answer_is_refused_with_its_line(text: str) -> None
     with pytest.raises(PolicyError) as error:
         policy(text).check(MODEL)
     assert str(error.value).startswith(ASKED_OF_TAGS[text])
+
+
+def test_weights_for_the_scores_of_another_model_are_refused(tmp_path: Path) -> None:
+    for digest in (MODEL["digest"], "f" * 64):
+        weights = Weights((ScoreFactor("adverse", (0.5,), (0.0, -1.0)),), (), 0.01, 10.0, str(digest))
+        save_weights(weights, str(tmp_path / f"{str(digest)[0]}.json"))
+    ours, theirs = (policy(rule(f'weights = "{tmp_path}/{name}.json"')) for name in "0f")
+    ours.check(MODEL)
+    assert decide(tags([{"adverse": 0.9}, {"adverse": 0.1}]), ours)["weight"].to_pylist() == [math.exp(-1), 1.0]
+    with pytest.raises(PolicyError, match=r"^p.toml:3: the weights are for the scores of another model"):
+        theirs.check(MODEL)
 
 
 def test_a_policy_names_the_columns_of_tags_that_it_needs() -> None:

@@ -16,7 +16,8 @@ class ApplyReport:
     ``dropped`` counts by rule, ``edited`` by action, ``rejected`` by reason. ``written`` are rows of the output,
     repeats and the documents ``mixed_in`` among them. Words are those of the tags: of all documents that have tags, of
     those kept, and of those kept times their weights (``words_weighed``). ``unreplaced`` were dropped, were to be
-    replaced, and have none like them in their shard.
+    replaced, and have none like them in their shard; ``forged`` were kept, and held a control token of the policy
+    before it put any in.
     """
 
     shards: int = 0
@@ -28,6 +29,7 @@ class ApplyReport:
     mixed_in: int = 0
     replaced: int = 0
     unreplaced: int = 0
+    forged: int = 0
     words: int = 0
     words_kept: int = 0
     words_weighed: float = 0.0

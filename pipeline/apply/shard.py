@@ -31,6 +31,7 @@ from pipeline.apply.tables import GroupedWriter, TableOutput
 from pipeline.policy.actions import CONDITION, DROP, EXCISE, MASK, ControlTokens, Excise, Mask
 from pipeline.policy.decide import DECISIONS, decide
 from pipeline.readers import Format, Records, detect_format, read_records
+from pipeline.readers.parquet import without_views
 from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask
@@ -145,7 +146,7 @@ def _parquet_schema(task: ShardTask) -> pa.Schema | None:
         return None
     with storage.open_input(task.url) as file:
         try:
-            return pq.read_schema(file)
+            return without_views(pq.read_schema(file))
         except (pa.ArrowException, OSError):
             return None
 
@@ -207,10 +208,10 @@ class _Counter:
     """Adds up what became of one shard's documents."""
 
     def __init__(self, job: ApplyJob, replacements: Replacements) -> None:
-        self._replacements = replacements
+        self._replacements, self._tokens = replacements, job.policy.control_tokens
         self.dropped: Counter[str] = Counter()
         self.edited: Counter[str] = Counter()
-        self.documents = self.written = self.mixed_in = self.bytes = 0
+        self.documents = self.written = self.mixed_in = self.bytes = self.forged = 0
         self.words = self.words_kept = self.words_mixed_in = 0
         self.words_weighed = 0.0
 
@@ -228,6 +229,13 @@ class _Counter:
         self.words_kept += int(words[outgoing.weights > 0].sum())
         self.words_weighed += float(words @ outgoing.weights)
         self.words_mixed_in += sum(one.document.words for one in outgoing.mixed)
+        self.forged += self._count_forged(outgoing)
+
+    def _count_forged(self, outgoing: Outgoing) -> int:
+        texts, holds = outgoing.records.documents.column("text"), outgoing.weights < 0
+        for token in self._tokens:
+            holds |= pc.match_substring(texts, token).to_numpy(zero_copy_only=False)
+        return int((holds & (outgoing.weights > 0)).sum())
 
     def report(self, tally: Tally, seconds: float) -> ApplyReport:
         return ApplyReport(
@@ -239,6 +247,7 @@ class _Counter:
             mixed_in=self.mixed_in,
             replaced=len(self._replacements.replaced_by),
             unreplaced=self._replacements.unreplaced,
+            forged=self.forged,
             words=self.words,
             words_kept=self.words_kept,
             words_weighed=self.words_weighed,

@@ -107,6 +107,12 @@ class Policy:
         """Whether kept documents take the place of dropped ones."""
         return any(isinstance(rule.action, Drop) and rule.action.replace for rule in self.rules)
 
+    @cached_property
+    def control_tokens(self) -> tuple[str, ...]:
+        """All that rules put into texts to mark them."""
+        actions = [rule.action for rule in self.rules if isinstance(rule.action, ControlTokens)]
+        return tuple(dict.fromkeys(token for one in actions for token in (one.before, one.after) if token))
+
     @property
     def masks(self) -> bool:
         """Whether any rule masks."""
@@ -117,7 +123,7 @@ class Policy:
         wanted = {"id", "row"}
         for rule in self.ordered:
             wanted |= rule.when.columns | (rule.weight.columns if rule.weight else frozenset())
-            wanted |= {"spans"} if rule.evidence else set()
+            wanted |= {"spans", "status"} if rule.evidence else set()
             if any(isinstance(part, InMode) for part in parts_of(rule.when)):
                 wanted |= {score_column(mode, window=False) for mode in modes_of(names)}
         if self.replaces:

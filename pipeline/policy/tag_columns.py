@@ -108,7 +108,7 @@ class TagColumns:
         return np.where(known, places[np.argmax(np.nan_to_num(scores, nan=-1.0), axis=0)], -1)
 
     def has_span(self, labels: tuple[str, ...], at_least: float) -> Bools:
-        """Where there is a span of evidence for one of the labels, from this score on."""
+        """Where a document that has scores has a span of evidence for one of the labels, from this score on."""
         spans = self.tags.column("spans")
         flat, rows = pc.list_flatten(spans), pc.list_parent_indices(spans).to_numpy()
         fits = pc.and_(
@@ -117,7 +117,7 @@ class TagColumns:
         )
         found = np.zeros(len(self), bool)
         found[rows[to_bools(fits)]] = True
-        return found
+        return found & self.is_in("status", (OK,))
 
     def ids(self, rows: Bools) -> list[str]:
         """Ids of some documents."""

@@ -174,7 +174,7 @@ class _ParquetReader:
         for start, stop in _cuts(text, dictionary):
             part = text.slice(start, stop - start)
             texts = dictionary.take(part) if dictionary is not None else part
-            original = table.slice(start, stop - start) if self._whole else None
+            original = table.cast(without_views(table.schema)).slice(start, stop - start) if self._whole else None
             yield from self._batch(
                 texts, {role: array.slice(start, stop - start) for role, array in others.items()}, original
             )
@@ -205,6 +205,13 @@ class _ParquetReader:
             done = i + 1
         self._tally.accept_many(n - done)
         return first
+
+
+def without_views(schema: pa.Schema) -> pa.Schema:
+    """The schema with large strings in place of views of strings, for which Arrow has no filter; Parquet stores both
+    alike."""
+    others = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return pa.schema([f.with_type(others.get(f.type, f.type)) for f in schema], metadata=schema.metadata)
 
 
 def _covers(name: str, path: str) -> bool:
