@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -577,6 +578,20 @@ def test_hugging_face_and_datatrove_read_the_folder(crawl: Path, scanned: Path, 
     assert sorted(found["text"]) == sorted(kept)
     readers = pytest.importorskip("datatrove.pipeline.readers")
     assert [one.text for one in readers.ParquetReader(str(out / "data"), recursive=True)()] == kept
+
+
+def test_tar_files_hold_a_text_and_the_rest_of_each_document(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    apply(crawl, scanned, tmp_path / "tar", MIXED, to="tar")
+    apply(crawl, scanned, tmp_path / "lines", MIXED, to="jsonl.zst")
+    for name in ("a/0.parquet", "b/1.jsonl.zst"):
+        with tarfile.open(tmp_path / "tar" / "data" / f"{name}.tar") as tar:
+            found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        lines_name = name if name.endswith(".zst") else f"{name}.jsonl.zst"
+        wanted = rows(tmp_path / "lines" / "data" / lines_name)
+        assert list(found) == [f"{i:09d}.{suffix}" for i in range(len(wanted)) for suffix in ("txt", "json")]
+        for i, row in enumerate(wanted):
+            assert found[f"{i:09d}.txt"].decode() == row.pop("text")
+            assert json.loads(found[f"{i:09d}.json"]).keys() == row.keys()
 
 
 def test_dolma_gets_a_line_of_attributes_for_each_line(crawl: Path, scanned: Path, tmp_path: Path) -> None:

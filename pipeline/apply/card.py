@@ -52,7 +52,7 @@ def _header(content: dict[str, Any]) -> str:
     """YAML: what is data, so that decisions beside it are not taken for some."""
     written = content["figures"]["written"]
     size = next((name for limit, name in _SIZES if written < limit), "n>1B")
-    kinds = {"parquet": ".parquet", "jsonl": ".jsonl.zst"}
+    kinds = {"parquet": ".parquet", "jsonl": ".jsonl.zst", "webdataset": ".tar"}
     there = {name: end for name, end in kinds.items() if any(file.endswith(end) for file in content["data"])}
     lines = [
         "---",

@@ -15,8 +15,8 @@ from pipeline.policy.policy import Policy
 from pipeline.shard_job import Progress
 from pipeline.tasks import ShardTask, digest
 
-To = Literal["same", "parquet", "jsonl.zst"]
-FORMATS: tuple[To, ...] = ("same", "parquet", "jsonl.zst")
+To = Literal["same", "parquet", "jsonl.zst", "tar"]
+FORMATS: tuple[To, ...] = ("same", "parquet", "jsonl.zst", "tar")
 _PARQUET = (".parquet", ".pq")
 
 
@@ -24,7 +24,8 @@ _PARQUET = (".parquet", ".pq")
 class ApplyJob:
     """``tags`` is the folder of the scan, whose tags are found by the tasks' names; ``model`` the digest of the model
     that made them. ``to`` is the format of the output: ``same`` gives Parquet for shards that are named so and
-    JSON lines for all others. With ``keep_dropped``, dropped documents are written beside."""
+    JSON lines for all others, ``tar`` what webdataset reads. With ``keep_dropped``, dropped documents are written
+    beside."""
 
     command: ClassVar[str] = "apply"
     marks: ClassVar[str] = "dropped"
@@ -66,13 +67,15 @@ class ApplyJob:
         """Where a shard's tags are."""
         return storage.join(self.tags, "tags", f"{task.name}.parquet")
 
-    def is_parquet(self, task: ShardTask) -> bool:
-        """Whether a shard's output is Parquet, and not JSON lines."""
-        return self.to == "parquet" or (self.to == "same" and task.name.lower().endswith(_PARQUET))
+    def format_of(self, task: ShardTask) -> To:
+        """The format of a shard's output."""
+        if self.to != "same":
+            return self.to
+        return "parquet" if task.name.lower().endswith(_PARQUET) else "jsonl.zst"
 
     def data_url(self, task: ShardTask) -> str:
         """Where a shard's documents go: under its name, with the suffix of the format unless it has that."""
-        suffix = ".parquet" if self.is_parquet(task) else ".jsonl.zst"
+        suffix = f".{self.format_of(task)}"
         return storage.join(self.out, "data", task.name if task.name.endswith(suffix) else f"{task.name}{suffix}")
 
     def decisions_url(self, task: ShardTask) -> str:

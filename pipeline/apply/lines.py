@@ -33,14 +33,15 @@ class LinesOutput:
             originals = part.records.originals
             lines: Any = (originals[i] for i in np.repeat(np.arange(len(originals)), part.copies))
         else:
-            lines = self._lines(part)
+            lines = self.lines(part)
         self._stream.write(b"".join(part for line in lines for part in (line, b"\n")))
 
     def close(self) -> None:
         """End the stream."""
         self._stream.close()
 
-    def _lines(self, part: Outgoing) -> Iterator[bytes]:
+    def lines(self, part: Outgoing) -> Iterator[bytes]:
+        """The lines of a batch, without their newlines."""
         originals, mixed = _as_lines(part), iter(part.mixed)
         following = next(mixed, None)
         for position in np.flatnonzero(part.copies):

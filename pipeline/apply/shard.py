@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from pipeline.apply.lockstep import LockstepError, TagsReader, in_lockstep
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
 from pipeline.apply.replacement import Replacements, find_replacements
 from pipeline.apply.tables import GroupedWriter, TableOutput
+from pipeline.apply.tar import TarOutput
 from pipeline.policy.actions import CONDITION, DROP, EXCISE, MASK, ControlTokens, Excise, Mask
 from pipeline.policy.decide import DECISIONS, decide
 from pipeline.readers import Format, Records, detect_format, read_records
@@ -108,13 +109,8 @@ class _Outputs:
     """The files of one shard; each gets its name when ``stack`` ends without an exception."""
 
     def __init__(self, stack: ExitStack, job: ApplyJob, task: ShardTask) -> None:
-        schema = _parquet_schema(task)
         file = stack.enter_context(storage.whole_file(job.data_url(task)))
-        added = AddedColumns.of(job.policy)
-        self._data: TableOutput | LinesOutput = (
-            TableOutput(file, schema, added, task.url) if job.is_parquet(task) else LinesOutput(file, added, task.url)
-        )
-        stack.enter_context(closing(self._data))
+        self._data = stack.enter_context(closing(_data_output(job, task, file)))
         metadata = _metadata(job, task)
         self._decisions = _parquet(stack, job.decisions_url(task), KEPT_DECISIONS.with_metadata(metadata), ("id",))
         self._dropped = None
@@ -133,6 +129,16 @@ class _Outputs:
             columns |= {name: documents.column(name) for name in ("url", "text")} | {"spans": tags.column("spans")}
             every = pa.RecordBatch.from_arrays([columns[name] for name in DROPPED.names], schema=self._dropped.schema)
             self._dropped.write(every.filter(pc.equal(decisions.column("action"), DROP)))
+
+
+def _data_output(job: ApplyJob, task: ShardTask, file: IO[bytes]) -> TableOutput | LinesOutput | TarOutput:
+    added = AddedColumns.of(job.policy)
+    match job.format_of(task):
+        case "parquet":
+            return TableOutput(file, _parquet_schema(task), added, task.url)
+        case "tar":
+            return TarOutput(file, added, task.url)
+    return LinesOutput(file, added, task.url)
 
 
 def _parquet(stack: ExitStack, url: str, schema: pa.Schema, plain: tuple[str, ...]) -> GroupedWriter:
