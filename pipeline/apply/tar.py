@@ -1,4 +1,4 @@
-"""Outgoing documents as a tar file that webdataset reads: each as a ``.txt`` with the text and a ``.json`` with the rest.
+"""Outgoing documents as a tar file for webdataset: each as a ``.txt`` with the text and a ``.json`` with the rest.
 
 Knows tar and JSON; nothing of rules.
 """
