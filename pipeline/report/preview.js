@@ -9,7 +9,7 @@ const STEPS = 400, REACH = 9;
 
 /* The threshold's slider moves in equal steps of log-odds; its last step is 1 and more: nothing is dropped. */
 const toScore = (step) => step >= STEPS ? Infinity : 1 / (1 + Math.exp(REACH - 2 * REACH * step / STEPS));
-const toStep = (score) => Math.round((Math.log(score / (1 - score)) + REACH) * STEPS / (2 * REACH));
+const toStep = (score) => (Math.log(score / (1 - score)) + REACH) * STEPS / (2 * REACH);
 
 function settings() {
   const [step, keep, lower, raise] = sliders.map((name) => Number(byId(name).value));
@@ -53,10 +53,12 @@ function percent(share) {
 
 function put(id, text) { byId(id).textContent = text; }
 
+const sure = (value, error) =>
+  whole.format(Math.round(value)) + (error > 0 ? ` ± ${whole.format(Math.ceil(1.96 * error))}` : "");
+
 function card(id, part, of, error) {
   put(id, percent(part / of));
-  const margin = error > 0 ? ` ± ${whole.format(Math.ceil(1.96 * error))}` : "";
-  put(id + "-of", `${whole.format(Math.round(part))}${margin} of ${whole.format(Math.round(of))}`);
+  put(id + "-of", `${sure(part, error)} of ${whole.format(Math.round(of))}`);
 }
 
 const holds = (i) => data.score[i] >= data.threshold ? 1 : 0;
@@ -73,8 +75,7 @@ function draw() {
   card("documents", gone.estimate, documents, gone.error);
   const lost = total((i) => (1 - w[i]) * data.words[i]);
   put("words", percent(-lost.estimate / words).replace(/^(?=\d)/, "+"));
-  put("words-of", `${whole.format(Math.round(words - lost.estimate))} ± ${whole.format(Math.ceil(1.96 * lost.error))}, `
-    + `${whole.format(words)} before`);
+  put("words-of", `${sure(words - lost.estimate, lost.error)}, ${whole.format(words)} before`);
   const label = total((i) => holds(i) * data.words[i] * w[i]), labelBefore = total((i) => holds(i) * data.words[i]);
   card("label", label.estimate, labelBefore.estimate, label.error);
   const other = total((i) => holdsOther(i) * data.words[i] * w[i]), otherBefore = total((i) => holdsOther(i) * data.words[i]);
