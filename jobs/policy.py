@@ -8,6 +8,7 @@ from jobs.lazy_group import LazyGroup
 
 COMMANDS: dict[str, str] = {
     "target": "jobs.policy_target",
+    "preview": "jobs.policy_preview",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.report.all_tags import mode_in_sql, modes_of, score_of
 from pipeline.report.collateral_texts import SIDES, Lexicon, mentions, perplexities, texts
 from pipeline.report.collect import flagging
 from pipeline.report.decided import FINE, Decided, open_decisions
@@ -21,7 +22,6 @@ from pipeline.report.tables import DuckTables
 from pipeline.reweight.distances import divergence, total_variation
 
 MARGINS = ("domain", "lang", "length", "year", "source")
-NO_MODE = "not about AI"
 _SUMS = f"""count(*) AS documents, sum(parts)::DOUBLE / {FINE} AS documents_after,
     coalesce(sum(words), 0)::BIGINT AS words, coalesce(sum(words::HUGEINT * parts), 0)::DOUBLE / {FINE} AS words_after,
     count(*) FILTER (WHERE weight = 0) AS dropped"""
@@ -128,32 +128,26 @@ def _labels(decided: Decided, label: str, threshold: float) -> list[dict[str, An
     found = []
     for name in names:
         bound = threshold if name == label else 0.5
-        where = f"{decided.score(name)} >= '{bound!r}'::DOUBLE"
+        where = f"{score_of(decided.folder, name)} >= '{bound!r}'::DOUBLE"
         found.append({"name": name, "threshold": bound, **_row(decided, f"SELECT {_SUMS} FROM decided WHERE {where}")})
     return found
 
 
 def _modes(decided: Decided, options: CollateralOptions) -> list[dict[str, Any]]:
     """By the mode that scores highest, of documents that hold ``about``; empty where the model has no such labels."""
-    modes = [mode for mode in options.modes if mode in decided.folder.labels]
-    if not modes or options.about not in decided.folder.labels:
+    modes = modes_of(decided.folder, options.modes, options.about)
+    if not modes:
         return []
-    columns = [decided.score(mode) for mode in modes]
-    best = f"greatest({', '.join(columns)})"
-    cases = " ".join(f"WHEN {c} = {best} THEN '{mode}'" for c, mode in zip(columns, modes, strict=True))
-    about = f"{decided.score(options.about)} >= 0.5"
-    return decided.rows(
-        f"""SELECT CASE WHEN ({about}) IS NOT TRUE THEN '{NO_MODE}' {cases} ELSE '{NO_MODE}' END AS name, {_SUMS}
-            FROM decided GROUP BY name ORDER BY documents DESC, name"""
-    )
+    mode = mode_in_sql(decided.folder, modes, options.about)
+    return decided.rows(f"SELECT {mode} AS name, {_SUMS} FROM decided GROUP BY name ORDER BY documents DESC, name")
 
 
 def _by_score(decided: Decided, label: str) -> list[dict[str, Any]]:
     """Documents and what becomes of them in equal steps of log-odds of the label's score."""
     bounds = edges(CELLS)
     rows = decided.rows(
-        f"""SELECT {step_of(decided.score(label), CELLS)} AS step, {_SUMS} FROM decided
-            WHERE {decided.score(label)} IS NOT NULL GROUP BY step ORDER BY step"""
+        f"""SELECT {step_of(score_of(decided.folder, label), CELLS)} AS step, {_SUMS} FROM decided
+            WHERE {score_of(decided.folder, label)} IS NOT NULL GROUP BY step ORDER BY step"""
     )
     return [{"from": bounds[row["step"]], "below": bounds[row.pop("step") + 1], **row} for row in rows]
 

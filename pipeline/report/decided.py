@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.prevalence.slices import SLICES
+from pipeline.report.all_tags import open_all
 from pipeline.report.folder import TagsFolder
-from pipeline.report.queries import score_columns
 from pipeline.report.tables import DuckTables
 from pipeline.reweight.categories import name_of
-from pipeline.schema import OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, tags_schema
 
 _NEEDED = ("row", "id", "action", "rule", "weight")
 FINE = 1 << 20
@@ -30,8 +29,8 @@ class DecisionsError(ValueError):
 
 @dataclass(frozen=True)
 class Decided:
-    """A table ``decided``: tags with scores as ``d0, w0 …`` (see `score_columns`), null for documents in other
-    languages, and ``action``, ``rule``, ``weight``, ``parts`` (the weight in parts of `FINE`)."""
+    """A table ``decided``: that of `open_all` with ``action``, ``rule``, ``weight``, and ``parts``, the weight in parts
+    of `FINE`."""
 
     tables: DuckTables
     folder: TagsFolder
@@ -41,10 +40,6 @@ class Decided:
         """All rows of a result."""
         return self.tables.rows(sql, **values)
 
-    def score(self, label: str) -> str:
-        """The column of a label's scores."""
-        return f"d{self.folder.labels.index(label)}"
-
 
 def open_decisions(tables: DuckTables, folder: TagsFolder, run: str) -> Decided:
     """Join the tags with the decisions below ``run``, the folder of 'tropescan apply --out', and check every row.
@@ -53,20 +48,17 @@ def open_decisions(tables: DuckTables, folder: TagsFolder, run: str) -> Decided:
     """
     files = [_decisions_of(folder, run, file) for file in folder.files]
     names = _columns(files[0])
-    scores = score_columns(folder.labels)
-    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
-    tables.open_files("tagged", folder.files, tags_schema(folder.labels), [*before, *scores, *after])
+    open_all(tables, folder)
     renamed = [f"made_{name}" if name in _NEEDED else f"unused_{i}" for i, name in enumerate(names)]
     tables.open_files("made", files, pa.schema([]), renamed)
-    other = f"status = '{OTHER_LANGUAGE}'"
-    known = ", ".join(f"CASE WHEN isnan({s}) OR {other} THEN NULL ELSE {s}::DOUBLE END AS {s}" for s in scores)
     tables.view(
-        "beside", "SELECT tagged.*, made.* EXCLUDE (file), made.file AS made_file FROM tagged POSITIONAL JOIN made"
+        "beside", "SELECT all_tags.*, made.* EXCLUDE (file), made.file AS made_file FROM all_tags POSITIONAL JOIN made"
     )
     tables.view(
         "decided",
-        f"""SELECT {", ".join(before)}, status, file, {known}, made_action AS action, made_rule AS rule,
-                   made_weight AS weight, round(made_weight * {FINE})::BIGINT AS parts FROM beside""",
+        f"""SELECT * EXCLUDE (made_id, made_row, made_file, made_action, made_rule, made_weight),
+                   made_action AS action, made_rule AS rule, made_weight AS weight,
+                   round(made_weight * {FINE})::BIGINT AS parts FROM beside""",
     )
     _check(tables, dict(zip(folder.files, files, strict=True)))
     tables.connection.create_function("slice_of", _slice, [str, str], str, null_handling="special")

@@ -63,14 +63,14 @@ class Took:
 
 
 def watched(command: list[str]) -> tuple[Took, str]:
-    """Run a command, look at all processes below this one five times a second; what it took, and what it printed."""
+    """Run a command, look at all processes below this one every second; what it took, and what it printed."""
     begin, seconds, most = time.monotonic(), dict[int, float](), 0
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while process.poll() is None:
         now = processor_seconds(os.getpid())
         seconds |= now
         most = max(most, sum(map(_memory, now)))
-        time.sleep(0.2)
+        time.sleep(1)
     wall = time.monotonic() - begin
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with exit status {process.returncode}")
