@@ -14,7 +14,8 @@ from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
 
-def _write(text: str, target: str) -> None:
+def write_text(text: str, target: str) -> None:
+    """Into a file (path or fsspec URL), whole or not at all, or to standard output for "-"."""
     if target == "-":
         sys.stdout.buffer.write(text.encode())
         return
@@ -91,11 +92,11 @@ def command(
     options = ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
     report = _collect(folder, options, engine, table, spark)
     if json_out:
-        _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
+        write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
     if page:
         from pipeline.report.page import (
             render,
         )  # here: plots take half a second to load, which --json need not wait for
 
-        _write(render(report), page)
+        write_text(render(report), page)
     _print_summary(report, page)

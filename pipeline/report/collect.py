@@ -39,7 +39,7 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
     options = options or ReportOptions()
     with closing(tables or DuckTables(url)) as tables:
         folder = open_folder(url, tables)
-        label, threshold, source = _flag(folder, options)
+        label, threshold, source = flagging(folder, options.label, options.threshold)
         query = queries.open_tags(tables, folder, label, threshold)
         headline, others = queries.headline(query), queries.other_languages(query, options.hosts)
         return {
@@ -64,15 +64,18 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
         }
 
 
-def _flag(folder: TagsFolder, options: ReportOptions) -> tuple[str, float, str]:
-    """Label and threshold to flag by, and who says so: the caller, else the scan, else the model."""
+def flagging(folder: TagsFolder, given: str | None, threshold: float | None) -> tuple[str, float, str]:
+    """Label and threshold to flag by, and who says so: the caller, else the scan, else the model.
+
+    Raises `ValueError` for a label that the model lacks.
+    """
     first = "adverse" if "adverse" in folder.labels else folder.labels[0]
     usual = str(folder.scan.get("label") or folder.model.get("target") or first)
-    label = options.label or usual
+    label = given or usual
     if label not in folder.labels:
         raise ValueError(f"{folder.url}: the model has no label {label!r}; it has {', '.join(folder.labels[:50])}")
-    if options.threshold is not None:
-        return label, options.threshold, "the command line"
+    if threshold is not None:
+        return label, threshold, "the command line"
     if label == usual and "threshold" in folder.scan:
         return label, float(folder.scan["threshold"]), "the scan"
     if label == folder.model.get("target") and "threshold" in folder.model:

@@ -135,6 +135,12 @@ def _logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def logit_axis(axes: Axes) -> None:
+    """Scores on a log-odds scale, with few ticks."""
+    axes.set_xscale("logit")
+    _logit_ticks(axes.xaxis, _FEWER_TICKS)
+
+
 def _decades(axes: Axes) -> float:
     low, high = axes.get_ylim()
     return math.log10(high / low)
