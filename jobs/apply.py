@@ -143,5 +143,11 @@ def command(
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
         write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])
     print_summary(job, summary.total)
+    if others := summary.content["not_of_this_run"]:
+        click.echo(
+            f"{len(others)} files below {out} are of shards that failed or are no longer among the inputs, {others[0]} "
+            "first; apply.json lists them; delete them before you read the folder as a whole",
+            err=True,
+        )
     if not summary.total.clean:
         sys.exit(1 if summary.total.shards else 2)

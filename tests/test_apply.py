@@ -508,6 +508,15 @@ def test_other_policies_and_other_tags_are_not_mixed(crawl: Path, scanned: Path,
     assert [task.name for task in apply(crawl, here, tmp_path / "out", DROP)] != []
 
 
+def test_documents_that_an_earlier_run_left_are_named(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    apply(crawl, scanned, tmp_path / "out", DROP)
+    assert json.loads((tmp_path / "out" / "apply.json").read_text())["not_of_this_run"] == []
+    apply(crawl / "a", scanned, tmp_path / "out", DROP)
+    summary = json.loads((tmp_path / "out" / "apply.json").read_text())
+    assert summary["data"] == ["data/a/0.parquet", "data/a/1.parquet"]
+    assert summary["not_of_this_run"] == ["data/b/0.jsonl.jsonl.zst", "data/b/1.jsonl.zst"]
+
+
 def test_outputs_never_fall_on_inputs_or_on_a_scan(crawl: Path, scanned: Path, tmp_path: Path) -> None:
     here = tmp_path / "data"
     shutil.copytree(crawl, here)
