@@ -119,6 +119,16 @@ def command(
     DIR/apply.json               the sum, the command, the policy
     DIR/README.md                a data-set card: Hugging Face's datasets reads DIR as it is
 
+    \b
+    A policy, in short:
+      [[exempt]]
+      name = "technical safety research"
+      when = { mode = "technical", score.technical.min = 0.5 }
+      [[rule]]
+      name = "overt"
+      when.score.adverse.min = 0.75
+      drop = "adverse, high precision"
+
     Each document is compared with its tags (row, id, size). Tags that are missing, too short, too long or of other
     documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on.
 
