@@ -255,7 +255,7 @@ def test_own_documents_are_mixed_in_at_the_wanted_rate(crawl: Path, scanned: Pat
     for path in ("a/0.parquet", "b/1.jsonl.zst"):
         written = rows(tmp_path / "out" / "data" / path)
         mixed = [row for row in written if row["provenance"]]
-        assert {row["provenance"] for row in mixed} == {f"mixed in: {tmp_path}/own.jsonl"}
+        assert {row["provenance"] for row in mixed} <= {f"mixed in: {tmp_path}/own.jsonl, own-{k}" for k in range(7)}
         assert {row["text"] for row in mixed} <= {one["text"] for one in own} and len(
             {row["id"] for row in mixed}
         ) == len(mixed)
@@ -326,6 +326,21 @@ def test_texts_of_any_type_are_edited(tmp_path: Path, kind: str) -> None:
     wanted = [("<|ü|>" if mark else "") + record["text"] for mark, record in zip(marked, records, strict=True)]
     found = [t.decode() if isinstance(t, bytes) else t for t in written["text"].to_pylist()]
     assert found == wanted and 5 < sum(marked) < 35
+
+
+def test_own_documents_stand_where_the_others_have_their_text(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "good"}\n')
+    records = [{"id": i, "meta": {"text": f"some text {i}", "k": i}} for i in range(30)]
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "in" / "x.parquet")
+    (tmp_path / "in" / "y.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    scanned = scan(tmp_path / "in", tmp_path / "scanned", ReadOptions(text_column="meta.text"))
+    policy = f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n[[rule]]\nname = "w"\nweight = 2\n'
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    for name in ("x.parquet", "y.jsonl.jsonl.zst"):
+        mixed = [row for row in rows(tmp_path / "out" / "data" / name) if row["provenance"]]
+        assert len(mixed) > 20 and {row["meta"]["text"] for row in mixed} == {"good"}
+        assert {row["weight"] for row in mixed} == {1.0}
 
 
 def test_control_tokens_that_a_text_holds_already_are_counted(tmp_path: Path) -> None:
