@@ -20,6 +20,7 @@ import pytest
 import zstandard
 from click.testing import CliRunner
 from made_scan import made_up_records, scan, write_lines, write_parquet
+from made_tags import MODEL
 from test_scan import contents
 
 from jobs.apply import make_apply_job
@@ -263,6 +264,22 @@ def test_own_documents_are_mixed_in_at_the_wanted_rate(crawl: Path, scanned: Pat
         assert all(written[i]["id"].split("@")[1].split("#")[0] in {row["id"] for row in written[:i]} for i in places)
         kept = [one["id"] for one in decisions(tmp_path / "out", path) if one["weight"]]
         assert [row["id"] for row in written if not row["provenance"]] == kept
+
+
+def test_weights_that_were_made_for_a_goal_reach_it(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "goals.toml").write_text('[[goal]]\nlabel = "adverse"\nat_most = 0.5\n')
+    weights = tmp_path / "weights.json"
+    made = invoke("policy", "target", tmp_path / "goals.toml", scanned, "--out", weights, "--workers", 1)
+    assert made.exit_code == 0, made.output
+    apply(crawl, scanned, tmp_path / "out", f'[[rule]]\nname = "goal"\nweights = "{weights}"\n')
+    before = after = 0.0
+    for name in ("a/0.parquet", "a/1.parquet", "b/0.jsonl", "b/1.jsonl.zst"):
+        tags = by_id(scanned, name)
+        for one in decisions(tmp_path / "out", name):
+            if tags[one["id"]]["adverse"] >= MODEL["threshold"]:
+                before += tags[one["id"]]["words"]
+                after += tags[one["id"]]["words"] * one["weight"]
+    assert before > 1000 and after / before == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize("weight_as", ["column", "repeat"])
