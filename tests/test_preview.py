@@ -180,5 +180,5 @@ def _check(page: Any, every: list[tuple[float, float, int]], *, exact: bool) -> 
             assert (error, found) == (0, pytest.approx(value, rel=2e-4, abs=0.51)), name
         else:
             assert abs(found - value) < 2 * error + 1e-3 * value + 0.51, name
-    assert shown("size")[0] == pytest.approx(size, rel=2e-4 if exact else 0.1)
+    assert shown("size")[0] == pytest.approx(size, rel=2e-4 if exact else 0.1, abs=0.51)
     assert page.locator("#domains-live tr").count() >= 3 and page.get_attribute("#line-all", "points").count(",") == 41

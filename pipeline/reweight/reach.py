@@ -1,8 +1,8 @@
 """How near goals can be come to where they are out of reach, by a linear programme with elastic goals.
 
-Chinneck (2008, "Feasibility and Infeasibility in Optimization", ch. 6): goals may be missed at a cost, the held margins
-and the bounds of the weights may not; what is missed at the least cost says which goal stands out, and by how much.
-Knows arrays; nothing of tags.
+Elastic programming (Chinneck 2008, "Feasibility and Infeasibility in Optimization"): goals may be missed at a cost, the
+held margins and the bounds of the weights may not; what is missed at the least cost says which goal stands out, and by
+how much. Knows arrays; nothing of tags.
 """
 
 from __future__ import annotations
