@@ -14,6 +14,9 @@ from jobs.lazy_group import LazyGroup
 COMMANDS = {
     "scan": "jobs.scan",
     "report": "jobs.report",
+    "apply": "jobs.apply",
+    "why": "jobs.why",
+    "export": "jobs.export",
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",
