@@ -1,7 +1,7 @@
 """What thresholds and strengths would cost: exact counts at a grid of thresholds, and a sample of tags to play with.
 
-The sample is a stratified random draw by a keyed hash, the same for the same tags: strata are steps of the label's
-score, so that the few high scores are in it. Knows tags; nothing of policies or pages.
+The sample is a stratified random draw by a keyed hash, the same for the same tags: strata are steps of both labels'
+scores, so that the few high ones are in it. Knows tags; nothing of policies or pages.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from pipeline.reweight.categories import name_of
 MOST_SAMPLED = 40_000
 """Rows of a sample: with more, the page would pass 3 MB."""
 _GRID = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-_STEP = f"CASE WHEN score IS NULL THEN -1 ELSE {step_of('score', CELLS)} END"
-"""The stratum of a document; -1 without a score."""
+_LIFTS = 4
+"""Steps of the raised label's score; 0.5 lies between two of them."""
+_STEP = f"""CASE WHEN score IS NULL THEN -1
+    ELSE {_LIFTS} * {step_of("score", CELLS)}
+         + CASE WHEN raised IS NULL THEN 0 ELSE {step_of("raised", _LIFTS)} END END"""
+"""The stratum of a document: the cross of both labels' steps of log-odds; -1 without a score."""
 _KEY = "('0x' || substr(sha256('{seed}:' || id), 1, 13))::BIGINT / 4503599627370496e0"
-"""The key of `pipeline.prevalence.draw.keys`."""
+"""The key of `pipeline.keyed_hash.keys`."""
 _DOMAINS = 200
 OTHERS = "(others)"
 
