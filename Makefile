@@ -5,7 +5,7 @@ SHARED ?= ../shared
 BIN := $(VENV)/bin
 OUT ?= demo-out
 
-.PHONY: demo test lint bench coverage gate train clean
+.PHONY: demo test lint bench coverage learning-curve gate train clean
 
 # Only what the demo needs, so that it starts soon.
 $(VENV)/.installed: pyproject.toml
@@ -48,6 +48,10 @@ bench: $(VENV)/.installed-bench
 # Simulated audits: how often the intervals of an audit hold. Some 20 minutes on one core.
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench.coverage --out bench-out
+
+# Active against random choice of what to label, simulated on the labelled documents. Some ten minutes on one core.
+learning-curve: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.bench.learning_curve --texts $(SHARED)/corpus --out bench-out
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev
