@@ -120,11 +120,14 @@ def _factors(
         else:
             margins[bound.by][bound.code] += multiplier
     logs[table.measure.labels[0].label] += everywhere
-    scores = tuple(ScoreFactor(s.column, s.edges, tuple(logs[s.label].tolist())) for s in table.measure.labels)
-    kinds = tuple(
-        CategoryFactor(by, kind.buckets, kind.names, tuple(margins[by].tolist())) for by, kind in table.kinds.items()
-    )
+    scores = tuple(ScoreFactor(s.column, s.edges, _logs(logs[s.label])) for s in table.measure.labels)
+    kinds = tuple(CategoryFactor(by, kind.buckets, kind.names, _logs(margins[by])) for by, kind in table.kinds.items())
     return scores, kinds
+
+
+def _logs(found: Floats) -> tuple[float, ...]:
+    """To twelve decimals, so that the last bits, which differ between machines, do not make other weights."""
+    return tuple(np.round(found, 12).tolist())
 
 
 def _explained(problem: Problem, constraints: Constraints, bounds: Sequence[Bound]) -> str:
