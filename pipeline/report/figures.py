@@ -163,7 +163,7 @@ def logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
 def logit_axis(axes: Axes) -> None:
     """Scores on a log-odds scale, with few ticks."""
     axes.set_xscale("logit")
-    _logit_ticks(axes.xaxis, _FEWER_TICKS)
+    logit_ticks(axes.xaxis, FEWER_TICKS)
 
 
 def _decades(axes: Axes) -> float:
