@@ -15,7 +15,8 @@ from pipeline.report.audited import load_estimate
 from pipeline.report.collect import ReportOptions, collect
 
 
-def _write(text: str, target: str) -> None:
+def write_text(text: str, target: str) -> None:
+    """Into a file (path or fsspec URL), whole or not at all, or to standard output for "-"."""
     if target == "-":
         sys.stdout.buffer.write(text.encode())
         return
@@ -119,11 +120,11 @@ def command(
     audit = load_estimate(audit_file) if audit_file else None
     report = _collect(folder, options, audit, engine, table, spark)
     if json_out:
-        _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
+        write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
     if page:
         from pipeline.report.page import (
             render,
         )  # here: plots take half a second to load, which --json need not wait for
 
-        _write(render(report), page)
+        write_text(render(report), page)
     _print_summary(report, page)

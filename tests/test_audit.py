@@ -6,10 +6,14 @@ import gzip
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -286,6 +290,38 @@ def test_slices_of_hosts_dates_and_lengths() -> None:
     assert names("length") == ["00000 to 00127 words", "00128 to 00511 words", "08192 words or more"]
     assert names("lang") == ["en", "(none)", "(none)"]
     assert Slicer("lang").of(batch)[0] == ["en", "(none)"]
+
+
+def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Every second document of high score is dropped, and a few of low score; the truth is known by the word."""
+    marked = {
+        one["id"]: MARK in one["text"]
+        for k in range(3)
+        for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
+    }
+    truth: Counter[str] = Counter()
+    for path in (scanned / "tags").rglob("*.parquet"):
+        tags = pq.read_table(path, columns=["row", "id", "adverse"])
+        high = np.nan_to_num(tags["adverse"].to_numpy()) >= np.quantile(tags["adverse"].to_numpy(), 0.9)
+        dropped = np.where(high, tags["row"].to_numpy() % 2 == 0, tags["row"].to_numpy() % 20 == 0)
+        for name, gone in zip(tags["id"].to_pylist(), dropped.tolist(), strict=True):
+            truth[f"{'dropped' if gone else 'kept'} {marked[name]}"] += 1
+        made = tags.select(["row", "id"]).append_column("action", pa.array(np.where(dropped, "drop", "keep")))
+        made = made.append_column("rule", pa.nulls(len(tags), pa.string()))
+        target = tmp_path / "run" / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made.append_column("weight", pa.array(1.0 - dropped)), target)
+    words = ["collateral", scanned, tmp_path / "run", "--texts", "0", "--json", "--store", audited[0], "--draw", "a1"]
+    found = done(*words)["audit"]
+    wanted = {"dropped, though not adverse": "dropped False", "dropped, and adverse": "dropped True",
+              "kept, though adverse": "kept True"}  # fmt: skip
+    assert [row["name"] for row in found["rows"]] == list(wanted) and found["labelled"] == 300
+    for row in found["rows"]:
+        assert row["low"] <= truth[wanted[row["name"]]] <= row["high"], row
+        assert row["documents"]["basis"] == "design" and row["high"] < DOCUMENTS
+    assert found["rows"][0]["documents"]["value"] is not None
 
 
 def test_spark_plans_draws_and_estimates_the_same(

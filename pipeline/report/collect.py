@@ -43,7 +43,7 @@ def collect(
     options = options or ReportOptions()
     with closing(tables or DuckTables(url)) as tables:
         folder = open_folder(url, tables)
-        label, threshold, source = _flag(folder, options, audit)
+        label, threshold, source = flagging(folder, options.label, options.threshold, audit)
         query = queries.open_tags(tables, folder, label, threshold)
         headline, others = queries.headline(query), queries.other_languages(query, options.hosts)
         known = audit and joined(folder, audit, headline, options.excerpt_shards)
@@ -70,15 +70,20 @@ def collect(
         }
 
 
-def _flag(folder: TagsFolder, options: ReportOptions, audit: dict[str, Any] | None) -> tuple[str, float, str]:
-    """Label and threshold to flag by, and who says so: the caller, else the audit, the scan, the model."""
+def flagging(
+    folder: TagsFolder, given: str | None, threshold: float | None, audit: dict[str, Any] | None = None
+) -> tuple[str, float, str]:
+    """Label and threshold to flag by, and who says so: the caller, else the audit, the scan, the model.
+
+    Raises `ValueError` for a label that the model lacks.
+    """
     first = "adverse" if "adverse" in folder.labels else folder.labels[0]
     usual = str(folder.scan.get("label") or folder.model.get("target") or first)
-    label = options.label or (audit["label"] if audit else usual)
+    label = given or (audit["label"] if audit else usual)
     if label not in folder.labels:
         raise ValueError(f"{folder.url}: the model has no label {label!r}; it has {', '.join(folder.labels[:50])}")
-    if options.threshold is not None:
-        return label, options.threshold, "the command line"
+    if threshold is not None:
+        return label, threshold, "the command line"
     if audit and label == audit["label"]:
         return label, float(audit["plan"]["threshold"]), "the audit's plan"
     if label == usual and "threshold" in folder.scan:

@@ -160,6 +160,12 @@ def logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def logit_axis(axes: Axes) -> None:
+    """Scores on a log-odds scale, with few ticks."""
+    axes.set_xscale("logit")
+    logit_ticks(axes.xaxis, FEWER_TICKS)
+
+
 def _decades(axes: Axes) -> float:
     low, high = axes.get_ylim()
     return math.log10(high / low)

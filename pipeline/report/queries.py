@@ -45,7 +45,7 @@ def _wilson(sign: str) -> str:
 _RATES = f"flagged / documents AS share, greatest(0e0, {_wilson('-')}) AS low, least(1e0, {_wilson('+')}) AS high"
 
 
-def _step(score: str, steps: int) -> str:
+def step_of(score: str, steps: int) -> str:
     """In which of ``steps`` equal steps of log-odds, from 0, a score lies."""
     logit = f"ln(greatest({score}, 1e-9) / greatest(1 - {score}, 1e-9))"
     return f"greatest(0, least({steps - 1}, floor(({logit} + {REACH}) * {steps} / {2 * REACH})))::BIGINT"
@@ -208,7 +208,7 @@ def edges(steps: int) -> list[float]:
 def _bars(query: Query, columns: Sequence[str]) -> dict[str, list[int]]:
     """A histogram of each column, in one pass; a row of the result has a step of one column and null for the others."""
     # least and greatest pass over null
-    steps = ", ".join(f"CASE WHEN {c} IS NOT NULL THEN {_step(c, BARS)} END AS {c}" for c in columns)
+    steps = ", ".join(f"CASE WHEN {c} IS NOT NULL THEN {step_of(c, BARS)} END AS {c}" for c in columns)
     sets = ", ".join(f"({column})" for column in columns)
     rows = query.rows(
         f"""SELECT {", ".join(columns)}, count(*) AS n FROM (SELECT {steps} FROM scores)
@@ -234,7 +234,7 @@ def windows(query: Query) -> dict[str, Any]:
                   count(*) FILTER (WHERE NOT flagged AND NOT window_flagged) AS neither FROM tags"""
     )
     rows = query.rows(
-        f"""SELECT {_step("score", CELLS)} AS i, {_step("strongest", CELLS)} AS j, count(*) AS n
+        f"""SELECT {step_of("score", CELLS)} AS i, {step_of("strongest", CELLS)} AS j, count(*) AS n
             FROM tags WHERE score IS NOT NULL AND strongest IS NOT NULL GROUP BY i, j"""
     )
     grid = [[0] * CELLS for _ in range(CELLS)]

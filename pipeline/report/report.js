@@ -40,7 +40,7 @@ for (const figure of document.querySelectorAll("figure[data-points]")) {
   image.addEventListener("pointerleave", () => show(null));
 }
 
-const slider = document.querySelector(".slider");
+const slider = document.querySelector(".cost-slider");
 if (slider) {
   const rows = [...document.querySelectorAll("#costs tbody tr")];
   const [input, output] = [slider.querySelector("input"), slider.querySelector("output")];
