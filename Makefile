@@ -42,6 +42,7 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench --out bench-out
 	$(BIN)/python -m tests.bench.scale
+	$(BIN)/python -m tests.bench.raking --out bench-out
 	$(BIN)/python -m tests.bench.label_load --out bench-out
 
 # Simulated audits: how often the intervals of an audit hold. Some 20 minutes on one core.

@@ -119,6 +119,16 @@ def command(
     DIR/apply.json               the sum, the command, the policy
     DIR/README.md                a data-set card: Hugging Face's datasets reads DIR as it is
 
+    \b
+    A policy, in short:
+      [[exempt]]
+      name = "technical safety research"
+      when = { mode = "technical", score.technical.min = 0.5 }
+      [[rule]]
+      name = "overt"
+      when.score.adverse.min = 0.75
+      drop = "adverse, high precision"
+
     Each document is compared with its tags (row, id, size). Tags that are missing, too short, too long or of other
     documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on.
 
@@ -143,5 +153,11 @@ def command(
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
         write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])
     print_summary(job, summary.total)
+    if others := summary.content["not_of_this_run"]:
+        click.echo(
+            f"{len(others)} files below {out} are of shards that failed or are no longer among the inputs, {others[0]} "
+            "first; apply.json lists them; delete them before you read the folder as a whole",
+            err=True,
+        )
     if not summary.total.clean:
         sys.exit(1 if summary.total.shards else 2)

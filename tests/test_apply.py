@@ -20,6 +20,7 @@ import pytest
 import zstandard
 from click.testing import CliRunner
 from made_scan import made_up_records, scan, write_lines, write_parquet
+from made_tags import MODEL
 from test_scan import contents
 
 from jobs.apply import make_apply_job
@@ -255,7 +256,7 @@ def test_own_documents_are_mixed_in_at_the_wanted_rate(crawl: Path, scanned: Pat
     for path in ("a/0.parquet", "b/1.jsonl.zst"):
         written = rows(tmp_path / "out" / "data" / path)
         mixed = [row for row in written if row["provenance"]]
-        assert {row["provenance"] for row in mixed} == {f"mixed in: {tmp_path}/own.jsonl"}
+        assert {row["provenance"] for row in mixed} <= {f"mixed in: {tmp_path}/own.jsonl, own-{k}" for k in range(7)}
         assert {row["text"] for row in mixed} <= {one["text"] for one in own} and len(
             {row["id"] for row in mixed}
         ) == len(mixed)
@@ -263,6 +264,22 @@ def test_own_documents_are_mixed_in_at_the_wanted_rate(crawl: Path, scanned: Pat
         assert all(written[i]["id"].split("@")[1].split("#")[0] in {row["id"] for row in written[:i]} for i in places)
         kept = [one["id"] for one in decisions(tmp_path / "out", path) if one["weight"]]
         assert [row["id"] for row in written if not row["provenance"]] == kept
+
+
+def test_weights_that_were_made_for_a_goal_reach_it(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "goals.toml").write_text('[[goal]]\nlabel = "adverse"\nat_most = 0.5\n')
+    weights = tmp_path / "weights.json"
+    made = invoke("policy", "target", tmp_path / "goals.toml", scanned, "--out", weights, "--workers", 1)
+    assert made.exit_code == 0, made.output
+    apply(crawl, scanned, tmp_path / "out", f'[[rule]]\nname = "goal"\nweights = "{weights}"\n')
+    before = after = 0.0
+    for name in ("a/0.parquet", "a/1.parquet", "b/0.jsonl", "b/1.jsonl.zst"):
+        tags = by_id(scanned, name)
+        for one in decisions(tmp_path / "out", name):
+            if tags[one["id"]]["adverse"] >= MODEL["threshold"]:
+                before += tags[one["id"]]["words"]
+                after += tags[one["id"]]["words"] * one["weight"]
+    assert before > 1000 and after / before == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize("weight_as", ["column", "repeat"])
@@ -326,6 +343,21 @@ def test_texts_of_any_type_are_edited(tmp_path: Path, kind: str) -> None:
     wanted = [("<|ü|>" if mark else "") + record["text"] for mark, record in zip(marked, records, strict=True)]
     found = [t.decode() if isinstance(t, bytes) else t for t in written["text"].to_pylist()]
     assert found == wanted and 5 < sum(marked) < 35
+
+
+def test_own_documents_stand_where_the_others_have_their_text(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "good"}\n')
+    records = [{"id": i, "meta": {"text": f"some text {i}", "k": i}} for i in range(30)]
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "in" / "x.parquet")
+    (tmp_path / "in" / "y.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    scanned = scan(tmp_path / "in", tmp_path / "scanned", ReadOptions(text_column="meta.text"))
+    policy = f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n[[rule]]\nname = "w"\nweight = 2\n'
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    for name in ("x.parquet", "y.jsonl.jsonl.zst"):
+        mixed = [row for row in rows(tmp_path / "out" / "data" / name) if row["provenance"]]
+        assert len(mixed) > 20 and {row["meta"]["text"] for row in mixed} == {"good"}
+        assert {row["weight"] for row in mixed} == {1.0}
 
 
 def test_control_tokens_that_a_text_holds_already_are_counted(tmp_path: Path) -> None:
@@ -506,6 +538,15 @@ def test_other_policies_and_other_tags_are_not_mixed(crawl: Path, scanned: Path,
     tags = here / "tags" / "a" / "0.parquet.parquet"
     os.utime(tags, (1, 1))
     assert [task.name for task in apply(crawl, here, tmp_path / "out", DROP)] != []
+
+
+def test_documents_that_an_earlier_run_left_are_named(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    apply(crawl, scanned, tmp_path / "out", DROP)
+    assert json.loads((tmp_path / "out" / "apply.json").read_text())["not_of_this_run"] == []
+    apply(crawl / "a", scanned, tmp_path / "out", DROP)
+    summary = json.loads((tmp_path / "out" / "apply.json").read_text())
+    assert summary["data"] == ["data/a/0.parquet", "data/a/1.parquet"]
+    assert summary["not_of_this_run"] == ["data/b/0.jsonl.jsonl.zst", "data/b/1.jsonl.zst"]
 
 
 def test_outputs_never_fall_on_inputs_or_on_a_scan(crawl: Path, scanned: Path, tmp_path: Path) -> None:

@@ -300,3 +300,28 @@ def test_the_command(tmp_path: Path) -> None:
     assert "documents of equal weight" in done.stderr and "<h1>What the policy costs</h1>" in page.read_text("utf-8")
     assert CliRunner().invoke(cli, [*words, "--draw", "a1"]).exit_code == 2
     assert LABELS[0] in page.read_text("utf-8")
+
+
+def test_goals_reached_by_weights_are_what_collateral_finds_once_they_are_applied(scanned: str, tmp_path: Path) -> None:
+    """From goals over weights and a policy to a corpus, by the commands alone, on the mini crawl."""
+    files = [pq.read_table(path, columns=["adverse"]) for path in Path(scanned, "tags").rglob("*.parquet")]
+    scores = np.concatenate([one["adverse"].to_numpy() for one in files])
+    threshold = float(np.nanquantile(scores, 0.9))
+    goals = f'[thresholds]\nadverse = {threshold!r}\n[[goal]]\nlabel = "adverse"\nat_most = 0.3\n[hold]\ntotal = 0\n'
+    (tmp_path / "goals.toml").write_text(goals + "length = 0.3\n", "utf-8")
+    (tmp_path / "policy.toml").write_text('[[rule]]\nname = "goals"\nweights = "weights.json"\n', "utf-8")
+    shards, kept = Path(__file__).parent / "minicrawl" / "shards", tmp_path / "kept"
+    for words in (
+        ["policy", "target", tmp_path / "goals.toml", scanned, "--out", tmp_path / "weights.json"],
+        ["apply", shards, scanned, "--policy", tmp_path / "policy.toml", "--out", kept, "--quiet", "--workers", "1"],
+        ["collateral", scanned, kept, "--threshold", threshold, "--texts", "5", "--json", tmp_path / "figures.json"],
+    ):
+        done = CliRunner().invoke(cli, [str(word) for word in words])
+        assert done.exit_code == (1 if words[0] == "apply" else 0), (done.output, done.exception)
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    adverse = found["labels"][0]
+    assert adverse["words_after"] == pytest.approx(0.3 * adverse["words"], rel=1e-4) and adverse["documents"] > 10
+    assert found["corpus"]["words_after"] == pytest.approx(found["corpus"]["words"], rel=1e-4)
+    assert [one["rule"] for one in found["rules"]] == ["goals"]
+    for one in found["margins"]["length"]["largest"]:
+        assert one["words_after"] == pytest.approx(one["words"], rel=0.3001)

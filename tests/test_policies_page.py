@@ -13,7 +13,7 @@ from made_tags import LABELS, MODEL
 from jobs.apply import make_apply_job
 from pipeline.apply.plan import open_scan, plan_apply
 from pipeline.policy import load_policy
-from pipeline.policy.read import _ACTIONS, _CONDITIONS
+from pipeline.policy.read import ACTION_KEYS, CONDITION_KEYS
 from pipeline.reweight.weights import ScoreFactor, Weights, save_weights
 
 PAGE = (Path(__file__).parent.parent / "docs" / "policies.md").read_text("utf-8")
@@ -50,4 +50,4 @@ def test_the_policies_are_carried_out(folder: Path, number: int) -> None:
 
 def test_every_condition_and_action_stands_there() -> None:
     assert len(POLICIES) == 5 and {"adverse", "admirable", "technical"} <= set(LABELS)
-    assert not [name for name in (*_CONDITIONS, *_ACTIONS, "replace", "weights", "mix_in") if name not in PAGE]
+    assert not [name for name in (*CONDITION_KEYS, *ACTION_KEYS, "replace", "weights", "mix_in") if name not in PAGE]

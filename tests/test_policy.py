@@ -58,6 +58,7 @@ CONDITIONS: dict[str, Any] = {
     "window.adverse.below = 0.9": lambda row: scored(row, "adverse_window") < 0.9,
     "words = { min = 100, below = 1000 }": lambda row: 100 <= row["words"] < 1000,
     'lang = "en"': lambda row: row["lang"] == "en",
+    'lang = ["eng", "German"]': lambda row: row["lang"] in ("en", "de"),
     'source = ["a", "c"]': lambda row: row["source"] in ("a", "c"),
     'status = ["no_words"]': lambda row: row["status"] == "no_words",
     'host = ["Example.org", "*.b.example"]': lambda row: (
@@ -252,6 +253,9 @@ REFUSED = {
     rule("when.score.adverse = {}", 'drop = "x"'): "p.toml:3: rule[1].when.score.adverse: has no bound",
     rule("[rule.when]", "words.min = 9", "words.below = 3"): "p.toml:4: rule[1].when.words: nothing is at least 9 and",
     rule('when.mode = "satire"', 'drop = "x"'): "p.toml:3: rule[1].when.mode: 'satire' is no mode; there are fiction",
+    rule('when.lang = "Klingonese"', 'drop = "x"'): "p.toml:3: rule[1].when.lang: 'Klingonese' is no language; write",
+    rule('when.status = "bad"', 'drop = "x"'): "p.toml:3: rule[1].when.status: 'bad' is no status of tags; there are",
+    rule("weight = 2") + rule("keep = 0.5", name="later"): "p.toml:4: rule 'later' is never asked: 'r' before it takes",
     rule('when.host = "https://a.b"', 'drop = "x"'): "p.toml:3: rule[1].when.host: 'https://a.b' is no host",
     rule('when.host_file = "none.txt"', 'drop = "x"'): "p.toml:3: rule[1].when.host_file: none.txt cannot be read",
     rule('when.date.from = "May"', 'drop = "x"'): "p.toml:3: rule[1].when.date.from: 'May' is no day; write it as 20",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,11 +55,25 @@ class AddedColumns:
 
 @dataclass(frozen=True)
 class Mixed:
-    """A document that is mixed in behind the one at ``position`` of the batch, under an id of its own."""
+    """A document that is mixed in behind the one at ``position`` of the batch, under an id of its own; ``source`` is
+    the file that it is from."""
 
     position: int
     id: str
     document: OwnDocument
+    source: str
+
+    @property
+    def provenance(self) -> str:
+        """What the column of that name says of it."""
+        return f"mixed in: {self.source}, {self.document.id}"
+
+    def text_at(self, path: tuple[str, ...]) -> dict[str, Any]:
+        """A record that holds the text where other records have theirs, and nothing else."""
+        inner: Any = self.document.text
+        for name in reversed(path):
+            inner = {name: inner}
+        return dict(inner)
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,6 @@ class Outgoing:
     weights: NDArray[np.float64]
     edits: Mapping[int, Edited] = field(default_factory=dict)
     mixed: Sequence[Mixed] = ()
-    source: str = ""
 
     @property
     def rows(self) -> int:

@@ -77,10 +77,15 @@ class Summary:
 
 
 def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str) -> Summary:
-    """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written."""
+    """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written.
+
+    ``not_of_this_run`` are files of documents that an earlier run left, of shards that failed now or are no longer
+    among the inputs: nothing is deleted, but whoever reads the folder as a whole must know.
+    """
     total = ApplyReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
-    done, troubled = [], []
+    done: list[str] = []
+    troubled = []
     good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
     for task, report in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
         if report is None or report["fingerprint"] != job.fingerprint(task):
@@ -90,6 +95,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         done.append(task.name)
         if not figures.clean:
             troubled.append({"shard": task.url, "complete": report["complete"], "rejected": figures.rejected})
+    data = [job.data_url(task) for task in good if task.name in set(done)]
     content = {
         "command": command,
         **job.settings(),
@@ -102,9 +108,24 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
         "with_rejections": troubled[:LISTED],
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
-        "data": [job.data_url(task).removeprefix(storage.join(job.out, "")) for task in good if task.name in set(done)],
+        "data": [_below(job.out, url) for url in data],
+        "not_of_this_run": _others(job, data),
         "done": done,
     }
     with storage.whole_file(summary_url(job)) as file:
         file.write(json.dumps(content, indent=1).encode("utf-8", "backslashreplace"))
     return Summary(total, content)
+
+
+def _others(job: ApplyJob, data: Sequence[str]) -> list[str]:
+    try:
+        found = [url for url, _, _ in storage.list_files(storage.join(job.out, "data"))]
+    except FileNotFoundError:
+        return []
+    return sorted({_below(job.out, url) for url in found} - {_below(job.out, url) for url in data})
+
+
+def _below(folder: str, url: str) -> str:
+    """A file's path below a folder, whichever way the store writes both."""
+    (_, root), (_, path) = storage.filesystem(folder), storage.filesystem(url)
+    return str(path).removeprefix(root.rstrip("/") + "/")

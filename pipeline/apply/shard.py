@@ -178,7 +178,6 @@ def _outgoing(job: ApplyJob, records: Records, tags: pa.RecordBatch, decisions: 
         weights=weights,
         edits=dict(_edits(job, records, tags, decisions)),
         mixed=list(_mixed(job, tags, weights)),
-        source=f"mixed in: {job.policy.mix_in.name}" if job.policy.mix_in else "",
     )
 
 
@@ -204,7 +203,7 @@ def _mixed(job: ApplyJob, tags: pa.RecordBatch, weights: Any) -> Iterator[Mixed]
     words = tags.column("words").to_numpy()[kept] * weights[kept]
     for position, id, copies in zip(kept, ids, mix_in.copies(ids, words, seed), strict=True):
         for number, document in enumerate(mix_in.chosen(id, int(copies), seed)):
-            yield Mixed(int(position), f"{document.id}@{id}#{number}", document)
+            yield Mixed(int(position), f"{document.id}@{id}#{number}", document, mix_in.name)
 
 
 # --- figures

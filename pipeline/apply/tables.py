@@ -110,17 +110,14 @@ class TableOutput:
         )
 
     def _mixed_rows(self, part: Outgoing) -> pa.RecordBatch:
-        """Rows of the documents that are mixed in: text, id and provenance; null in all other columns."""
+        """Rows of the documents that are mixed in: text, provenance, and the id if ids are texts; all else is null."""
         path = part.records.text if self._from_parquet else ("text",)
-        rows = []
-        for one in part.mixed:
-            row: dict[str, Any] = {"id": one.id} if "id" in self._own.names else {}
-            inner: Any = one.document.text
-            for name in reversed(path[1:]):
-                inner = {name: inner}
-            rows.append(
-                row | {path[0]: inner, "provenance": part.source} | ({"weight": 1.0} if self._added.weight else {})
-            )
+        weight = {"weight": 1.0} if self._added.weight else {}
+        of_text = "id" in self._own.names and pa.types.is_string(self._own.field("id").type)
+        rows = [
+            one.text_at(path) | {"provenance": one.provenance} | weight | ({"id": one.id} if of_text else {})
+            for one in part.mixed
+        ]
         return pa.RecordBatch.from_pylist(rows, schema=self._writer.schema)
 
 

@@ -43,8 +43,8 @@ class TarOutput:
 
 
 def _take_text(record: dict[str, Any], path: tuple[str, ...]) -> str:
-    """The record's text, which is taken out of it; one that is mixed in has it under its plain name."""
-    *above, name = path if path[0] in record else ("text",)
+    """The record's text, which is taken out of it."""
+    *above, name = path
     inner: Any = record
     for key in above:
         inner = inner[key]

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.languages import primary_subtag
 from pipeline.policy.actions import (
     Action,
     Constant,
@@ -48,10 +49,10 @@ from pipeline.policy.policy import Policy, Rule
 from pipeline.policy.setting import PolicyError, Setting, parse_toml, read_text
 from pipeline.policy.tokens import Tokenizer
 from pipeline.reweight.weights import load_weights
-from pipeline.schema import MODES
+from pipeline.schema import MODES, NO_WORDS, OK, OTHER_LANGUAGE
 
-_ACTIONS = ("drop", "keep", "mask", "excise", "condition")
-_CONDITIONS = (*KINDS, *SIZES, "mode", "lang", "source", "status", "host", "host_file", "date", "any", "not")
+ACTION_KEYS = ("drop", "keep", "mask", "excise", "condition")
+CONDITION_KEYS = (*KINDS, *SIZES, "mode", "lang", "source", "status", "host", "host_file", "date", "any", "not")
 
 
 def load_policy(file: str) -> Policy:
@@ -80,6 +81,12 @@ def _policy(top: Setting) -> Policy:
     )
     if not policy.rules and policy.mix_in is None:
         raise top.error("a policy without [[rule]] changes nothing; write one")
+    for rule, following in pairwise(policy.rules):
+        if rule.when == All() and rule.evidence is None:
+            raise PolicyError(
+                f"{following.where}: rule {following.name!r} is never asked: {rule.name!r} before it takes every "
+                "document; put it before, or give that one a when"
+            )
     if policy.tokenizer and not policy.masks:
         raise given["tokenizer"].error("no rule masks, so nothing needs a tokenizer; leave it out")
     return policy
@@ -93,13 +100,13 @@ def _exemption(table: Setting) -> Rule:
 
 
 def _rule(table: Setting) -> Rule:
-    given = table.table("name", "when", *_ACTIONS, "weight", "weights", "replace")
+    given = table.table("name", "when", *ACTION_KEYS, "weight", "weights", "replace")
     when = _when(given["when"]) if "when" in given else All()
-    actions = [name for name in _ACTIONS if name in given]
+    actions = [name for name in ACTION_KEYS if name in given]
     if len(actions) > 1:
         raise given[actions[1]].error(f"the rule has {actions[0]} already; write a rule for each")
     if not actions and not given.keys() & {"weight", "weights"}:
-        raise table.error(f"the rule does nothing; give it one of {', '.join(_ACTIONS)}, weight, weights")
+        raise table.error(f"the rule does nothing; give it one of {', '.join(ACTION_KEYS)}, weight, weights")
     action: Action = _READ[actions[0]](given[actions[0]], given, when) if actions else Keep()
     if isinstance(action, Drop) and (weight := given.get("weight") or given.get("weights")):
         raise weight.error("the rule drops its documents, which then weigh nothing; leave the weight out")
@@ -118,7 +125,7 @@ def _name(table: Setting, given: dict[str, Setting]) -> str:
 
 
 def _when(table: Setting) -> All:
-    given = table.table(*_CONDITIONS)
+    given = table.table(*CONDITION_KEYS)
     if not given:
         raise table.error("an empty condition; leave when out for a rule that takes every document")
     return All(tuple(part for name, setting in given.items() for part in _condition(name, setting)))
@@ -130,8 +137,6 @@ def _condition(name: str, setting: Setting) -> list[Condition]:
     if name in SIZES:
         bounds = setting.table("min", "below")
         return [Sized(name, *_bounds(setting, bounds, 0, float("inf")))]
-    if name in ("lang", "source", "status"):
-        return [OneOf(name, setting.texts())]
     return [_OTHERS[name](setting)]
 
 
@@ -155,6 +160,20 @@ def _modes(setting: Setting) -> InMode:
     if unknown := [mode for mode in modes if mode not in MODES]:
         raise setting.error(f"{unknown[0]!r} is no mode; there are {', '.join(MODES)}")
     return InMode(modes)
+
+
+def _languages(setting: Setting) -> OneOf:
+    tags = [(name, primary_subtag(name)) for name in setting.texts()]
+    if unknown := [name for name, tag in tags if tag is None]:
+        raise setting.error(f"{unknown[0]!r} is no language; write its BCP 47 tag, such as en")
+    return OneOf("lang", tuple(tag for _, tag in tags if tag))
+
+
+def _statuses(setting: Setting) -> OneOf:
+    known = (OK, NO_WORDS, OTHER_LANGUAGE)
+    if unknown := [one for one in setting.texts() if one not in known]:
+        raise setting.error(f"{unknown[0]!r} is no status of tags; there are {', '.join(known)}")
+    return OneOf("status", setting.texts())
 
 
 def _hosts(setting: Setting) -> OnHost:
@@ -199,6 +218,9 @@ def _day(setting: Setting) -> int:
 
 _OTHERS: dict[str, Callable[[Setting], Condition]] = {
     "mode": _modes,
+    "lang": _languages,
+    "source": lambda setting: OneOf("source", setting.texts()),
+    "status": _statuses,
     "host": _hosts,
     "host_file": _host_file,
     "date": _dates,

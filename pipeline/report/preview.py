@@ -1,12 +1,12 @@
 """What thresholds and strengths would cost: exact counts at a grid of thresholds, and a sample of tags to play with.
 
-The sample is a stratified random draw by a keyed hash, the same for the same tags: strata are steps of the label's
-score, so that the few high scores are in it. Knows tags; nothing of policies or pages.
+The sample is a stratified random draw by a keyed hash, the same for the same tags: strata are steps of both labels'
+scores, so that the few high ones are in it. Knows tags; nothing of policies or pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +24,14 @@ from pipeline.reweight.categories import name_of
 MOST_SAMPLED = 40_000
 """Rows of a sample: with more, the page would pass 3 MB."""
 _GRID = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-_NO_SCORE = -1
+_LIFTS = 4
+"""Steps of the raised label's score; 0.5 lies between two of them."""
+_STEP = f"""CASE WHEN score IS NULL THEN -1
+    ELSE {_LIFTS} * {step_of("score", CELLS)}
+         + CASE WHEN raised IS NULL THEN 0 ELSE {step_of("raised", _LIFTS)} END END"""
+"""The stratum of a document: the cross of both labels' steps of log-odds; -1 without a score."""
 _KEY = "('0x' || substr(sha256('{seed}:' || id), 1, 13))::BIGINT / 4503599627370496e0"
-"""The key of `pipeline.prevalence.draw.keys`."""
+"""The key of `pipeline.keyed_hash.keys`."""
 _DOMAINS = 200
 OTHERS = "(others)"
 
@@ -64,13 +69,15 @@ def preview(url: str, options: PreviewOptions | None = None) -> dict[str, Any]:
             f"""SELECT id, file, row, host, words, {score_of(folder, label)} AS score, {other} AS raised, {mode} AS mode
                 FROM all_tags""",
         )
+        grid = sorted({*_GRID, threshold})
+        cells = _counted(tables, grid, threshold)
         return {
             "folder": url, "label": label, "threshold": threshold, "raised": raised, "model": folder.model,
             "notes": _notes(folder, options, raised),
-            "corpus": _counts(tables, "true"),
-            "grid": [{"threshold": at, **_dropped_from(tables, at, threshold)} for at in sorted({*_GRID, threshold})],
-            "modes": _by_mode(tables) if modes else [],
-            "sample": _sample(tables, options),
+            "corpus": {of: _sum(cells, of) for of in ("documents", "words")},
+            "grid": [_dropped_from(cells, i, at) for i, at in enumerate(grid)],
+            "modes": _by_mode(cells, grid),
+            "sample": _sample(tables, cells, options),
         }  # fmt: skip
 
 
@@ -79,56 +86,58 @@ def _notes(folder: TagsFolder, options: PreviewOptions, raised: str | None) -> l
     return [*folder.notes, *([f"The model has no label {options.raised!r} to raise."] if wanted else [])]
 
 
-def _counts(tables: DuckTables, where: str) -> dict[str, Any]:
-    (row,) = tables.rows(
-        f"SELECT count(*) AS documents, coalesce(sum(words), 0)::BIGINT AS words FROM previewed WHERE {where}"
+def _counted(tables: DuckTables, grid: Sequence[float], threshold: float) -> list[dict[str, Any]]:
+    """All documents in one pass: how many, with how many words, by ``over`` (how many thresholds of the grid the score
+    reaches), ``step`` (the stratum), ``mode``, and whether they hold the label or the raised one."""
+    over = " + ".join(f"coalesce((score >= '{at!r}'::DOUBLE)::INTEGER, 0)" for at in grid)
+    return tables.rows(
+        f"""SELECT {over} AS over, {_STEP} AS step, mode, coalesce(score >= '{threshold!r}'::DOUBLE, false) AS held,
+                   coalesce(raised >= 0.5, false) AS lifted, count(*) AS documents, sum(words)::BIGINT AS words
+            FROM previewed GROUP BY ALL"""
     )
-    return row
 
 
-def _dropped_from(tables: DuckTables, at: float, threshold: float) -> dict[str, Any]:
-    """What goes if documents of this score or more are dropped, and what of either label stays; exact."""
-    at_least, holds = f"coalesce(score >= '{at!r}'::DOUBLE, false)", f"score >= '{threshold!r}'::DOUBLE"
-    (row,) = tables.rows(
-        f"""SELECT count(*) FILTER (WHERE {at_least}) AS dropped,
-                   coalesce(sum(words) FILTER (WHERE {at_least}), 0)::BIGINT AS words_dropped,
-                   coalesce(sum(words) FILTER (WHERE {holds}), 0)::BIGINT AS label_words,
-                   coalesce(sum(words) FILTER (WHERE {holds} AND NOT {at_least}), 0)::BIGINT AS label_words_kept,
-                   coalesce(sum(words) FILTER (WHERE raised >= 0.5), 0)::BIGINT AS raised_words,
-                   coalesce(sum(words) FILTER (WHERE raised >= 0.5 AND NOT {at_least}), 0)::BIGINT AS raised_words_kept
-            FROM previewed"""
-    )
-    return row
+def _sum(cells: Sequence[dict[str, Any]], of: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> int:
+    return sum(int(cell[of]) for cell in cells if wanted(cell))
 
 
-def _by_mode(tables: DuckTables) -> list[dict[str, Any]]:
-    """Words of each mode, and those dropped at each threshold of the grid; exact."""
-    sums = ", ".join(
-        f"coalesce(sum(words) FILTER (WHERE score >= '{at!r}'::DOUBLE), 0)::BIGINT AS at_{i}"
-        for i, at in enumerate(_GRID)
-    )
-    rows = tables.rows(
-        f"""SELECT mode AS name, count(*) AS documents, sum(words)::BIGINT AS words, {sums}
-            FROM previewed GROUP BY mode ORDER BY words DESC, name"""
-    )
-    return [
-        {**{key: row[key] for key in ("name", "documents", "words")},
-         "dropped": [{"threshold": at, "words": row[f"at_{i}"]} for i, at in enumerate(_GRID)]}
-        for row in rows
-    ]  # fmt: skip
+def _over(i: int) -> Callable[[dict[str, Any]], bool]:
+    """Whether a cell's scores reach the i-th threshold."""
+    return lambda cell: bool(cell["over"] > i)
 
 
-def _sample(tables: DuckTables, options: PreviewOptions) -> dict[str, Any]:
-    """Columns of the sampled documents, in order of strata and keys; ``strata`` says how many each stands for."""
-    step = f"CASE WHEN score IS NULL THEN {_NO_SCORE} ELSE {step_of('score', CELLS)} END"
-    sizes = {
-        row["step"]: row["documents"]
-        for row in tables.rows(
-            f"SELECT {step} AS step, count(*) AS documents FROM previewed GROUP BY step ORDER BY step"
-        )
+def _dropped_from(cells: Sequence[dict[str, Any]], i: int, at: float) -> dict[str, Any]:
+    """What goes if documents of the i-th threshold or more are dropped, and what of either label stays."""
+    return {
+        "threshold": at,
+        "dropped": _sum(cells, "documents", _over(i)),
+        "words_dropped": _sum(cells, "words", _over(i)),
+        "label_words": _sum(cells, "words", lambda cell: cell["held"]),
+        "label_words_kept": _sum(cells, "words", lambda cell: cell["held"] and cell["over"] <= i),
+        "raised_words": _sum(cells, "words", lambda cell: cell["lifted"]),
+        "raised_words_kept": _sum(cells, "words", lambda cell: cell["lifted"] and cell["over"] <= i),
     }
+
+
+def _by_mode(cells: Sequence[dict[str, Any]], grid: Sequence[float]) -> list[dict[str, Any]]:
+    """Documents and words of each mode, and the words dropped from each threshold on."""
+    found = []
+    for name in {cell["mode"] for cell in cells if cell["mode"] is not None}:
+        mine = [cell for cell in cells if cell["mode"] == name]
+        dropped = [{"threshold": at, "words": _sum(mine, "words", _over(i))} for i, at in enumerate(grid)]
+        found.append(
+            {"name": name, "documents": _sum(mine, "documents"), "words": _sum(mine, "words"), "dropped": dropped}
+        )
+    return sorted(found, key=lambda row: (-row["words"], row["name"]))
+
+
+def _sample(tables: DuckTables, cells: Sequence[dict[str, Any]], options: PreviewOptions) -> dict[str, Any]:
+    """Columns of the sampled documents, in order of strata and keys; ``strata`` says how many each stands for."""
+    sizes: dict[int, int] = dict.fromkeys(sorted({cell["step"] for cell in cells}), 0)
+    for cell in cells:
+        sizes[cell["step"]] += cell["documents"]
     quota = quota_of(np.array(list(sizes.values()), np.int64), min(options.sample, MOST_SAMPLED))
-    drawn = _drawn(tables, step, sizes, quota, options.seed)
+    drawn = _drawn(tables, sizes, quota, options.seed)
     domains = [name_of("domain", row["host"]) for row in drawn]
     names = _largest(domains, [row["words"] for row in drawn])
     modes = sorted({row["mode"] for row in drawn if row["mode"] is not None})
@@ -154,14 +163,14 @@ def quota_of(sizes: NDArray[np.int64], sample: int) -> int:
     return low
 
 
-def _drawn(tables: DuckTables, step: str, sizes: dict[int, int], quota: int, seed: int) -> list[dict[str, Any]]:
+def _drawn(tables: DuckTables, sizes: dict[int, int], quota: int, seed: int) -> list[dict[str, Any]]:
     """Of each stratum the documents of the smallest keys. Only those that can be among them are sorted."""
     rates = " ".join(f"WHEN {k} THEN {_rate(quota, n)!r}" for k, n in sizes.items())
     if not rates or not quota:
         return []
     return tables.rows(
         f"""SELECT step, words, score, raised, host, mode FROM (
-                SELECT *, {step} AS step, {_KEY.format(seed=seed)} AS key FROM previewed)
+                SELECT *, {_STEP} AS step, {_KEY.format(seed=seed)} AS key FROM previewed)
             WHERE key < CASE step {rates} END
             QUALIFY row_number() OVER (PARTITION BY step ORDER BY key, id, file, row) <= {quota}
             ORDER BY step, key, id, file, row"""

@@ -1,8 +1,8 @@
 """Weights of least Kullback-Leibler distance under linear constraints and bounds, by the dual.
 
 Minimise sum m (w log w - w + 1) subject to low <= A (m w) <= high and floor <= w <= cap: raking where the constraints
-are margins (Deming & Stephan 1940), entropy balancing (Hainmueller 2012), with weights cut at bounds (Deville & Särndal
-1992, case 7). Knows arrays; nothing of tags or goals.
+are margins (Deming & Stephan 1940), entropy balancing (Hainmueller 2012), with weights cut at bounds, as Deville and
+Särndal (1992, case 7) cut linear ones. Knows arrays; nothing of tags or goals.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def distinct(tags: pa.RecordBatch, by: str) -> tuple[Ints, list[str | int | None
     return indices.to_numpy(zero_copy_only=False), [*values, None]
 
 
-def buckets(tags: pa.RecordBatch, by: str) -> Ints:
-    """The bucket of each row, int64, shape (rows,)."""
+def distinct_buckets(tags: pa.RecordBatch, by: str) -> tuple[Ints, Ints]:
+    """For each row (int64, shape (rows,)) which of the buckets it is in, and the buckets, int64, some of them twice."""
     rows, values = distinct(tags, by)
-    return np.array([bucket_of(by, value) for value in values], np.int64)[rows]
+    return rows, np.array([bucket_of(by, value) for value in values], np.int64)

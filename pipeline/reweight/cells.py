@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.prevalence.slices import SLICES
-from pipeline.reweight.categories import BUCKETS, bucket_of, distinct, name_of
+from pipeline.reweight.categories import BUCKETS, bucket_of, distinct, distinct_buckets, name_of
 from pipeline.reweight.weights import Floats, Ints, score_steps
 
 MOST_CELLS = 1_000_000
@@ -72,10 +72,8 @@ class Ranking:
         """Count a batch."""
         mass = _units(tags)[:, UNITS[self.measure.unit]]
         for by, sums in self.sums.items():
-            rows, values = distinct(tags, by)
-            held = np.bincount(rows, weights=mass, minlength=len(values)).astype(np.int64)
-            at = np.array([bucket_of(by, value) for value in values], np.int64)
-            np.add.at(sums, at, held)
+            rows, buckets = distinct_buckets(tags, by)
+            np.add.at(sums, buckets, np.bincount(rows, weights=mass, minlength=len(buckets)).astype(np.int64))
 
     def merge(self, other: Ranking) -> None:
         """Add what was counted elsewhere."""

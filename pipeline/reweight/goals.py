@@ -5,12 +5,11 @@ Everything is checked here, before a byte of tags is read. Knows numbers and nam
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from pipeline import storage
+from pipeline.policy.setting import PolicyError, Setting, parse_toml, read_text
 from pipeline.prevalence.slices import SLICES
 
 Unit = Literal["words", "documents"]
@@ -20,8 +19,12 @@ TOTAL = "total"
 _MOST_TOP = 5_000
 
 
-class GoalsError(ValueError):
-    """Goals that make no sense; the message names the file and the entry, and says what to do."""
+_CHOICES = {"count": Count, "unit": Unit}
+_BOUNDS = {"cap": (1.0,), "floor": (0.0, 1.0)}
+
+
+class GoalsError(PolicyError):
+    """Goals that make no sense; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Goals:
 
     def __post_init__(self) -> None:
         _check_entries(self)
-        for number, goal in enumerate(self.goals, 1):
-            _check_goal(goal, f"goal {number} ({goal.label})")
+        for goal in self.goals:
+            _check_goal(goal)
 
     @property
     def labels(self) -> list[str]:
@@ -98,76 +101,55 @@ def _check_entries(goals: Goals) -> None:
             raise GoalsError(f"[thresholds] {label} = {threshold:g}: a threshold lies in 0 to 1, 0 left out")
 
 
-def _check_goal(goal: Goal, where: str) -> None:
+def _check_goal(goal: Goal) -> None:
     bounds = [bound for bound in (goal.at_least, goal.at_most) if bound is not None]
     if not bounds:
-        raise GoalsError(f"{where}: neither at_least nor at_most is given")
+        raise GoalsError(f"{goal.label}: neither at_least nor at_most is given")
     if not all(0 <= bound < float("inf") for bound in bounds):
-        raise GoalsError(f"{where}: bounds are 0 or more and finite")
+        raise GoalsError(f"{goal.label}: bounds are 0 or more and finite")
     if bounds != sorted(bounds):
-        raise GoalsError(f"{where}: at_least {goal.at_least:g} is more than at_most {goal.at_most:g}")
+        raise GoalsError(f"{goal.label}: at_least {goal.at_least:g} is more than at_most {goal.at_most:g}")
     if goal.per == goal.label:
-        raise GoalsError(f'{where}: a label\'s ratio to itself is 1; name another label, "{ALL}", or leave per out')
+        raise GoalsError(f"{goal.label}: its ratio to itself is 1; name another label or {ALL!r}, or leave per out")
 
 
-def read_goals(path: str) -> Goals:
+def read_goals(file: str) -> Goals:
     """Goals from a TOML file (path or fsspec URL); see docs/reweighting.md for its entries.
 
-    Raises `GoalsError` naming file and entry, `OSError` if it cannot be read.
+    Raises `PolicyError` naming file and line.
     """
+    return goals_of(parse_toml(read_text(file), file))
+
+
+def goals_of(setting: Setting) -> Goals:
+    """Goals from the whole of a parsed TOML file. Raises `PolicyError` naming file and line."""
+    given = setting.table("goal", "hold", "thresholds", "cap", "floor", "top", "count", "unit")
+    values: dict[str, Any] = {"goals": tuple(map(_goal, given["goal"].array())) if "goal" in given else ()}
+    values |= {
+        name: {key: one.number(0) for key, one in given[name].table(*known).items()}
+        for name, known in (("hold", (TOTAL, *SLICES)), ("thresholds", ())) if name in given
+    }  # fmt: skip
+    values |= {name: given[name].number(*bounds) for name, bounds in _BOUNDS.items() if name in given}
+    values |= {
+        name: given[name].text(*get_args(of)) for name, of in (("count", Count), ("unit", Unit)) if name in given
+    }
+    if "top" in given:
+        values["top"] = given["top"].integer()
     try:
-        return goals_of(tomllib.loads(storage.read_bytes(path).decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise GoalsError(f"{path}: not TOML ({error})") from error
+        return Goals(**values)
     except GoalsError as error:
-        raise GoalsError(f"{path}: {error}") from error
+        raise setting.error(str(error)) from error
 
 
-def goals_of(content: Mapping[str, Any]) -> Goals:
-    """Goals from the parsed TOML."""
-    _known(content, ("goal", "hold", "thresholds", "cap", "floor", "top", "count", "unit"), "at the top")
-    entries = content.get("goal", [])
-    if not isinstance(entries, list):
-        raise GoalsError("[goal] is to be written [[goal]], once for each goal")
-    values: dict[str, Any] = {"goals": tuple(_goal(entry, f"goal {i}") for i, entry in enumerate(entries, 1))}
-    for name in ("hold", "thresholds"):
-        if name in content:
-            table = _typed(content[name], dict, f"[{name}]", "a table")
-            values[name] = {key: _number(value, f"[{name}] {key}") for key, value in table.items()}
-    values |= {name: _number(content[name], name) for name in ("cap", "floor") if name in content}
-    values |= {name: _typed(content[name], str, name, "a text") for name in ("count", "unit") if name in content}
-    if "top" in content:
-        values["top"] = _typed(content["top"], int, "top", "a whole number")
-    return Goals(**values)
-
-
-def _goal(entry: Any, where: str) -> Goal:
-    entry = _typed(entry, dict, where, "a table")
-    _known(entry, ("label", "per", "at_least", "at_most"), where)
-    if "label" not in entry:
-        raise GoalsError(f"{where}: it names no label")
-    names: dict[str, Any] = {
-        name: _typed(entry[name], str, f"{where}: {name}", "a text") for name in ("label", "per") if name in entry
-    }
-    bounds: dict[str, Any] = {
-        name: _number(entry[name], f"{where}: {name}") for name in ("at_least", "at_most") if name in entry
-    }
-    return Goal(**names, **bounds)
-
-
-def _known(entry: Mapping[str, Any], names: Sequence[str], where: str) -> None:
-    for name in entry:
-        if name not in names:
-            raise GoalsError(f"{where}: there is no entry {name!r}; there are {', '.join(names)}")
-
-
-def _typed(value: Any, kind: type, where: str, called: str) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise GoalsError(f"{where}: {value!r} is not {called}")
-    return value
-
-
-def _number(value: Any, where: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise GoalsError(f"{where}: {value!r} is not a number")
-    return float(value)
+def _goal(setting: Setting) -> Goal:
+    given = setting.table("label", "per", "at_least", "at_most")
+    if "label" not in given:
+        raise setting.error("names no label")
+    names = {name: given[name].text() for name in ("label", "per") if name in given}
+    bounds = {name: given[name].number(0) for name in ("at_least", "at_most") if name in given}
+    goal = Goal(names["label"], names.get("per"), **bounds)
+    try:
+        _check_goal(goal)
+    except GoalsError as error:
+        raise setting.error(str(error)) from error
+    return goal

@@ -1,8 +1,8 @@
 """How near goals can be come to where they are out of reach, by a linear programme with elastic goals.
 
-Chinneck (2008, "Feasibility and Infeasibility in Optimization", ch. 6): goals may be missed at a cost, the held margins
-and the bounds of the weights may not; what is missed at the least cost says which goal stands out, and by how much.
-Knows arrays; nothing of tags.
+Elastic programming (Chinneck 2008, "Feasibility and Infeasibility in Optimization"): goals may be missed at a cost, the
+held margins and the bounds of the weights may not; what is missed at the least cost says which goal stands out, and by
+how much. Knows arrays; nothing of tags.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Nearest:
 def nearest(mass: Floats, constraints: Constraints, elastic: Ints, floor: float, cap: float) -> Nearest:
     """``elastic``: which constraints may be missed. The others must hold at weights of 1, so that there is a solution.
 
-    Raises `ArithmeticError` if the solver gives up.
+    By interior points: few rows and very many columns take the simplex method several times as long. Raises
+    `ValueError` if the solver gives up.
     """
     scaled = sparse.csr_array(sparse.diags_array(1 / constraints.scale) @ constraints.rows @ sparse.diags_array(mass))
     low, high = constraints.low / constraints.scale, constraints.high / constraints.scale
@@ -44,10 +45,10 @@ def nearest(mass: Floats, constraints: Constraints, elastic: Ints, floor: float,
     found = linprog(
         cost, A_ub=sparse.vstack([elastic_rows[over], -elastic_rows[under]]).tocsr(),
         b_ub=np.concatenate([high[over], -low[under]]), A_eq=elastic_rows[equal] if equal.any() else None,
-        b_eq=low[equal] if equal.any() else None, bounds=bounds, method="highs",
+        b_eq=low[equal] if equal.any() else None, bounds=bounds, method="highs-ipm",
     )  # fmt: skip
     if found.x is None:
-        raise ArithmeticError(f"the linear programme that looks for the nearest weights ended with: {found.message}")
+        raise ValueError(f"the linear programme that looks for the nearest weights ended with: {found.message}")
     weights = np.clip(found.x[: len(mass)], floor, cap)
     price = np.zeros(len(low))
     upper, lower = np.split(np.abs(found.ineqlin.marginals), [over.sum()])

@@ -120,11 +120,14 @@ def _factors(
         else:
             margins[bound.by][bound.code] += multiplier
     logs[table.measure.labels[0].label] += everywhere
-    scores = tuple(ScoreFactor(s.column, s.edges, tuple(logs[s.label].tolist())) for s in table.measure.labels)
-    kinds = tuple(
-        CategoryFactor(by, kind.buckets, kind.names, tuple(margins[by].tolist())) for by, kind in table.kinds.items()
-    )
+    scores = tuple(ScoreFactor(s.column, s.edges, _logs(logs[s.label])) for s in table.measure.labels)
+    kinds = tuple(CategoryFactor(by, kind.buckets, kind.names, _logs(margins[by])) for by, kind in table.kinds.items())
     return scores, kinds
+
+
+def _logs(found: Floats) -> tuple[float, ...]:
+    """To twelve decimals, so that the last bits, which differ between machines, do not make other weights."""
+    return tuple(np.round(found, 12).tolist())
 
 
 def _explained(problem: Problem, constraints: Constraints, bounds: Sequence[Bound]) -> str:
@@ -138,17 +141,21 @@ def _explained(problem: Problem, constraints: Constraints, bounds: Sequence[Boun
             "loosen a goal, a tolerance, the floor or the cap a little"
         )
     lines = [_missed(problem, goal, near.weights) for goal in missed if goal is not None]
-    at_cap = float(problem.mass @ (near.weights >= problem.goals.cap)) / float(problem.mass.sum())
-    at_floor = float(problem.mass @ (near.weights <= problem.goals.floor)) / float(problem.mass.sum())
     pressing = [bounds[i].in_words() for i in near.pressing[:_PRESSING]]
-    held = f"; what holds it back most: {', '.join(pressing)}" if pressing else ""
+    held = f". What holds them back most: {', '.join(pressing)}" if pressing else ""
     return (
         f"no weights from {problem.goals.floor:g} to {problem.goals.cap:g} reach the goals. At the nearest ones: "
-        f"{'; '.join(lines)}{held}. There {at_cap:.2%} of the {problem.goals.unit} are at the cap, {at_floor:.2%} at "
-        "the floor. Loosen what is named, raise the cap, or ask for less"
+        f"{'; '.join(lines)}{held}. Loosen what is named, move the floor or the cap, or ask for less"
     )
 
 
 def _missed(problem: Problem, goal: Goal, weights: Floats) -> str:
-    reached = problem.value(goal, weights)
-    return f"{goal.in_words()} is wanted, {'nothing' if reached is None else format(reached, '.4g')} is reached"
+    reached, held = problem.value(goal, weights), problem.held(goal.label)
+    at_floor, at_cap = (
+        float(held[at].sum() / held.sum())
+        for at in (weights <= problem.goals.floor * (1 + 1e-6) + 1e-9, weights >= problem.goals.cap * (1 - 1e-6))
+    )
+    return (
+        f"{goal.in_words()} is wanted, {'nothing' if reached is None else format(reached, '.4g')} is reached, with "
+        f"{at_floor:.1%} of the {problem.goals.unit} of {goal.label} at the floor and {at_cap:.1%} at the cap"
+    )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.prevalence.slices import SLICES
-from pipeline.reweight.categories import bucket_of, distinct
+from pipeline.reweight.categories import BUCKETS, distinct_buckets
 from pipeline.schema import OTHER_LANGUAGE
 
 FORMAT = "tropescan weights 1"
@@ -79,15 +79,18 @@ class Weights:
         for factor in self.scores:
             logs += np.array(factor.logs)[score_steps(tags, factor.column, np.array(factor.edges))]
         for each in self.categories:
-            rows, values = distinct(tags, each.by)
-            places = self._places[each.by]
-            codes = [places.get(bucket_of(each.by, value), len(each.buckets)) for value in values]
-            logs += np.array(each.logs)[np.array(codes, np.int64)[rows]]
+            rows, buckets = distinct_buckets(tags, each.by)
+            logs += self._logs[each.by][buckets][rows]
         return cut(logs, self.floor, self.cap)
 
     @cached_property
-    def _places(self) -> dict[str, dict[int, int]]:
-        return {each.by: {bucket: i for i, bucket in enumerate(each.buckets)} for each in self.categories}
+    def _logs(self) -> dict[str, Floats]:
+        """Of each kind of category, the log of the factor of every bucket there is."""
+        found = {}
+        for each in self.categories:
+            found[each.by] = np.full(BUCKETS, each.logs[-1])
+            found[each.by][list(each.buckets)] = each.logs[:-1]
+        return found
 
     @property
     def digest(self) -> str:
