@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.report.folder import TagsFolder
 from pipeline.report.tables import Tables
-from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, tags_schema
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -112,7 +112,8 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
     """
     scores = score_columns(folder.labels)
     before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
-    tables.open_files("stored", folder.files, tags_schema(folder.labels), [*before, *scores, *after])
+    rescored = [f"r{i}" for i in range(len(folder.schema) - len(before) - len(scores) - len(after))]
+    tables.open_files("stored", folder.files, folder.schema, [*before, *scores, *rescored, *after])
     other = f"status = '{OTHER_LANGUAGE}'"
     tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
     tables.view(
