@@ -42,20 +42,19 @@ class Reading:
 @dataclass(frozen=True)
 class RescorerContent:
     """All that a file holds. ``mix`` gives for each of ``labels`` the weights of both stages' log-odds and a constant:
-    their sum is the log-odds of the probability. ``above`` is the score of the first stage from which a
-    document is read; ``first_stage`` the digest of the model that ``mix`` was fitted with; ``figures`` what was
-    measured. ``weights`` have the names of `Transformer` and `classifiers.transformer.Layer`."""
+    their sum is the log-odds of the score. ``first_stage`` is the digest of the model that passages were chosen
+    by in training, and that ``mix`` is for; ``made`` says how. ``weights`` have the names of `Transformer` and
+    `classifiers.transformer.Layer`."""
 
     labels: tuple[str, ...]
     reading: Reading
     mix: tuple[tuple[float, float, float], ...]
-    above: float
     first_stage: str
     attention_heads: int
     n_layers: int
     tokenizer: str
     weights: Mapping[str, Array]
-    figures: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
     def transformer(self) -> Transformer:
         """The encoder with its heads."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.transformer import Array
+from classifiers.transformer import Array, pooled
 
 NEEDS = "training a second stage needs PyTorch and transformers: pip install 'tropescan[encoder]'"
 AT_ONCE = 32
@@ -88,6 +88,12 @@ class Fitted:
         seen = self.torch.from_numpy(mask)[:, :, None]
         means = (found * seen).sum(1) / seen.sum(1)
         return self.heads(self.torch.nn.functional.dropout(means, drop, training=drop > 0))
+
+    def document_logits(self, documents: Sequence[Sequence[Sequence[int]]]) -> Array:
+        """Of documents as word pieces of their passages, float32 (documents, labels), without dropout."""
+        states = iter(self.states([one for its in documents for one in its], lambda n: None))
+        with self.torch.inference_mode():
+            return np.stack([pooled(self.logits([next(states) for _ in its]).numpy()) for its in documents])
 
     def _run(self, layers: Any, states: Any, mask: Array) -> Any:
         unseen = (1 - self.torch.from_numpy(mask))[:, None, None, :] * -1e9

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from classifiers.calibration import log_odds
 from classifiers.passages import passages
-from classifiers.rescorer_file import RescorerContent, read_rescorer, rescorer_digest
+from classifiers.rescorer_file import Reading, RescorerContent, read_rescorer, rescorer_digest
 from classifiers.score import FastTextScorer
 from classifiers.transformer import Array, Transformer, pooled
 from pipeline.schema import label_columns, rescored_column, scores_schema
@@ -36,24 +36,22 @@ class Rescorer:
 
     def logits(self, text: str, first: FastTextScorer) -> Array:
         """Of one text, float32 (labels,): of its strongest passages, by the first stage, together."""
-        return pooled(np.stack([self.transformer.logits(self._pieces(part)) for part in self.strongest(text, first)]))
-
-    def strongest(self, text: str, first: FastTextScorer) -> list[str]:
-        """The passages to read, the strongest first, of equal ones the earlier."""
-        reading = self.content.reading
-        found = passages(text, reading.words)
-        if len(found) > reading.passages:
-            scores = _scores(replace(first, span_labels=(), span_thresholds=())(_batch(found)), first, reading.label)
-            found = [found[k] for k in np.argsort(-scores, kind="stable")[: reading.passages]]
-        return found
+        read = strongest_passages(text, first, self.content.reading)
+        return pooled(np.stack([self.transformer.logits(self.tokenizer.encode(part).ids) for part in read]))
 
     def mixed(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (texts, labels) of log-odds (texts, labels) of both stages."""
         weights = np.array(self.content.mix)
         return 1 / (1 + np.exp(-(weights[:, 0] * first + weights[:, 1] * second + weights[:, 2])))
 
-    def _pieces(self, passage: str) -> list[int]:
-        return list(self.tokenizer.encode(passage).ids)
+
+def strongest_passages(text: str, first: FastTextScorer, reading: Reading) -> list[str]:
+    """The passages of a text to read: the strongest by the first stage, of equal ones the earlier."""
+    found = passages(text, reading.words)
+    if len(found) > reading.passages:
+        scores = _scores(replace(first, span_labels=(), span_thresholds=())(_batch(found)), first, reading.label)
+        found = [found[k] for k in np.argsort(-scores, kind="stable")[: reading.passages]]
+    return found
 
 
 def open_rescorer(path: str | Path) -> Rescorer:
@@ -92,8 +90,8 @@ class RescoringScorer:
     above: float
 
     @classmethod
-    def open(cls, first: FastTextScorer, path: str | Path, above: float | None = None) -> RescoringScorer:
-        """Read and check the second stage at ``path``; ``above`` is the file's own threshold if None.
+    def open(cls, first: FastTextScorer, path: str | Path, above: float) -> RescoringScorer:
+        """Read and check the second stage at ``path``.
 
         Raises `ValueError` if the first stage lacks one of its labels.
         """
@@ -103,8 +101,7 @@ class RescoringScorer:
             raise ValueError(
                 f"{path}: it rescores {', '.join(missing)}, which the model has not; train it with this model"
             )
-        limit = content.above if above is None else above
-        return cls(first, str(path), digest, content.labels, content.reading.label, limit)
+        return cls(first, str(path), digest, content.labels, content.reading.label, above)
 
     def describe(self) -> dict[str, Any]:
         """What tags say of the second stage, as plain types."""

@@ -33,6 +33,15 @@ from pipeline.scan import Failure, check_folder, plan_scan, split_done, write_sc
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
+LOW = "high_recall"
+"""The card's threshold from which a second stage reads, unless another is given or the card has none."""
+
+
+def low_threshold(model: Path, scorer: FastTextScorer) -> float:
+    """The score from which a second stage reads what a model flags."""
+    card = card_of(model, scorer.digest, scorer.labels)
+    return card.thresholds.get(LOW, card.threshold)
+
 
 def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
     """Tag all shards that are not done; returns the sum over all shards.
@@ -118,7 +127,8 @@ def make_job(
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
     scorer: FastTextScorer | RescoringScorer = first
     if rescorer is not None:
-        scorer = RescoringScorer.open(first, Path(rescorer).resolve(), rescore_above)
+        above = low_threshold(path, probe) if rescore_above is None else rescore_above
+        scorer = RescoringScorer.open(first, Path(rescorer).resolve(), above)
         described["rescorer"] = scorer.describe()
     identify = None if language_model is None else LanguageModel.open(language_model)
     if identify is not None:
@@ -192,7 +202,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               help="A second stage, made by 'rescorer train': what passes a low threshold is read again and gets "
               "further columns, such as adverse_rescored.")  # fmt: skip
 @click.option("--rescore-above", type=PROBABILITY, metavar="SCORE",
-              help="Score of the first stage from which it is. [default: the second stage's own]")  # fmt: skip
+              help="Score of the first stage from which it is. [default: the card's high_recall, which a hundredth "
+              "of ordinary texts reach]")  # fmt: skip
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")

@@ -36,7 +36,7 @@ def tokenizer_json(pieces: tuple[str, ...] = PIECES) -> str:
 
 
 def small_content(
-    labels: tuple[str, ...] = ("adverse",), *, seed: int = 0, width: int = 8, layers: int = 2, above: float = 0.5
+    labels: tuple[str, ...] = ("adverse",), *, seed: int = 0, width: int = 8, layers: int = 2
 ) -> RescorerContent:
     """A second stage of random weights: ``adverse`` first, as it is by its score that passages are chosen."""
     random = np.random.default_rng(seed)
@@ -59,11 +59,11 @@ def small_content(
     weights |= {"heads": some(width, len(labels)), "heads_bias": some(len(labels))}
     reading = Reading(labels[0], words=20, passages=2, pieces=32)
     mix = tuple((0.5, 1.0, -0.25) for _ in labels)
-    return RescorerContent(labels, reading, mix, above, "", 2, layers, tokenizer_json(), weights)
+    return RescorerContent(labels, reading, mix, "", 2, layers, tokenizer_json(), weights)
 
 
-def rescorer_file(folder: Path, seed: int = 0, above: float = 0.5, labels: tuple[str, ...] = ("adverse",)) -> Path:
+def rescorer_file(folder: Path, seed: int = 0, labels: tuple[str, ...] = ("adverse",)) -> Path:
     """The same as a file in ``folder``."""
     path = folder / f"rescorer-{seed}.npz"
-    write_rescorer(small_content(labels, seed=seed, above=above), path)
+    write_rescorer(small_content(labels, seed=seed), path)
     return path

@@ -15,16 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from small_rescorers import rescorer_file, small_content, tokenizer_json
+from test_evaluation_command import records
 from test_scan import contents, read_tags, tropescan, write_shard
 
 from classifiers.card import default_model
 from classifiers.passages import passages
-from classifiers.rescorer_file import RescorerFileError, read_rescorer, write_rescorer
-from classifiers.rescoring import Rescorer, RescoringScorer, load_rescorer, open_tokenizer
+from classifiers.rescorer_file import Reading, RescorerFileError, read_rescorer, write_rescorer
+from classifiers.rescorer_training import Fitted, RescorerOptions, Task, fit_rescorer
+from classifiers.rescoring import RescoringScorer, load_rescorer, open_rescorer, strongest_passages
 from classifiers.score import FastTextScorer
+from classifiers.training import Example
 from classifiers.transformer import Layer, Transformer, pooled
+from jobs.main import cli
+from jobs.measure import held_out
+from jobs.rescorer_eval import variants
+from jobs.rescorer_train import LABELS, MOST_OF_COLLECTION, choose_examples, mix_of
 from jobs.scan import make_job
+from jobs.training_data import load_training_data
+from labels.records import write_records
 from pipeline.report.collect import collect
 from pipeline.tasks import ReadOptions
 
@@ -99,8 +109,6 @@ def test_pieces_beyond_the_positions_are_not_read() -> None:
 
 def test_the_encoder_is_the_one_of_transformers(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
-    from classifiers.rescorer_training import Fitted, RescorerOptions
-
     fitted = Fitted(small_bert(tmp_path), 2, RescorerOptions(layers=3, trained=1))
     content = replace(small_content(), weights=fitted.weights(16), n_layers=3, attention_heads=2)
     ids = [2, 7, 9, 30, 31, 3]
@@ -117,8 +125,10 @@ def test_the_encoder_is_the_one_of_transformers(tmp_path: Path) -> None:
 
 def small_bert(folder: Path) -> Path:
     """The folder of a BERT encoder of random weights, with a tokenizer."""
+    import torch
     from transformers import BertConfig, BertModel
 
+    torch.manual_seed(0)
     config = BertConfig(
         vocab_size=80, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=64,
@@ -183,7 +193,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_model_without_its_labels_is_refused(tmp_path: Path, first: FastTextScorer) -> None:
     path = rescorer_file(tmp_path, labels=("adverse", "zeal"))
     with pytest.raises(ValueError, match="zeal, which the model has not"):
-        RescoringScorer.open(first, path)
+        RescoringScorer.open(first, path, 0.5)
 
 
 # --- the cascade
@@ -228,15 +238,14 @@ def test_a_score_is_the_mix_of_both_stages_log_odds(tmp_path: Path, first: FastT
     assert scorer(batch(TEXTS[:1])).column("adverse_rescored")[0].as_py() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_strongest_passages_are_read(tmp_path: Path, first: FastTextScorer) -> None:
-    content = small_content()
-    loaded = Rescorer(content, content.transformer(), open_tokenizer(content.tokenizer, 32))
-    parts = passages(TEXTS[4], content.reading.words)
+def test_the_strongest_passages_are_read(first: FastTextScorer) -> None:
+    reading = Reading("adverse", words=20, passages=2)
+    parts = passages(TEXTS[4], reading.words)
     scores = first(batch(parts)).column("adverse").to_pylist()
-    chosen = loaded.strongest(TEXTS[4], first)
+    chosen = strongest_passages(TEXTS[4], first, reading)
     assert len(chosen) == 2 < len(parts)
     assert [scores[parts.index(part)] for part in chosen] == sorted(scores, reverse=True)[:2]
-    assert loaded.strongest(TEXTS[0], first) == [TEXTS[0]]
+    assert strongest_passages(TEXTS[0], first, reading) == [TEXTS[0]]
 
 
 # --- scans
@@ -303,7 +312,7 @@ def test_a_report_says_the_same_with_and_without_further_columns(
 
 def test_another_second_stage_or_threshold_is_another_scan(crawl: Path, tmp_path: Path) -> None:
     paths = [rescorer_file(tmp_path, seed) for seed in (0, 1)]
-    jobs = [job(tmp_path), job(tmp_path, paths[0]), job(tmp_path, paths[1]), job(tmp_path, paths[0], 0.25)]
+    jobs = [job(tmp_path), job(tmp_path, paths[0]), job(tmp_path, paths[1]), job(tmp_path, paths[0], 0.125)]
     assert len({one.digest for one in jobs}) == 4
     assert job(tmp_path, paths[0]).digest == jobs[1].digest
     assert tropescan("scan", crawl, "--out", tmp_path / "out", "--rescore", paths[0], "--quiet").returncode == 0
@@ -321,3 +330,113 @@ def job(folder: Path, rescorer: Path | None = None, above: float | None = None) 
 def test_a_threshold_without_a_second_stage_is_wrong_usage(crawl: Path, tmp_path: Path) -> None:
     done = tropescan("scan", crawl, "--out", tmp_path / "out", "--rescore-above", 0.1)
     assert done.returncode == 2 and "--rescore-above needs --rescore" in done.stderr
+
+
+# --- training and evaluation
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of documents from 50 sources, and a first stage trained on them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    write_records(records(), folder / "records.jsonl")
+    arguments = ["train", str(folder / "records.jsonl"), "--out", str(folder / "m.bin"), "--bucket", "500"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(cli, ["rescorer", *map(str, arguments)])
+
+
+def test_the_evaluation_sets_both_stages_side_by_side(labelled: Path, tmp_path: Path) -> None:
+    options = ("--rescorer", rescorer_file(tmp_path), "--model", labelled / "m.bin", "--resamples", 100)
+    done = run("eval", labelled / "records.jsonl", *options, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    rows = found["figures"]["average precision, documents about AI"]
+    first = rows.pop("first stage")["value"]
+    assert len(rows) == 3 and 0.5 < first["value"] <= 1
+    for row in rows.values():
+        assert row["difference"]["value"] == pytest.approx(row["value"]["value"] - first["value"])
+        assert row["difference"]["low"] <= row["difference"]["value"] <= row["difference"]["high"]
+    assert 0 <= found["read again"]["adverse, real"] <= 1
+    shown = run("eval", labelled / "records.jsonl", *options)
+    assert "first stage" in shown.stdout and "more" in shown.stdout
+    refused = run("eval", labelled / "records.jsonl", *options, "--label", "admirable")
+    assert refused.exit_code == 2 and "the second stage has adverse" in refused.output
+
+
+def test_texts_that_are_not_read_rank_below_all_that_are(labelled: Path, tmp_path: Path) -> None:
+    loaded = open_rescorer(rescorer_file(tmp_path))
+    data = load_training_data([str(labelled / "records.jsonl")], [], [])
+    texts = held_out(labelled / "m.bin", data)
+    above = float(np.median(texts.document["adverse"]))
+    second = np.random.default_rng(0).normal(0, 3, len(texts.examples))
+    *_, cascade = variants(loaded, texts, second, "adverse", above).values()
+    read = texts.document["adverse"] >= above
+    assert cascade[read].min() > cascade[~read].max()
+    order = np.argsort(texts.document["adverse"][~read], kind="stable")
+    assert np.all(np.diff(cascade[~read][order]) >= 0)
+
+
+def test_half_of_each_stage_on_one_scale() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(-4, 2, 500), random.normal(1, 7, 500)
+    weight, other, constant = mix_of(first, second)
+    as_first = 2 * (other * second + constant)
+    assert weight == 0.5
+    assert as_first.mean() == pytest.approx(first.mean()) and as_first.std() == pytest.approx(first.std())
+
+
+def test_no_collection_outweighs_and_background_is_the_hardest() -> None:
+    large = [Example(f"a {k}", frozenset({"ai"}), "s", "s") for k in range(500)]
+    small = [Example(f"b {k}", frozenset({"ai"}), "t", "t") for k in range(7)]
+    background = [Example(f"c {k}", frozenset(), f"u{k}") for k in range(1000)]
+    scores = np.concatenate([np.zeros(507), np.linspace(0, 1, 1000)])
+    chosen = choose_examples([*large, *small, *background], scores, 0)
+    assert sum(one.source == "s" for one in chosen) == MOST_OF_COLLECTION
+    assert sum(one.source == "t" for one in chosen) == 7
+    assert [one.text for one in chosen if one.collection is None] == [f"c {k}" for k in range(700, 1000)]
+
+
+def test_training_learns_what_only_order_tells_and_repeats_itself(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
+    random = np.random.default_rng(0)
+    rows = [[2, *random.permutation([10, 11, 12, 13, 14, 15]).tolist(), 3] for _ in range(400)]
+    truth = np.array([[row.index(10) < row.index(11)] for row in rows])  # no bag of words knows this
+    task = Task([[row, [2, 20, 3]] for row in rows[:300]], truth[:300], np.ones(300), np.ones(1))
+    options = RescorerOptions(layers=2, trained=2, epochs=25, rate=3e-3, dropout=0.0)
+    encoder = small_bert(tmp_path)
+    fitted = fit_rescorer(encoder, task, options)
+    unseen = fitted.document_logits([[row] for row in rows[300:]])[:, 0]
+    assert np.mean((unseen > np.median(unseen)) == truth[300:, 0]) > 0.8
+    short = RescorerOptions(layers=2, trained=1, epochs=1)
+    twice = [fit_rescorer(encoder, task, short).weights(8) for _ in range(2)]
+    assert all(np.array_equal(twice[0][name], twice[1][name]) for name in twice[0])
+    untouched = fit_rescorer(encoder, replace(task, weights=np.full(300, 2.0)), short).weights(8)
+    assert np.array_equal(untouched["layer.0.attention"], twice[0]["layer.0.attention"])
+
+
+def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
+    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), "--layers", 2, "--epochs", 1)
+    outs = [tmp_path / name for name in ("one.npz", "two.npz")]
+    for out in outs:
+        done = run("train", labelled / "records.jsonl", *options, "--out", out)
+        assert done.exit_code == 0, done.output
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    content = read_rescorer(outs[0])
+    assert content.labels == LABELS and content.weights["heads"].shape[1] == len(LABELS)
+    wanted = ("--model", labelled / "m.bin", "--rescore", outs[0], "--rescore-above", 0, "--quiet")
+    done = tropescan("scan", crawl, "--out", tmp_path / "out", *wanted)
+    assert done.returncode == 0, done.stderr
+    assert read_tags(tmp_path / "out")["hostile_rescored"].drop_null().to_numpy().std() > 0
+
+
+def test_an_encoder_that_is_none_is_refused_before_the_work(labelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    done = run("train", labelled / "records.jsonl", "--encoder", tmp_path / "encoder", "--out", tmp_path / "a.npz",
+               "--model", labelled / "m.bin")  # fmt: skip
+    assert done.exit_code == 1 and "no tokenizer.json there" in str(done.exception)
