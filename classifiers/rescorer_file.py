@@ -35,7 +35,7 @@ class Reading:
 
     label: str
     words: int = 90
-    passages: int = 2
+    passages: int = 1
     pieces: int = 128
 
 

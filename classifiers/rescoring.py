@@ -42,7 +42,7 @@ class Rescorer:
     def mixed(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (texts, labels) of log-odds (texts, labels) of both stages."""
         weights = np.array(self.content.mix)
-        return 1 / (1 + np.exp(-(weights[:, 0] * first + weights[:, 1] * second + weights[:, 2])))
+        return np.asarray(1 / (1 + np.exp(-(weights[:, 0] * first + weights[:, 1] * second + weights[:, 2]))))
 
 
 def strongest_passages(text: str, first: FastTextScorer, reading: Reading) -> list[str]:

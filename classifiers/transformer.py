@@ -54,7 +54,7 @@ class Transformer:
         states = _normalised(self.words[kept] + self.positions[: len(kept)], self.norm)
         for layer in self.layers:
             states = _apply(layer, states, self.attention_heads)
-        return states.mean(axis=0) @ self.heads + self.heads_bias
+        return np.asarray(states.mean(axis=0) @ self.heads + self.heads_bias, np.float32)
 
 
 def _apply(layer: Layer, states: Array, heads: int) -> Array:
@@ -63,25 +63,25 @@ def _apply(layer: Layer, states: Array, heads: int) -> Array:
 
     states = _normalised(states + mixed, layer.mixing_norm)
     wide = states @ layer.widening + layer.widening_bias
-    wide *= np.float32(0.5) * (1 + erf(wide * np.float32(0.5**0.5)))  # Hendrycks and Gimpel 2016
-    return _normalised(states + wide @ layer.narrowing + layer.narrowing_bias, layer.narrowing_norm)
+    bent = np.asarray(wide * np.float32(0.5) * (1 + erf(wide * np.float32(0.5**0.5))), np.float32)  # GELU
+    return _normalised(states + bent @ layer.narrowing + layer.narrowing_bias, layer.narrowing_norm)
 
 
 def _attend(projected: Array, heads: int) -> Array:
     """Scaled dot-product attention, (pieces, 3 d) to (pieces, d)."""
     n, width = len(projected), projected.shape[1] // 3
     queries, keys, values = projected.reshape(n, 3, heads, width // heads).transpose(1, 2, 0, 3)
-    scores = queries @ keys.transpose(0, 2, 1) * np.float32((width / heads) ** -0.5)
+    scores = np.asarray(queries @ keys.transpose(0, 2, 1) * np.float32((width / heads) ** -0.5), np.float32)
     scores -= scores.max(axis=2, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=2, keepdims=True)
-    return (scores @ values).transpose(1, 0, 2).reshape(n, width)
+    return np.asarray((scores @ values).transpose(1, 0, 2).reshape(n, width), np.float32)
 
 
 def _normalised(states: Array, norm: Array) -> Array:
     centred = states - states.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(EPSILON))
-    return centred / deviation * norm[0] + norm[1]
+    return np.asarray(centred / deviation * norm[0] + norm[1], np.float32)
 
 
 def pooled(logits: Array) -> Array:
