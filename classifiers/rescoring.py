@@ -25,6 +25,9 @@ from pipeline.schema import label_columns, rescored_column, scores_schema
 
 NEEDS = "a second stage needs the extra: pip install 'tropescan[rescore]'"
 
+ABOVE = 0.1
+"""From this score of the first stage on a document is read again, unless another is given."""
+
 
 @dataclass(frozen=True)
 class Rescorer:
@@ -90,7 +93,7 @@ class RescoringScorer:
     above: float
 
     @classmethod
-    def open(cls, first: FastTextScorer, path: str | Path, above: float) -> RescoringScorer:
+    def open(cls, first: FastTextScorer, path: str | Path, above: float = ABOVE) -> RescoringScorer:
         """Read and check the second stage at ``path``.
 
         Raises `ValueError` if the first stage lacks one of its labels.

@@ -17,15 +17,16 @@ from classifiers.calibration import log_odds
 from classifiers.card import default_model
 from classifiers.comparison import paired
 from classifiers.evaluation import Metric, average_precision, by_source, recall_at_fpr
-from classifiers.rescoring import Rescorer, one_thread, open_rescorer
+from classifiers.rescoring import ABOVE, Rescorer, one_thread, open_rescorer
 from classifiers.score import FastTextScorer
 from classifiers.scored import ScoredTexts
 from jobs.measure import held_out
 from jobs.model_option import MODEL
-from jobs.scan import low_threshold
+from jobs.options import PROBABILITY
 from jobs.training_data import load_training_data
 
 Scores = NDArray[np.float64]
+THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 def second_stage(rescorer: Rescorer, first: FastTextScorer, texts: ScoredTexts, label: str) -> Scores:
@@ -72,11 +73,14 @@ def figures(texts: ScoredTexts, scores: dict[str, Scores], label: str, resamples
     return found
 
 
-def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, float]:
-    """Which shares of documents reach the threshold, and so are read."""
-    reached, truth = texts.document[label] >= above, texts.truth(label)
+def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, dict[str, float]]:
+    """Which shares of documents reach thresholds, and so would be read: that given, and others around it."""
+    scores, truth = texts.document[label], texts.truth(label)
     kinds = {"background": ~texts.read, f"{label}, real": texts.real & truth}
-    return {kind: float(reached[rows].mean()) for kind, rows in kinds.items() if rows.any()}
+    return {
+        f"{limit:.3g}": {kind: float((scores[rows] >= limit).mean()) for kind, rows in kinds.items() if rows.any()}
+        for limit in sorted({above, *THRESHOLDS})
+    }
 
 
 @click.command()
@@ -87,11 +91,13 @@ def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, float]:
 @click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--model", type=MODEL, help="The first stage. [default: the shipped model]")
 @click.option("--label", help="The label to evaluate. [default: the one that passages are chosen by]")
+@click.option("--above", type=PROBABILITY, default=ABOVE, show_default=True,
+              help="Score of the first stage from which a scan reads again.")  # fmt: skip
 @click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     labels: tuple[str, ...], path: Path, texts: tuple[str, ...], background: tuple[str, ...], model: Path | None,
-    label: str | None, resamples: int, as_json: bool,
+    label: str | None, above: float, resamples: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure a second stage on held-out sources, beside the first stage alone.
 
@@ -110,7 +116,6 @@ def command(
     if not found.truth(wanted)[found.real].any():
         raise ValueError(f"no held-out document here holds {wanted!r}; give more labels, and --texts for pointers")
     found = found.of(~found.written)
-    above = low_threshold(chosen, first)
     second = second_stage(rescorer, first, found, wanted)
     result = {
         "label": wanted, "read again": passing(found, wanted, above),
@@ -120,7 +125,9 @@ def command(
 
 
 def _text(result: dict[str, Any]) -> str:
-    lines = [f"{share:.1%} of {kind} are read again" for kind, share in result["read again"].items()]
+    lines = ["read again, by the score of the first stage from which a document is"]
+    for limit, shares in result["read again"].items():
+        lines.append(f"  {limit}: " + ", ".join(f"{share:.1%} of {kind}" for kind, share in shares.items()))
     for name, rows in result["figures"].items():
         lines.append(f"\n{name}")
         for which, row in rows.items():

@@ -16,7 +16,7 @@ import click
 
 from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
-from classifiers.rescoring import RescoringScorer
+from classifiers.rescoring import ABOVE, RescoringScorer
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, say_failure
 from jobs.local import available_cores, run_tasks
@@ -32,15 +32,6 @@ from pipeline.accounting import ShardReport
 from pipeline.scan import Failure, check_folder, plan_scan, split_done, write_scan_report
 from pipeline.tag import Progress, ScanJob, tag_shard
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
-
-LOW = "high_recall"
-"""The card's threshold from which a second stage reads, unless another is given or the card has none."""
-
-
-def low_threshold(model: Path, scorer: FastTextScorer) -> float:
-    """The score from which a second stage reads what a model flags."""
-    card = card_of(model, scorer.digest, scorer.labels)
-    return card.thresholds.get(LOW, card.threshold)
 
 
 def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
@@ -110,7 +101,7 @@ def choose_engine(
 def make_job(
     out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
     span_threshold: float | None, strict: bool, options: ReadOptions, language_model: str | Path | None = None,
-    rescorer: str | Path | None = None, rescore_above: float | None = None,
+    rescorer: str | Path | None = None, rescore_above: float = ABOVE,
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
     for documents whose shard names no language, ``rescorer`` the file of a second stage."""
@@ -127,8 +118,7 @@ def make_job(
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
     scorer: FastTextScorer | RescoringScorer = first
     if rescorer is not None:
-        above = low_threshold(path, probe) if rescore_above is None else rescore_above
-        scorer = RescoringScorer.open(first, Path(rescorer).resolve(), above)
+        scorer = RescoringScorer.open(first, Path(rescorer).resolve(), rescore_above)
         described["rescorer"] = scorer.describe()
     identify = None if language_model is None else LanguageModel.open(language_model)
     if identify is not None:
@@ -202,8 +192,7 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               help="A second stage, made by 'rescorer train': what passes a low threshold is read again and gets "
               "further columns, such as adverse_rescored.")  # fmt: skip
 @click.option("--rescore-above", type=PROBABILITY, metavar="SCORE",
-              help="Score of the first stage from which it is. [default: the card's high_recall, which a hundredth "
-              "of ordinary texts reach]")  # fmt: skip
+              help=f"Score of the first stage from which it is. [default: {ABOVE}]")  # fmt: skip
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
@@ -256,7 +245,7 @@ def command(
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
-        rescorer=rescore, rescore_above=rescore_above,
+        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above,
     )  # fmt: skip
     with _resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)

@@ -361,7 +361,8 @@ def test_the_evaluation_sets_both_stages_side_by_side(labelled: Path, tmp_path: 
     for row in rows.values():
         assert row["difference"]["value"] == pytest.approx(row["value"]["value"] - first["value"])
         assert row["difference"]["low"] <= row["difference"]["value"] <= row["difference"]["high"]
-    assert 0 <= found["read again"]["adverse, real"] <= 1
+    shares = [row["adverse, real"] for row in found["read again"].values()]
+    assert len(shares) == 5 and shares == sorted(shares, reverse=True)
     shown = run("eval", labelled / "records.jsonl", *options)
     assert "first stage" in shown.stdout and "more" in shown.stdout
     refused = run("eval", labelled / "records.jsonl", *options, "--label", "admirable")
