@@ -5,7 +5,7 @@ SHARED ?= ../shared
 BIN := $(VENV)/bin
 OUT ?= demo-out
 
-.PHONY: demo test lint bench coverage gate train clean
+.PHONY: demo test lint bench coverage learning-curve gate train clean
 
 # Only what the demo needs, so that it starts soon.
 $(VENV)/.installed: pyproject.toml
@@ -42,11 +42,16 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench --out bench-out
 	$(BIN)/python -m tests.bench.scale
+	$(BIN)/python -m tests.bench.raking --out bench-out
 	$(BIN)/python -m tests.bench.label_load --out bench-out
 
 # Simulated audits: how often the intervals of an audit hold. Some 20 minutes on one core.
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench.coverage --out bench-out
+
+# Active against random choice of what to label, simulated on the labelled documents. Some ten minutes on one core.
+learning-curve: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.bench.learning_curve --texts $(SHARED)/corpus --out bench-out
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev

@@ -11,6 +11,7 @@ COMMANDS = {
     "draw": "jobs.audit_draw",
     "recheck": "jobs.audit_recheck",
     "estimate": "jobs.audit_estimate",
+    "model-based": "jobs.audit_model_based",
 }
 
 
@@ -26,4 +27,6 @@ def command() -> None:
       tropescan audit draw scanned --plan plan.json --store labels.sqlite --name a1
       (label the draw: people, a language model, or an import)
       tropescan audit estimate scanned --store labels.sqlite --draw a1 --by month
+
+    'model-based' estimates without an audit, under an assumption.
     """

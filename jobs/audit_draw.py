@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from jobs.audit_engine import Gather, audit_engine, engine_options
 from jobs.audit_labels import METHOD
 from jobs.audit_tags import drawn_rows
 from jobs.label_options import keep_option, opened, store_option
+from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, candidate, fetch_texts, open_tags
 from labels.store import Candidate, add_draw
 from labels.store.tables import DESIGNED
@@ -14,9 +16,9 @@ from pipeline import storage
 from pipeline.prevalence.plan import Plan, load_plan
 
 
-def candidates(tags: Tags, plan: Plan, *, keep_text: bool) -> list[Candidate]:
+def candidates(tags: Tags, plan: Plan, gather: Gather, *, keep_text: bool) -> list[Candidate]:
     """The drawn documents in random order, with stratum and inclusion probability."""
-    drawn = drawn_rows(tags, plan)
+    drawn = drawn_rows(tags, plan, gather)
     texts = fetch_texts(tags, (row for row, _ in drawn))
     return [
         candidate(
@@ -34,7 +36,10 @@ def candidates(tags: Tags, plan: Plan, *, keep_text: bool) -> list[Candidate]:
 @click.option("--name", required=True, help="Name of the draw; annotators' queue has it too.")
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each document.")
 @keep_option
-def command(folder: str, plan_file: str, place: str, name: str, annotators: int, keep: str) -> None:
+@engine_options
+def command(
+    folder: str, plan_file: str, place: str, name: str, annotators: int, keep: str, engine: str, spark: SessionOptions
+) -> None:
     """Draw the documents that a plan asks for from the tags in DIR into the label store.
 
     Which ones is a function of the seed and the documents' ids, so that the same plan draws the same anywhere. Stratum
@@ -44,7 +49,8 @@ def command(folder: str, plan_file: str, place: str, name: str, annotators: int,
     with open_tags(folder) as tags, opened(place) as store:
         if tags.digest != plan.model:
             raise ValueError(f"{plan_file}: made for the tags of another model than those in {folder}; plan again")
-        found = candidates(tags, plan, keep_text=keep == "text")
+        with audit_engine(engine, spark) as gather:
+            found = candidates(tags, plan, gather, keep_text=keep == "text")
         parameters = {"plan": plan.to_json(), "tags": folder}
         add_draw(
             store, name, DESIGNED, found, method=METHOD, parameters=parameters, model_digest=tags.digest,

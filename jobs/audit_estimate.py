@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from jobs.audit_figures import Audit, filtering, flag_rates, join, modes, prevalences, shown, slices
+from jobs.audit_engine import audit_engine, engine_options
+from jobs.audit_examples import examples
+from jobs.audit_figures import Audit, against, filtering, flag_rates, join, modes, prevalences, shown, strata
 from jobs.audit_labels import LabelledDraw, labelled_draw
 from jobs.audit_phases import two_phase_counts
+from jobs.audit_print import BY_MODE, print_estimate
+from jobs.audit_slices import slices
+from jobs.audit_thresholds import read_bars, thresholds
 from jobs.label_options import opened, store_option
-from jobs.tag_rows import open_tags
+from jobs.spark_options import SessionOptions
+from jobs.tag_rows import Tags, open_tags
 from labels.store import Store
+from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
 from pipeline.prevalence.slices import SLICES
 from pipeline.prevalence.two_phase import annotator_checks, two_phase
+from pipeline.report.queries import BARS, edges
+
+ON_THE_PAGE = ("month", "year", "domain", "source", "lang", "length")
+EXAMPLES = 8
+"""Of each kind, for a page to quote."""
 
 
 def _checks(context: click.Context, parameter: click.Parameter, value: str | None) -> Checks | None:
@@ -61,57 +72,42 @@ def _notes(labelled: LabelledDraw) -> list[str]:
     return notes
 
 
-def _gathered(
-    audit: Audit, most: int, sensitivity: Checks | None, specificity: Checks | None, form: Form
-) -> dict[str, Any]:
-    labelled, totals = audit.labelled, audit.whole.sums.sum(axis=0)
+def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
+    labelled, totals = audit.labelled, audit.census.whole.sums.sum(axis=0)
     return {
-        "label": labelled.plan.label, "drawn": labelled.drawn, "labelled": len(labelled.documents),
-        "kinds": labelled.kinds, "notes": _notes(labelled),
+        "label": labelled.plan.label, "draw": options.draw, "drawn": labelled.drawn,
+        "labelled": len(labelled.documents), "kinds": labelled.kinds, "notes": _notes(labelled),
+        "plan": {name: getattr(labelled.plan, name) for name in ("threshold", "expected", "seed", "model")},
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
-        "prevalence": prevalences(audit, sensitivity, specificity, form), "modes": modes(audit),
-        "flag_rate": flag_rates(audit), "filter": filtering(audit),
-        "by": audit.slicer.by if audit.slicer else None, "slices": slices(audit, most),
+        "prevalence": prevalences(audit, options.sensitivity, options.specificity, options.form),
+        "flag_rate": flag_rates(audit), "filter": filtering(audit), "against": against(audit),
+        "slices": {one.by: slices(audit, one, options.most) for one in audit.slicers},
+        "two_phase": None,
     }  # fmt: skip
 
 
-def _print(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    console.print(f"{found['labelled']:,} labelled of {found['population']['documents']:,} documents")
-    table = Table("label", "documents", "words", "positives", "effective labels", box=None)
-    for label, units in found["prevalence"].items():
-        one, effective = units["documents"], units["documents"]["effective_labels"]
-        table.add_row(
-            label,
-            one["words"],
-            units["words"]["words"],
-            str(one["positives"]),
-            f"{effective:,.0f}" if effective else "-",
-        )
-    console.print(table)
-    rates = found["flag_rate"]
-    console.print(f"flagged: {rates['documents']:.4%} (a flag rate, no prevalence)")
-    for name, figure in found["filter"]["documents"].items():
-        console.print(f"{name} of the filter: {figure['words']}")
-    if "two_phase" in found:
-        console.print(f"two-phase, corrected by people: {found['two_phase']['figure']['words']}")
-    if found["slices"]:
-        _print_slices(console, found)
+def _for_a_page(tags: Tags, audit: Audit) -> dict[str, Any]:
+    return {
+        "modes": modes(audit), "strata": strata(audit), "thresholds": thresholds(audit),
+        "read": {"edges": edges(BARS), **read_bars(audit, edges(BARS))}, "examples": examples(tags, audit, EXAMPLES),
+    }  # fmt: skip
 
 
-def _print_slices(console: Console, found: dict[str, Any]) -> None:
-    table = Table(found["by"], "documents", "flagged", found["label"], "q-value", box=None)
-    for one in found["slices"]:
-        q = f"{one['q_value']:.2g}"
-        table.add_row(one["slice"], f"{one['documents']:,}", f"{one['flag_rate']:.3%}", one["figure"]["words"], q)
-    console.print(table)
+@dataclass(frozen=True)
+class _Options:
+    draw: str
+    most: int
+    sensitivity: Checks | None
+    specificity: Checks | None
+    form: Form
 
 
 @click.command("estimate")
 @click.argument("folder", metavar="DIR")
 @store_option
 @click.option("--draw", required=True, metavar="NAME", help="An audit's draw, labelled.")
-@click.option("--by", type=click.Choice(tuple(SLICES)), help="Estimates for each slice, too.")
+@click.option("--by", multiple=True, type=click.Choice((*SLICES, BY_MODE)),
+              help="Estimates for each slice, too; may be repeated.")  # fmt: skip
 @click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="Slices to show, the largest.")
 @click.option("--people", metavar="NAME", help="People's draw of 'audit recheck', which corrects a model's labels.")
 @click.option("--sensitivity", callback=_checks, metavar="RIGHT/TRIED",
@@ -120,9 +116,12 @@ def _print_slices(console: Console, found: dict[str, Any]) -> None:
               help="The same of negatives. Without it positives are taken to have been read twice.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Prevalences by exact strata: wider, for populations made to mislead.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.option("--out", metavar="FILE", help=f"Write them, by {', '.join(ON_THE_PAGE)}, for 'tropescan report --audit'.")
+@engine_options
 def command(
-    folder: str, place: str, draw: str, by: str | None, most: int, people: str | None, sensitivity: Checks | None,
-    specificity: Checks | None, exact: bool, as_json: bool,
+    folder: str, place: str, draw: str, by: tuple[str, ...], most: int, people: str | None,
+    sensitivity: Checks | None, specificity: Checks | None, exact: bool, as_json: bool, out: str | None, engine: str,
+    spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Estimate prevalence in the tags in DIR from the labels of an audit's draw.
 
@@ -131,19 +130,29 @@ def command(
     is printed as its bound alone. Draws that were not designed, such as those of 'label acquire', are refused.
 
     Intervals are 95 %: 1 % of error below, 4 % above. Those of dates (--by month, year) hold all at once. The q-value
-    of a slice is for its differing from the rest, controlled over all slices.
+    of a slice is for its differing from the rest, controlled over all slices; a slice with too few labels has a
+    shrunken figure beside it, which is model-based.
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
-    with open_tags(folder) as tags, opened(place) as store:
+    options = _Options(draw, most, sensitivity, specificity, "exact" if exact else "mid-p")
+    slicers = [one for one in dict.fromkeys((*by, *(ON_THE_PAGE if out else ()))) if one != BY_MODE]
+    with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
         labelled = labelled_draw(store, draw)
-        audit = join(tags, labelled, by)
-        found = _gathered(audit, most, sensitivity, specificity, "exact" if exact else "mid-p")
+        audit = join(tags, labelled, slicers, gather)
+        found = _gathered(audit, options)
+        if BY_MODE in by and not out:
+            found["modes"] = modes(audit)
         if people:
             found["two_phase"] = _phases(store, draw, people, labelled.plan.label)
+        if out:
+            found |= _for_a_page(tags, audit)
+    if out:
+        with storage.whole_file(out) as file:
+            file.write(json.dumps(found, allow_nan=False).encode())
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
     else:
-        _print(found)
+        print_estimate(found, by)
     for note in found["notes"]:
         click.echo(f"note: {note}", err=True)

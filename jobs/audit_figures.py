@@ -6,32 +6,33 @@ Composes the labels of a draw, the census of the tags, and the estimators; holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial, reduce
-from operator import add
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.audit_engine import Gather, gather_here
 from jobs.audit_labels import LabelledDraw
-from jobs.audit_tags import each
 from jobs.tag_rows import Row, Tags
-from labels.codebook import LABELS
+from labels.codebook import LABELS, MODES
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive
-from pipeline.prevalence.audited import Audited
-from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
+from pipeline.prevalence.audited import Audited, Sides
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
-from pipeline.prevalence.frame import ALL, Census, Counted, census_of
+from pipeline.prevalence.frame import Census, added_up, census_of
 from pipeline.prevalence.melding import Form
+from pipeline.prevalence.ratio import ratio
 from pipeline.prevalence.sample import Sample, stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
 
-DATES = ("year", "month")
 Flags = NDArray[np.bool_]
 Plain = dict[str, Any]
+HELD_AGAINST = "admirable"
+"""The label that the target's documents are counted against: what the ratio of the two is decides, says arXiv
+2601.10160."""
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,27 @@ class Audit:
     census: Census
     audited: Audited
     rows: list[Row]
-    slicer: Slicer | None = None
+    slicers: Sequence[Slicer] = ()
 
     @property
-    def whole(self) -> Counted:
-        """Sums of all documents."""
-        return self.census.slices[ALL]
+    def positive(self) -> Flags:
+        """Which of the documents read hold the label that the audit was planned for."""
+        return self.labelled.positive(self.labelled.plan.label)
 
     def sample(self, positive: Flags, unit: str = "documents") -> Sample:
         """Of the whole population."""
-        return self.audited.sample(self.whole.sums, positive, unit)
+        return self.audited.sample(self.census.whole.sums, positive, unit)
 
 
-def join(tags: Tags, labelled: LabelledDraw, by: str | None) -> Audit:
+def join(tags: Tags, labelled: LabelledDraw, by: Sequence[str], gather: Gather = gather_here) -> Audit:
     """Read the tags once more. Raises `ValueError` if they are not those that the plan was made for."""
-    plan, slicer = labelled.plan, Slicer(by) if by else None
+    plan, slicers = labelled.plan, [Slicer(one) for one in by]
     one = partial(
-        census_of, columns=plan.columns, parts=plan.strata, threshold=plan.threshold, slicer=slicer,
+        census_of, columns=plan.columns, parts=plan.strata, threshold=plan.threshold, slicers=slicers,
         ids=labelled.documents,
     )  # fmt: skip
-    census = reduce(add, each(tags.folder.files, one, "Counting"))
-    counts = np.rint(census.slices[ALL].sums[:, 0])
+    census = gather(tags.folder.files, one, added_up, "Counting")
+    counts = np.rint(census.whole.sums[:, 0])
     if tags.digest != plan.model or np.any(counts != plan.documents):
         raise ValueError(
             f"{tags.folder.url}: its {int(counts.sum()):,} documents are not the {plan.population:,} of the plan, "
@@ -72,7 +73,7 @@ def join(tags: Tags, labelled: LabelledDraw, by: str | None) -> Audit:
     rows = [census.rows[document] for document in labelled.documents]
     scores = np.array([_number(row[plan.columns.score]) for row in rows], np.float64)
     sizes = np.array([[1, row["words"], row["bytes"]] for row in rows], np.float64).reshape(-1, 3)
-    return Audit(labelled, census, Audited(labelled.strata, scores, sizes), rows, slicer)
+    return Audit(labelled, census, Audited(labelled.strata, scores, sizes), rows, slicers)
 
 
 def _number(value: float | None) -> float:
@@ -85,83 +86,72 @@ def shown(figure: Figure, unit: str = "") -> Plain:
 
 
 def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p") -> Plain:
-    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given."""
+    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given.
 
-    def one(label: str, unit: str) -> Figure:
+    With each its sample, from which two audits can be compared.
+    """
+
+    def one(label: str, unit: str) -> Plain:
         sample = audit.sample(audit.labelled.positive(label), unit)
         if sensitivity:
-            return annotators_corrected(sample, sensitivity, specificity, form=form)
-        return stratified(sample, form=form)
+            return shown(annotators_corrected(sample, sensitivity, specificity, form=form), unit)
+        return shown(stratified(sample, form=form), unit) | {"sample": sample.to_json()}
 
-    return {label: {unit: shown(one(label, unit)) for unit in UNITS} for label in LABELS}
+    return {label: {unit: one(label, unit) for unit in UNITS} for label in LABELS}
 
 
 def modes(audit: Audit) -> Plain:
-    """Of the target label in each mode that was found: shares of all documents."""
-    label, found = audit.labelled.plan.label, sorted(set(audit.labelled.modes) - {""})
-    positives = {mode: audit.labelled.positive(label, mode) for mode in found}
-    return {mode: shown(stratified(audit.sample(held))) for mode, held in positives.items() if held.any()}
+    """Of each label in each mode: shares of all documents, as nobody knows the mode of what was not read."""
+
+    def one(label: str, mode: str) -> Plain:
+        sample = audit.sample(audit.labelled.positive(label, mode))
+        return shown(stratified(sample)) | {"sample": sample.to_json()}
+
+    return {label: {mode: one(label, mode) for mode in MODES} for label in LABELS}
+
+
+def against(audit: Audit) -> Plain | None:
+    """Documents of the target for each of the label that it is held against; None for that label itself."""
+    if audit.labelled.plan.label == HELD_AGAINST:
+        return None
+    second = audit.labelled.positive(HELD_AGAINST)
+    found = ratio(audit.labelled.plan.documents, audit.labelled.strata, audit.positive, second)
+    return found.as_json() | {"label": HELD_AGAINST}
+
+
+def strata(audit: Audit) -> list[Plain]:
+    """What each stratum is, how much of it was drawn and read, and what was found."""
+    plan, n = audit.labelled.plan, len(audit.labelled.plan.strata)
+    read = np.bincount(audit.labelled.strata, minlength=n)
+    found = np.bincount(audit.labelled.strata[audit.positive], minlength=n)
+    return [
+        {
+            "name": one.name, "low": one.low, "high": None if one.high is None or one.high > 1 else one.high,
+            "documents": one.documents, "words": one.words, "drawn": size, "labelled": int(read[k]),
+            "positives": int(found[k]), "inclusion_probability": size / one.documents,
+        }
+        for k, (one, size) in enumerate(zip(plan.strata, plan.sizes, strict=True))
+    ]  # fmt: skip
 
 
 def flag_rates(audit: Audit) -> Plain:
     """What the filter flags, by unit: no prevalence."""
-    totals, flagged = audit.whole.sums.sum(axis=0), audit.whole.flagged
+    totals, flagged = audit.census.whole.sums.sum(axis=0), audit.census.whole.flagged
     rates = {u: naive(flagged[k], totals[k], int(totals[0])).estimate.value for k, u in enumerate(UNITS)}
     return rates | {"documents_flagged": int(flagged[0])}
 
 
 def filtering(audit: Audit, threshold: float | None = None) -> Plain:
-    """Precision and recall of a filter at a threshold of the grid (the plan's), and what it lets pass, by unit."""
-    plan, positive = audit.labelled.plan, audit.labelled.positive(audit.labelled.plan.label)
+    """Precision and recall of a filter at a threshold of the grid (the plan's), by unit; and of what it lets pass, the
+    share that is positive: a bound for it alone (elusion), and the estimate (rest)."""
+    plan = audit.labelled.plan
     at = plan.threshold if threshold is None else threshold
-    found: Plain = {"threshold": at}
+    sides, found = Sides.of(audit.census.histogram, plan.strata), dict[str, Any](threshold=at)
     for unit in UNITS:
-        above, below = audit.audited.either_side(audit.census.histogram, plan.strata, positive, at, unit)
+        above, below = audit.audited.either_side(sides, audit.positive, at, unit)
         parts = {"precision": precision(above)} if above.size.sum() else {}
         parts["recall"] = recall(above, below)
         if below.size.sum():
-            parts["elusion"] = elusion(below)
+            parts |= {"elusion": elusion(below), "rest": stratified(below)}
         found[unit] = {name: shown(figure, unit) for name, figure in parts.items()}
     return found
-
-
-def slices(audit: Audit, most: int) -> list[Plain]:
-    """The largest slices, dates in order: estimate, flag rate, difference from the rest, and its q-value.
-
-    Intervals of dates hold at once. ``shrunken`` is model-based, and there for slices with too few labels.
-    """
-    if not audit.slicer or not audit.rows:
-        return []
-    names = _largest(audit, most)
-    values = np.array([_value(audit.slicer, row) for row in audit.rows])
-    positive = audit.labelled.positive(audit.labelled.plan.label)
-    samples = [audit.audited.sample(audit.census.slices[n].sums, positive, mine=values == n) for n in names]
-    rests = [
-        audit.audited.sample(audit.whole.sums - audit.census.slices[n].sums, positive, mine=values != n) for n in names
-    ]
-    figures = simultaneous(samples) if audit.slicer.by in DATES else [stratified(one) for one in samples]
-    gaps = [difference_of(one, rest) if rest.size.sum() else None for one, rest in zip(samples, rests, strict=True)]
-    controlled = q_values(np.array([gap.p_value if gap else 1.0 for gap in gaps]))
-    effective = np.array([figure.effective_n or 0.0 for figure in figures])
-    drawn = shrunken(effective * np.array([figure.estimate.value for figure in figures]), effective)
-    return [
-        {
-            "slice": name, "documents": int(one.documents.sum()), "figure": shown(figure),
-            "flag_rate": float(audit.census.slices[name].flagged[0] / one.documents.sum()),
-            "difference_from_rest": asdict(gap.figure.estimate) | {"p_value": gap.p_value} if gap else None,
-            "q_value": float(q), "shrunken": shown(small),
-        }
-        for name, one, figure, gap, q, small in zip(names, samples, figures, gaps, controlled, drawn, strict=True)
-    ]  # fmt: skip
-
-
-def _largest(audit: Audit, most: int) -> Sequence[str]:
-    names = [name for name in audit.census.slices if name != ALL]
-    kept = sorted(names, key=lambda name: (-audit.census.slices[name].sums[:, 0].sum(), name))[:most]
-    return sorted(kept) if audit.slicer and audit.slicer.by in (*DATES, "length") else kept
-
-
-def _value(slicer: Slicer, row: Row) -> str:
-    import pyarrow as pa
-
-    return str(slicer.of(pa.RecordBatch.from_pylist([row]))[0])

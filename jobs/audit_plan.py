@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from jobs.audit_engine import audit_engine, engine_options
 from jobs.audit_labels import labelled_draw
 from jobs.audit_tags import columns_for, histogram
 from jobs.label_options import opened
+from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
 from pipeline import storage
 from pipeline.prevalence.allocation import anticipate, budget_for, pilot_rates
@@ -25,7 +27,8 @@ MOST = 200_000
 Ints = NDArray[np.int64]
 
 
-def _threshold(tags: Tags, label: str, given: float | None) -> float:
+def threshold_of(tags: Tags, label: str, given: float | None) -> float:
+    """The filter's threshold on the strata's grid: as given, else the scan's, else the model's."""
     known = tags.folder.scan if tags.folder.scan.get("label") == label else tags.folder.model
     return on_grid(given if given is not None else float(known.get("threshold", 0.5)))
 
@@ -93,9 +96,11 @@ def _print(plan: Plan) -> None:
 @click.option("--seed", default=1, show_default=True, help="Another seed draws other documents.")
 @click.option("--out", metavar="FILE", default="plan.json", show_default=True, help="The plan, for audit draw.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@engine_options
 def command(
     folder: str, budget: int, expected: float, wanted: float | None, label: str, proxy: str | None,
-    threshold: float | None, pilot: str | None, place: str | None, seed: int, out: str, as_json: bool,
+    threshold: float | None, pilot: str | None, place: str | None, seed: int, out: str, as_json: bool, engine: str,
+    spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Plan an audit of the tags in DIR: which documents to read, and what that will tell, before anything is read.
 
@@ -104,11 +109,11 @@ def command(
     budget cannot deliver it; the plan is written all the same.
     """
     before = _pilot(place, pilot, label)
-    with open_tags(folder) as tags:
+    with open_tags(folder) as tags, audit_engine(engine, spark) as gather:
         columns = columns_for(tags, label, proxy)
-        counted = histogram(tags, columns)
+        counted = histogram(tags, columns, gather)
         plan = make_plan(
-            counted, label=label, columns=columns, threshold=_threshold(tags, label, threshold), expected=expected,
+            counted, label=label, columns=columns, threshold=threshold_of(tags, label, threshold), expected=expected,
             budget=budget, seed=seed, model=tags.digest, pilot=before[1] if before else None,
             strata=before[0] if before else None,
         )  # fmt: skip

@@ -1,33 +1,22 @@
-"""What the audit commands share: the tags of a scan as a population, shard by shard, with progress.
+"""What the audit commands share: the tags of a scan as a population, shard by shard, on any engine.
 
-Composes `pipeline.prevalence`; the same functions of one shard run on any engine.
+Composes `pipeline.prevalence`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial, reduce
-from operator import add
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from jobs.audit_engine import Gather, gather_here
 from jobs.tag_rows import Row, Tags
 from pipeline.prevalence import draw
-from pipeline.prevalence.frame import Columns, draw_of, histogram_of
+from pipeline.prevalence.frame import Columns, added_up, draw_of, histogram_of
 from pipeline.prevalence.plan import Plan
 from pipeline.prevalence.strata import Histogram
 from pipeline.schema import label_columns, window_column
-
-_T = TypeVar("_T")
-
-
-def each(files: Sequence[str], function: Callable[[str], _T], what: str) -> Iterator[_T]:
-    """What the function gives for each tags file, with a bar on a terminal."""
-    for file in track(files, what, console=Console(stderr=True), transient=True):
-        yield function(file)
 
 
 def columns_for(tags: Tags, label: str, proxy: str | None) -> Columns:
@@ -42,16 +31,16 @@ def columns_for(tags: Tags, label: str, proxy: str | None) -> Columns:
     return Columns(score, tags.check_score(proxy or usual))
 
 
-def histogram(tags: Tags, columns: Columns) -> Histogram:
+def histogram(tags: Tags, columns: Columns, gather: Gather = gather_here) -> Histogram:
     """Of all tags."""
-    return reduce(add, each(tags.folder.files, partial(histogram_of, columns=columns), "Counting"))
+    return gather(tags.folder.files, partial(histogram_of, columns=columns), added_up, "Counting")
 
 
-def drawn_rows(tags: Tags, plan: Plan) -> list[tuple[Row, int]]:
+def drawn_rows(tags: Tags, plan: Plan, gather: Gather = gather_here) -> list[tuple[Row, int]]:
     """The rows of tags that the plan draws, each with its stratum, in the random order of their keys."""
     sizes = np.array(plan.sizes, np.int64)
     one = partial(draw_of, columns=plan.columns, parts=plan.strata, sizes=sizes, seed=plan.seed)
-    drawn = draw.merge(each(tags.folder.files, one, "Drawing"), sizes)
+    drawn = gather(tags.folder.files, one, partial(draw.merge, sizes=sizes), "Drawing")
     rows = _rows(tags, [str(place) for place in drawn.where])
     order = np.lexsort((drawn.ids.astype(str), drawn.keys))
     return [(rows[str(drawn.where[i])], int(drawn.strata[i])) for i in order]

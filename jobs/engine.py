@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import click
 
 from pipeline import storage
 from pipeline.scan import Failure
-from pipeline.tag import ScanJob
+from pipeline.shard_job import ShardJob
 from pipeline.tasks import ShardTask
 
 FAILURES_SHOWN = 10
 
-Engine = Callable[[ScanJob, list[ShardTask]], list[Failure]]
-"""Runs `pipeline.tag.tag_shard` on each task, somewhere, and returns the shards that gave no tags.
+Engine = Callable[[ShardJob[Any], list[ShardTask]], list[Failure]]
+"""Runs the job on each task, somewhere, and returns the shards that were not done.
 
 Raises `click.exceptions.Exit` if the work goes on elsewhere after the command has ended."""
 
@@ -26,8 +27,8 @@ def absolute(url: str) -> str:
 
 
 def say_failure(task: ShardTask, error: str, number: int) -> None:
-    """Print the ``number``-th failure of a scan; the first few are enough."""
+    """Print the ``number``-th failure of a job; the first few are enough."""
     if number <= FAILURES_SHOWN:
         click.echo(f"failed: {task.url}: {error}", err=True)
     if number == FAILURES_SHOWN:
-        click.echo("further failures are listed in scan.json", err=True)
+        click.echo("further failures are listed in the folder's scan.json or apply.json", err=True)

@@ -9,6 +9,7 @@ from jobs.lazy_group import LazyGroup
 COMMANDS = {
     "draw": "jobs.label_draw",
     "acquire": "jobs.label_acquire",
+    "second": "jobs.label_second",
     "serve": "jobs.label_serve",
     "ask": "jobs.label_ask",
     "status": "jobs.label_status",
@@ -30,6 +31,7 @@ def command() -> None:
       tropescan label acquire scanned --store labels.sqlite --name round-1 --n 300 to train
       tropescan label serve --store labels.sqlite                                  the page to label on
       tropescan label status --store labels.sqlite                                 how far it is
+      tropescan label second round-1 --store labels.sqlite --name again --n 80     to be read twice
       tropescan label agree --store labels.sqlite                                  agreement, with intervals
       tropescan label adjudicate --store labels.sqlite --by NAME                   settle differences
     """

@@ -9,6 +9,7 @@ from dataclasses import asdict
 import click
 
 from jobs.acquiring import STRATEGIES, Acquired, Known, Wish, acquire
+from jobs.blind_checks import blind_check_options, blind_checks
 from jobs.item_text import READING
 from jobs.label_options import keep_option, opened, store_option
 from jobs.tag_rows import Tags, candidate, open_tags
@@ -51,10 +52,12 @@ def _known(store: Store, *, words: bool) -> Known:
 @click.option("--source-cap", default=0.1, show_default=True, type=click.FloatRange(0, 1), help="Most of one source.")
 @click.option("--seed", default=1, show_default=True, help="For random and novelty.")
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each document.")
+@blind_check_options
 @keep_option
 def command(
     scanned: str, place: str, name: str, n: int, mix: dict[str, float], against: str | None, label: str,
-    threshold: float | None, host_cap: float, source_cap: float, seed: int, annotators: int, keep: str,
+    threshold: float | None, host_cap: float, source_cap: float, seed: int, annotators: int, gold: int,
+    gold_every: int, keep: str,
 ) -> None:  # fmt: skip
     """Choose documents that teach a model most, by its tags in SCANNED. They train; they can never enter an estimate.
 
@@ -77,9 +80,11 @@ def command(
         found = acquire(tags, wish, _known(store, words="novelty" in mix), other)
         parameters = {**vars(wish), "shares": dict(mix), "tags": scanned, "against": against}
         parameters[READING] = asdict(tags.folder.options)
+        candidates = [_candidate(tags, one, keep) for one in found]
+        checks = blind_checks(store, gold, seed, {one.digest for one in candidates})
         add_draw(
-            store, name, ACQUIRED, [_candidate(tags, one, keep) for one in found], method="acquire",
-            parameters=parameters, model_digest=tags.digest, wanted=annotators,
+            store, name, ACQUIRED, [*candidates, *checks], method="acquire", parameters=parameters,
+            model_digest=tags.digest, wanted=annotators, gold_every=gold_every if gold else 0,
         )  # fmt: skip
     counts = Counter(one.strategy for one in found)
     click.echo(

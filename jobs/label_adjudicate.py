@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
 from jobs.item_text import item_text
 from jobs.label_options import opened, store_option
 from labels import codebook
+from labels.interchange.tasks import labels_from
 from labels.records import texts_by_digest
 from labels.store import Store, record_label
 from labels.store.disputes import Dispute, count_disputes, next_dispute
 from labels.store.tables import Label
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the adjudicator says of an item."""
+
+    labels: dict[str, bool]
+    mode: str
+    sure: bool = True
+    note: str = ""
 
 
 @click.command("adjudicate")
@@ -24,7 +36,13 @@ def command(place: str, adjudicator: str | None, draw: str | None, texts: tuple[
     """Go through the items whose annotators differ, and settle each by a record of kind `adjudicated`.
 
     For each item its text and the annotators' records are shown. Answer with the number of the record that is right,
-    or with labels and mode (`ai,hostile,adverse fiction`; `none` for none), `s` to pass it by, `q` to stop.
+    or with labels and mode, where what the labels imply need not be said; `?` after it is for unsure, `#` begins a
+    note. `s` passes the item by, `q` stops.
+
+    \b
+    2                              record 2 is right
+    none                           none of the labels holds
+    hostile,admirable fiction? # one AI against another
     """
     with opened(place) as store:
         if adjudicator is None:
@@ -50,33 +68,35 @@ def _show(dispute: Dispute, text: str) -> None:
 def _settle(store: Store, dispute: Dispute, adjudicator: str, passed: set[int]) -> bool:
     """Ask until the item is settled or passed by; False to stop."""
     while True:
-        answer = click.prompt("right").strip()
+        answer = click.prompt("right (number, or labels and mode; s, q)").strip()
         if answer in ("s", "q"):
             passed.add(dispute.leased.item.id)
             return bool(answer == "s")
         try:
-            labels, mode = parse_answer(answer, dispute.records)
+            said = parse_answer(answer, dispute.records)
             record_label(
-                store, dispute.leased.item.id, adjudicator, "adjudicated", labels, mode, token=dispute.leased.token,
-                draw=dispute.leased.draw,
+                store, dispute.leased.item.id, adjudicator, "adjudicated", said.labels, said.mode,
+                token=dispute.leased.token, draw=dispute.leased.draw, sure=said.sure, note=said.note,
             )  # fmt: skip
             return True
         except ValueError as error:
             click.echo(str(error), err=True)
 
 
-def parse_answer(answer: str, records: Sequence[Label]) -> tuple[dict[str, bool], str]:
-    """Labels and mode of a record's number, or as they are spelled; raises `ValueError` for anything else."""
+def parse_answer(line: str, records: Sequence[Label]) -> Answer:
+    """An answer by a record's number, or as it is spelled; raises `ValueError` for anything else."""
+    answer, _, note = (part.strip() for part in line.partition("#"))
+    answer, sure = answer.removesuffix("?").strip(), not answer.endswith("?")
     if answer.isdecimal() and 1 <= int(answer) <= len(records):
         chosen = records[int(answer) - 1]
-        return {name: name in _holding(chosen) for name in codebook.LABELS}, chosen.mode
+        return Answer({name: name in _holding(chosen) for name in codebook.LABELS}, chosen.mode, sure, note)
     spelled, _, mode = answer.partition(" ")
-    names = set() if spelled == "none" else set(spelled.split(","))
-    if not names <= set(codebook.LABELS):
-        raise ValueError(f"{answer!r}: give a number up to {len(records)}, or labels of {', '.join(codebook.LABELS)}")
-    labels = {name: name in names for name in codebook.LABELS}
+    try:
+        labels = labels_from(() if spelled == "none" else spelled.split(","))
+    except ValueError as error:
+        raise ValueError(f"{answer!r}: give a number up to {len(records)}, or labels and mode; {error}") from error
     codebook.check(labels, mode.strip() or codebook.NO_MODE)
-    return labels, mode.strip() or codebook.NO_MODE
+    return Answer(labels, mode.strip() or codebook.NO_MODE, sure, note)
 
 
 def _holding(label: Label) -> list[str]:

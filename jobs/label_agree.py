@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, groupby
+from operator import itemgetter
 
 import click
 import numpy as np
@@ -24,6 +25,8 @@ from labels.store.judgements import Judgements, judgements
 from pipeline.schema import Estimate
 
 LEAST_SHARED = 10
+Part = Callable[[np.ndarray], np.ndarray]
+"""Judgements of one label to those that are compared."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +40,35 @@ class Agreement:
 
 
 def agreements(found: Judgements, resamples: int, seed: int) -> Iterator[Agreement]:
-    """All annotators together; each pair that shares enough items; each language model against what people say."""
+    """All annotators together; each language model against what people say; each pair that shares enough items."""
+    yield from _labelled("all", "Krippendorff's alpha", krippendorff_alpha, found, lambda v: v, resamples, seed)
+    yield from _labelled("all", "Fleiss' kappa", fleiss_kappa, found, lambda v: v, resamples, seed)
+    for who, part in _pairs(found):
+        yield from _labelled(who, "Cohen's kappa", cohen_kappa, found, part, resamples, seed)
+
+
+def _labelled(
+    who: str, name: str, measure: Measure, found: Judgements, part: Part, resamples: int, seed: int
+) -> Iterator[Agreement]:
     for label in codebook.LABELS:
-        values = found.of(label)
+        estimate = with_interval(measure, part(found.of(label)), found.sources, resamples=resamples, seed=seed)
+        yield Agreement(who, name, label, estimate)
 
-        def figure(who: str, name: str, measure: Measure, part: np.ndarray, label: str = label) -> Agreement:
-            estimate = with_interval(measure, part, found.sources, resamples=resamples, seed=seed)
-            return Agreement(who, name, label, estimate)
 
-        if len(values) >= 2:
-            yield figure("all", "Krippendorff's alpha", krippendorff_alpha, values)
-            yield figure("all", "Fleiss' kappa", fleiss_kappa, values)
-        for a, b in combinations(range(len(values)), 2):
-            if (~np.isnan(values[[a, b]])).all(axis=0).sum() >= LEAST_SHARED:
-                pair = f"{found.annotators[a]} / {found.annotators[b]}"
-                yield figure(pair, "Cohen's kappa", cohen_kappa, values[[a, b]])
-        people = found.kind("human")
-        for model in found.kind("llm") if people else ():
-            both = np.stack([consensus(values[people]), values[model]])
-            if (~np.isnan(both)).all(axis=0).sum() >= LEAST_SHARED:
-                yield figure(f"people / {found.annotators[model]}", "Cohen's kappa", cohen_kappa, both)
+def _pairs(found: Judgements) -> Iterator[tuple[str, Part]]:
+    """Those with enough items in common: models against people's consensus first, then by the number of items."""
+    said = ~np.isnan(found.values[0])
+    people = found.kind("human")
+    for model in found.kind("llm") if people else ():
+
+        def against(values: np.ndarray, model: int = model) -> np.ndarray:
+            return np.stack([consensus(values[people]), values[model]])
+
+        if (~np.isnan(against(found.values[0]))).all(axis=0).sum() >= LEAST_SHARED:
+            yield f"people / {found.annotators[model]}", against
+    shared = {(a, b): int((said[a] & said[b]).sum()) for a, b in combinations(range(len(said)), 2)}
+    for a, b in sorted((pair for pair, n in shared.items() if n >= LEAST_SHARED), key=lambda pair: -shared[pair]):
+        yield f"{found.annotators[a]} / {found.annotators[b]}", itemgetter([a, b])
 
 
 @click.command("agree")
@@ -82,6 +94,13 @@ def command(place: str, draw: str | None, resamples: int, seed: int, as_json: bo
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    for row in rows:
-        f = row.figure
-        click.echo(f"{f.value:6.3f} ({f.low:.3f} to {f.high:.3f}, n={f.n})  {row.label:16}{row.measure}, {row.who}")
+    for (measure, who), group in groupby(rows, key=lambda row: (row.measure, row.who)):
+        click.echo(f"{measure}, {who}")
+        for row in group:
+            click.echo(f"  {row.label:16}{_told(row.figure)}")
+
+
+def _told(figure: Estimate) -> str:
+    if np.isnan(figure.value):
+        return f"not defined: only one value was given  (n={figure.n})"
+    return f"{figure.value:6.3f}  ({figure.low:.3f} to {figure.high:.3f}, n={figure.n})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jobs.blind_checks import blind_check_options, blind_checks
 from jobs.drawing import PPS, RANDOM, SIZES, STRATIFIED, Design, draw
 from jobs.label_options import keep_option, opened, store_option
 from jobs.tag_rows import candidate, fetch_texts, open_tags
@@ -30,10 +31,11 @@ def _cuts(context: click.Context, parameter: click.Parameter, value: str) -> tup
 @click.option("--size", default="words", show_default=True,
               help=f"PPS goes by this column: {', '.join(SIZES)} or a score.")  # fmt: skip
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each document.")
+@blind_check_options
 @keep_option
 def command(
     scanned: str, place: str, name: str, n: int, method: str, seed: int, by: str, cuts: tuple[float, ...], size: str,
-    annotators: int, keep: str,
+    annotators: int, gold: int, gold_every: int, keep: str,
 ) -> None:  # fmt: skip
     """Draw documents by design from the tags in SCANNED: for estimates of prevalence and for evaluation.
 
@@ -62,8 +64,9 @@ def command(
             )
             for one in drawn
         ]  # fmt: skip
+        checks = blind_checks(store, gold, seed, {one.digest for one in candidates})
         add_draw(
-            store, name, DESIGNED, candidates, method=method, parameters=parameters, model_digest=tags.digest,
-            wanted=annotators,
+            store, name, DESIGNED, [*candidates, *checks], method=method, parameters=parameters,
+            model_digest=tags.digest, wanted=annotators, gold_every=gold_every if gold else 0,
         )  # fmt: skip
     click.echo(f"{len(drawn)} of {parameters['population']:,} documents drawn into {name!r}")

@@ -17,7 +17,7 @@ STATES = ("single", "agreed", "adjudicated", "disputed")
 
 @click.command("status")
 @store_option
-@click.option("--draw", metavar="NAME", help="Annotators' work in this draw only.")
+@click.option("--draw", metavar="NAME", help="Only this draw, and annotators' work in it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(place: str, draw: str | None, as_json: bool) -> None:
     """Show how far each draw is, how its items stand, and each annotator's labels, pace, blind checks and cost.
@@ -27,6 +27,7 @@ def command(place: str, draw: str | None, as_json: bool) -> None:
     """
     with opened(place) as store:
         draws, annotators = progress(store), work(store, draw)
+    draws = [one for one in draws if draw in (None, one.name)]
     if as_json:
         click.echo(json.dumps({"draws": [asdict(d) for d in draws], "annotators": [asdict(a) for a in annotators]}))
         return

@@ -1,5 +1,5 @@
-"""One scan at a time into a folder. The lock is the command's, not its workers': what a cluster goes on with after the
-command has ended needs none, and the system frees it however the command ends."""
+"""One command at a time into a folder. The lock is the command's, not its workers': what a cluster goes on with after
+the command has ended needs none, and the system frees it however the command ends."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def locked(out: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(
-            f"{out}: another scan is writing into this folder; wait for it, or choose another --out"
+            f"{out}: another run is writing into this folder; wait for it, or choose another --out"
         ) from None
     except NotImplementedError:
-        click.echo(f"{out}: this file system has no locks; run one scan at a time into it", err=True)
+        click.echo(f"{out}: this file system has no locks; run one command at a time into it", err=True)
     try:
         yield
     finally:

@@ -14,6 +14,9 @@ from jobs.lazy_group import LazyGroup
 COMMANDS = {
     "scan": "jobs.scan",
     "report": "jobs.report",
+    "apply": "jobs.apply",
+    "why": "jobs.why",
+    "export": "jobs.export",
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",
@@ -23,6 +26,8 @@ COMMANDS = {
     "model": "jobs.model",
     "label": "jobs.label",
     "audit": "jobs.audit",
+    "policy": "jobs.policy",
+    "collateral": "jobs.collateral",
     "pack": "jobs.pack",
 }
 """Loaded when called: a command's imports cost nothing to the others."""

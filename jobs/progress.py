@@ -1,4 +1,4 @@
-"""Live progress of a scan: a bar on a terminal, a line now and then elsewhere. Knows only counts and time."""
+"""Live progress of a job over shards: a bar on a terminal, a line now and then elsewhere. Knows counts and time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.tag import Progress as Count
+from pipeline.shard_job import Progress as Count
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class ScanProgress:
-    """Shows documents and bytes per second, flagged so far, and the time left by stored bytes."""
+    """Shows documents and bytes per second, how many are marked so far, and the time left by stored bytes.
 
-    def __init__(self, shards: int, stored_bytes: int, *, quiet: bool = False) -> None:
+    ``command`` names the work, ``marks`` what is done to marked documents."""
+
+    def __init__(
+        self, shards: int, stored_bytes: int, *, quiet: bool = False, command: str = "scan", marks: str = "flagged"
+    ) -> None:
         self.shards, self.stored_bytes = shards, stored_bytes
+        self.command, self.marks = command, marks
         self.shards_done, self.counts = 0, dict[str, Count]()
         self.begin = self.last_line = time.monotonic()
         self.quiet = quiet
@@ -29,7 +34,7 @@ class ScanProgress:
             TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
             console=self.console, disable=quiet or not self.console.is_terminal,
         )  # fmt: skip
-        self.task = self.bar.add_task("Scanning", total=max(1, stored_bytes), note="")
+        self.task = self.bar.add_task(command, total=max(1, stored_bytes), note="")
 
     def __enter__(self) -> ScanProgress:
         self.bar.start()
@@ -54,11 +59,11 @@ class ScanProgress:
     def _note(self) -> str:
         seconds = max(time.monotonic() - self.begin, 1e-9)
         counts = self.counts.values()
-        documents, flagged = sum(c.documents for c in counts), sum(c.flagged for c in counts)
+        documents, marked = sum(c.documents for c in counts), sum(c.marked for c in counts)
         megabytes = sum(c.text_bytes for c in counts) / 1e6
         return (
             f"{self.shards_done}/{self.shards} shards  {documents:,} documents ({documents / seconds:,.0f}/s, "
-            f"{megabytes / seconds:,.1f} MB/s of text)  {flagged:,} flagged"
+            f"{megabytes / seconds:,.1f} MB/s of text)  {marked:,} {self.marks}"
         )
 
     def _show(self) -> None:
@@ -73,4 +78,8 @@ class ScanProgress:
         done = sum(c.input_bytes for c in self.counts.values())
         share = done / max(1, self.stored_bytes)
         left = (time.monotonic() - self.begin) * (1 - share) / share if share > 0 else 0.0
-        print(f"scan: {self._note()}  {min(1.0, share):.0%} read, {left:,.0f} s left", file=sys.stderr, flush=True)
+        print(
+            f"{self.command}: {self._note()}  {min(1.0, share):.0%} read, {left:,.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -11,10 +11,12 @@ import click
 from jobs.options import PROBABILITY
 from jobs.spark_options import SessionOptions, session_options
 from pipeline import storage
+from pipeline.report.audited import load_estimate
 from pipeline.report.collect import ReportOptions, collect
 
 
-def _write(text: str, target: str) -> None:
+def write_text(text: str, target: str) -> None:
+    """Into a file (path or fsspec URL), whole or not at all, or to standard output for "-"."""
     if target == "-":
         sys.stdout.buffer.write(text.encode())
         return
@@ -23,17 +25,18 @@ def _write(text: str, target: str) -> None:
 
 
 def _collect(
-    folder: str, options: ReportOptions, engine: str, table: str | None, spark: SessionOptions
-) -> dict[str, Any]:
+    folder: str, options: ReportOptions, audit: dict[str, Any] | None, engine: str, table: str | None,
+    spark: SessionOptions,
+) -> dict[str, Any]:  # fmt: skip
     if engine == "spark":
         try:
             from jobs.spark_report import collect_by_spark
         except ModuleNotFoundError as error:
             raise ValueError(f"--engine spark: {error}; pip install 'tropescan[spark]'") from error
-        return collect_by_spark(folder, options, table, spark)
+        return collect_by_spark(folder, options, audit, table, spark)
     if table or spark != SessionOptions():
         raise click.UsageError("--table, --master and the other options of Spark need --engine spark")
-    return collect(folder, options)
+    return collect(folder, options, audit=audit)
 
 
 def _print_summary(report: dict[str, Any], out: str | None) -> None:
@@ -44,19 +47,40 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
         f"{documents['total']:,} documents; a flag rate, not a prevalence)",
         err=True,
     )
+    if report["audit"]:
+        estimate = report["audit"]["prevalence"][report["audit"]["label"]]["documents"]["words"]
+        click.echo(f"audited {report['audit']['label']}: {estimate}", err=True)
     for note in report["notes"]:
         click.echo(f"note: {note}", err=True)
     if out and out != "-":
         click.echo(f"page in {out}", err=True)
 
 
-@click.command()
+class _Report(click.Command):
+    """``report compare A B`` is a command of its own; a folder of that name is ``./compare``."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] != ["compare"]:
+            return super().make_context(info_name, args, parent, **extra)
+        from jobs.report_compare import command as compare
+
+        return compare.make_context(f"{info_name} compare", args[1:], parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_Report)
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--out", metavar="FILE", help="The page, HTML; - for standard output. [default: report.html, or none with --json]"
 )
 @click.option("--json", "json_out", metavar="[FILE]", is_flag=False, flag_value="-",
               help="The same figures as JSON; without FILE to standard output.")  # fmt: skip
+@click.option("--audit", "audit_file", metavar="FILE", help="Figures of an audit of these tags, which 'tropescan audit "
+              "estimate --out FILE' wrote: the page then says how common the label is.")  # fmt: skip
 @click.option("--label", metavar="NAME", help="The label that flags. [default: the scan's]")
 @click.option("--threshold", type=PROBABILITY, help="Score from which a document is flagged. [default: the scan's]")
 @click.option(
@@ -73,15 +97,19 @@ def _print_summary(report: dict[str, Any], out: str | None) -> None:
               help="spark: ask the table that jobs.spark_store.save_tags made of these tags.")  # fmt: skip
 @session_options
 def command(
-    folder: str, out: str | None, json_out: str | None, label: str | None, threshold: float | None, hosts: int,
-    labels: int, examples: int, excerpt_shards: int, no_excerpts: bool,
+    folder: str, out: str | None, json_out: str | None, audit_file: str | None, label: str | None,
+    threshold: float | None, hosts: int, labels: int, examples: int, excerpt_shards: int, no_excerpts: bool,
     engine: str, table: str | None, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Make a page with figures from the tags that 'tropescan scan --out DIR' wrote.
 
     What share is flagged, by documents, words and bytes, at each threshold, by host, date, language and source; score
     distributions; examples with their text; the accounting of records; the model. One file that loads nothing from
-    the network and runs no script.
+    the network.
+
+    A flag rate is not a prevalence. With --audit the page begins with one: how common the label is by documents, words
+    and bytes, by date, domain, label and mode, with intervals; the filter's precision and recall at each threshold and
+    what it would cost; audited documents; the method. 'tropescan report compare A B' sets two reports side by side.
 
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """
@@ -89,13 +117,14 @@ def command(
     if page == json_out:
         raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
     options = ReportOptions(label, threshold, hosts, labels, examples, 0 if no_excerpts else excerpt_shards)
-    report = _collect(folder, options, engine, table, spark)
+    audit = load_estimate(audit_file) if audit_file else None
+    report = _collect(folder, options, audit, engine, table, spark)
     if json_out:
-        _write(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
+        write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", json_out)
     if page:
         from pipeline.report.page import (
             render,
         )  # here: plots take half a second to load, which --json need not wait for
 
-        _write(render(report), page)
+        write_text(render(report), page)
     _print_summary(report, page)

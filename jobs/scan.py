@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +15,18 @@ from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
 from classifiers.rescoring import ABOVE, RescoringScorer
 from classifiers.score import FastTextScorer
-from jobs.engine import Engine, say_failure
-from jobs.local import available_cores, run_tasks
+from jobs.engine import Engine
 from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.progress import ScanProgress
+from jobs.running import choose_engine, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
-from pipeline.scan import Failure, check_folder, plan_scan, split_done, write_scan_report
-from pipeline.tag import Progress, ScanJob, tag_shard
+from pipeline.scan import plan_scan, write_scan_report
+from pipeline.tag import ScanJob
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
 
@@ -39,63 +35,7 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str,
 
     Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
     """
-    check_folder(job)
-    todo, done = split_done(job, tasks)
-    if done and not quiet:
-        click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
-    failures = engine(job, todo) if todo else []
-    return write_scan_report(job, tasks, failures, command)
-
-
-def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
-    return tag_shard(job, task, progress)
-
-
-def local_engine(workers: int, *, quiet: bool = False) -> Engine:
-    """The process pool of this machine, with live progress."""
-
-    def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
-        failures: list[Failure] = []
-        with ScanProgress(len(tasks), sum(task.size for task in tasks), quiet=quiet) as shown:
-            for event in run_tasks(partial(_work, job), tasks, workers):
-                if not event.finished:
-                    shown.update(event.task.url, event.progress)
-                    continue
-                shown.finish(event.task.url, event.task.size)
-                if event.error is not None:
-                    failures.append(Failure(event.task, event.error))
-                    say_failure(event.task, event.error, len(failures))
-        return failures
-
-    return engine
-
-
-def choose_engine(
-    kind: str, out: str, *, workers: int | None = None, quiet: bool = False, trove: TroveOptions | None = None,
-    spark: SparkOptions | None = None,
-) -> Engine:  # fmt: skip
-    """The engine of that name, loaded only now, with what killed runs left half-written in ``out`` taken away.
-
-    Raises `click.UsageError` for options of an engine that is not the chosen one, `ValueError` if it is not installed.
-    """
-    if kind != "datatrove" and trove not in (None, TroveOptions()):
-        raise click.UsageError("--executor and the other options of datatrove need --engine datatrove")
-    if kind != "spark" and spark not in (None, SparkOptions()):
-        raise click.UsageError("--master and the other options of Spark need --engine spark")
-    if kind == "datatrove":
-        try:
-            from jobs.trove import datatrove_engine
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--engine datatrove: {error}; pip install 'tropescan[datatrove]'") from error
-        return datatrove_engine(out, trove or TroveOptions(), workers=workers, quiet=quiet)
-    if kind == "spark":
-        try:
-            from jobs.spark_shards import spark_engine
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--engine spark: {error}; pip install 'tropescan[spark]'") from error
-        return spark_engine(out, spark or SparkOptions(), workers=workers, quiet=quiet)
-    storage.remove_unfinished(out)
-    return local_engine(workers or available_cores(), quiet=quiet)
+    return write_scan_report(job, tasks, run_shards(job, tasks, engine, quiet=quiet), command)
 
 
 def make_job(
@@ -125,15 +65,6 @@ def make_job(
         described["language_model"] = identify.describe()
     limit = flagging.threshold if threshold is None else threshold
     return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify)
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("interrupted; finished shards are kept: run the same command again to go on", err=True)
-        raise click.exceptions.Exit(130) from None
 
 
 def _print_plan(tasks: list[ShardTask]) -> None:
@@ -247,7 +178,7 @@ def command(
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
         rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above,
     )  # fmt: skip
-    with _resumable(), locked(out):
+    with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         total = run_scan(job, tasks, chosen, shlex.join(["tropescan", *sys.argv[1:]]), quiet=quiet)
     _print_summary(job, total)

@@ -18,7 +18,7 @@ from labels.records import LabelRecord, record_line
 from labels.split import EVALUATION, NEITHER
 from labels.store import Store
 from labels.store.judgements import Settled, settled
-from labels.store.tables import ACQUIRED, Draw, Selection
+from labels.store.tables import DESIGNED, IMPORTED, Draw, Selection
 from pipeline.storage import whole_file
 
 
@@ -54,7 +54,9 @@ def freeze(store: Store, folder: Path, draws: Sequence[str] = ()) -> Snapshot:
 
 
 def _chosen_fairly(store: Store) -> set[int]:
-    query = select(Selection.item_id).join(Draw, Draw.id == Selection.draw_id).where(Draw.purpose != ACQUIRED)
+    """Items that a person or a design chose; being read again, or used as a blind check, chooses nothing."""
+    query = select(Selection.item_id).join(Draw, Draw.id == Selection.draw_id)
+    query = query.where(Draw.purpose.in_((DESIGNED, IMPORTED)), ~Selection.gold)
     with store.reading() as session:
         return set(session.scalars(query))
 

@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.engine import absolute
 from jobs.spark_options import SessionOptions
-from jobs.spark_session import first_line, spark_session
+from jobs.spark_session import cause_of, first_line, spark_session
 from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
@@ -33,12 +33,14 @@ TAGS_FILE = "tags_file"
 """Column with a row's tags file, as a path below the folder of tags."""
 
 
-def collect_by_spark(folder: str, options: ReportOptions, table: str | None, spark: SessionOptions) -> dict[str, Any]:
+def collect_by_spark(
+    folder: str, options: ReportOptions, audit: dict[str, Any] | None, table: str | None, spark: SessionOptions
+) -> dict[str, Any]:
     """`pipeline.report.collect.collect`, counted by Spark. ``table`` as of `SparkTables`."""
     with spark_session(
         "tropescan report", master=spark.master, settings=spark.settings, py_files=spark.py_files
     ) as session:
-        return collect(folder, options, SparkTables(session, folder, table))
+        return collect(folder, options, SparkTables(session, folder, table), audit)
 
 
 class SparkTables:
@@ -65,7 +67,7 @@ class SparkTables:
         try:
             yield from read.toLocalIterator()
         except Exception as error:  # py4j's, of a task that failed
-            raise ValueError(_cause(error)) from error
+            raise ValueError(cause_of(error)) from error
 
     def open_files(self, name: str, files: Sequence[str], schema: pa.Schema, columns: Sequence[str]) -> None:
         """See `pipeline.report.tables.Tables`."""
@@ -156,9 +158,3 @@ def _read_footers(files: Iterable[str]) -> Iterator[tuple[str, str, str]]:
             raise ValueError(f"{file}: {error}") from error
         for key, value in kept.items():
             yield file, key.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-
-
-def _cause(error: Exception) -> str:
-    """What `_read_footers` said, out of the traces of Python and Java around it."""
-    said = re.findall(r"^ValueError: (.*)", str(error), re.MULTILINE)
-    return said[-1] if said else first_line(error)

@@ -87,6 +87,12 @@ def first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def cause_of(error: BaseException) -> str:
+    """What our own `ValueError` on an executor said, out of the traces of Python and Java around it."""
+    said = re.findall(r"^ValueError: (.*)", str(error), re.MULTILINE)
+    return str(said[-1]) if said else first_line(error)
+
+
 def ship_file(session: SparkSession, path: str, digest: str) -> str:
     """Send a file to every executor, once each; returns its name for `shipped_file`.
 

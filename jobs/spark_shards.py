@@ -1,6 +1,6 @@
-"""The Spark engine: a scan's shards as tasks of a Spark job, spread by size.
+"""The Spark engine: a job's shards as tasks of a Spark job, spread by size.
 
-Composes session, plan and retries; knows nothing of how a shard is tagged. Spark's own retries do the work: a task
+Composes session, plan and retries; knows nothing of what is done to a shard. Spark's own retries do the work: a task
 whose shards fail raises until its last attempt, which gives each shard a process of its own, so that one which kills
 its process fails alone. Documents and tags never pass through Spark.
 """
@@ -24,10 +24,10 @@ from jobs.local import Event, run_tasks
 from jobs.spark_options import SparkOptions
 from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
 from pipeline import storage
-from pipeline.accounting import ShardReport
 from pipeline.scan import Failure, split_done
+from pipeline.shard_job import Progress, ShardJob
 from pipeline.spread import BYTES_A_SHARD, number_of_parts, spread_by_size
-from pipeline.tag import Progress, RejectedRecordError, ScanJob, tag_shard
+from pipeline.tag import ScanJob
 from pipeline.tasks import ShardTask
 
 PARTITIONS_A_CORE = 4
@@ -36,7 +36,7 @@ MOST_PARTITIONS = 20_000
 MOST_ABORTS = 20
 """Jobs that Spark gives up because of one shard, each after all attempts, before the rest is given up, too."""
 
-Attempts = Callable[[ScanJob, Sequence[ShardTask]], Iterator[Event[ShardTask]]]
+Attempts = Callable[[ShardJob[Any], Sequence[ShardTask]], Iterator[Event[ShardTask]]]
 Shippable = FastTextScorer | RescoringScorer | LanguageModel
 Shipped = dict[str, str]
 """What a model file is called on the executors, by its path here."""
@@ -49,20 +49,20 @@ class ShardsFailedError(RuntimeError):
 
 
 def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None, quiet: bool = False) -> Engine:
-    """The engine for a scan into ``out``, which every executor and the driver must reach under the same URL.
+    """The engine for a job into ``out``, which every executor and the driver must reach under the same URL.
 
     ``workers`` is the number of cores of a local master, and of executors where the cluster heeds ``spark.cores.max``.
     """
     storage.remove_unfinished(out)
 
-    def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
+    def engine(job: ShardJob[Any], tasks: list[ShardTask]) -> list[Failure]:
         settings = {"spark.ui.showConsoleProgress": str(not quiet).lower(), **_limited(workers), **options.settings}
         master = f"local[{workers}]" if workers and options.master in ("local", "local[*]") else options.master
         try:
             with spark_session(
-                "tropescan scan", master=master, settings=settings, py_files=options.py_files
+                f"tropescan {job.command}", master=master, settings=settings, py_files=options.py_files
             ) as session:
-                said = _tag_all(session, replace(job, out=absolute(job.out)), tasks, options)
+                said = _run_all(session, job.into(absolute(job.out)), tasks, options)
                 wait_until_idle(session.sparkContext)
         finally:
             storage.remove_unfinished(out)  # of attempts that were killed
@@ -78,17 +78,17 @@ def _limited(workers: int | None) -> dict[str, str]:
     return {"spark.cores.max": str(workers)} if workers else {}
 
 
-def _failures(job: ScanJob, tasks: Sequence[ShardTask], said: Said) -> list[Failure]:
-    """The shards without tags where the driver looks; a second attempt may have mended what a first one said."""
+def _failures(job: ShardJob[Any], tasks: Sequence[ShardTask], said: Said) -> list[Failure]:
+    """The shards that are not done where the driver looks; a second attempt may have mended what a first one said."""
     errors = {task.url: error for task, error in said}
-    unseen = f"an executor tagged it, but {job.out} shows no report here; --out must be storage that all machines share"
+    unseen = f"an executor did it, but {job.out} shows no report here; --out must be storage that all machines share"
     return [Failure(task, errors.get(task.url, unseen)) for task in split_done(job, tasks)[0]]
 
 
-def _tag_all(session: SparkSession, job: ScanJob, tasks: Sequence[ShardTask], options: SparkOptions) -> Said:
-    """Run Spark jobs until every shard is tagged or has failed; a shard that makes Spark give up is left out."""
+def _run_all(session: SparkSession, job: ShardJob[Any], tasks: Sequence[ShardTask], options: SparkOptions) -> Said:
+    """Run Spark jobs until every shard is done or has failed; a shard that makes Spark give up is left out."""
     context = session.sparkContext
-    work = partial(tag_partition, job, _shipped(session, job, options), attempts_of(context))
+    work = partial(run_partition, job, _shipped(session, job, options), attempts_of(context))
     parts = partitions(tasks, context.defaultParallelism, options.partitions)
     given_up, said = Said(), ""
     for _ in range(MOST_ABORTS):
@@ -108,9 +108,9 @@ def _tag_all(session: SparkSession, job: ScanJob, tasks: Sequence[ShardTask], op
     return given_up + [(task, said) for part in parts for task in part]
 
 
-def _shipped(session: SparkSession, job: ScanJob, options: SparkOptions) -> Shipped:
+def _shipped(session: SparkSession, job: ShardJob[Any], options: SparkOptions) -> Shipped:
     """Send the job's models to the executors, unless their paths hold there, too."""
-    if options.shared_model:
+    if options.shared_model or not isinstance(job, ScanJob):
         return {}
     models = (job.scorer, getattr(job.scorer, "first", None), job.identify)
     return {m.path: ship_file(session, m.path, m.digest) for m in models if isinstance(m, Shippable)}
@@ -136,25 +136,25 @@ def failed_partition(message: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def tag_partition(job: ScanJob, shipped: Shipped, attempts: int, parts: Iterator[list[ShardTask]]) -> Iterator[Any]:
-    """Tag a Spark task's shards, on an executor; yields those that failed, with the error.
+def run_partition(
+    job: ShardJob[Any], shipped: Shipped, attempts: int, parts: Iterator[list[ShardTask]]
+) -> Iterator[Any]:
+    """Do a Spark task's shards, on an executor; yields those that failed, with the error.
 
-    Raises `ShardsFailedError` for Spark to try again, except on the last attempt, and for records refused by a strict
-    scan, which will be refused again.
+    Raises `ShardsFailedError` for Spark to try again, except on the last attempt, and for the job's final errors, which
+    would only come again.
     """
     context = TaskContext.get()
     last = context is None or context.attemptNumber() + 1 >= attempts
-    job = replace(job, scorer=_here_is(job.scorer, shipped), identify=_here_is(job.identify, shipped))
+    if isinstance(job, ScanJob):
+        job = replace(job, scorer=_here_is(job.scorer, shipped), identify=_here_is(job.identify, shipped))
     for tasks in parts:
         todo, _ = split_done(job, tasks)
         events = (_in_child if last else _here)(job, todo)
         failed = [(event.task, event.error) for event in events if event.error is not None]
-        if not last and (again := [(task, error) for task, error in failed if not error.startswith(_FINAL)]):
+        if not last and (again := [(task, error) for task, error in failed if not error.startswith(job.final_errors)]):
             raise ShardsFailedError("; ".join(f"{task.url}: {error}" for task, error in again[:3]))
         yield from failed
-
-
-_FINAL = RejectedRecordError.__name__
 
 
 def _here_is(model: Any, shipped: Shipped) -> Any:
@@ -165,18 +165,18 @@ def _here_is(model: Any, shipped: Shipped) -> Any:
     return model if name is None else replace(model, path=shipped_file(name))
 
 
-def _here(job: ScanJob, tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
+def _here(job: ShardJob[Any], tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
     for task in tasks:
         try:
-            yield Event(task, result=tag_shard(job, task))
+            yield Event(task, result=job.run(task))
         except Exception as error:
             yield Event(task, error=f"{type(error).__name__}: {error}")
 
 
-def _work(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None]) -> ShardReport:
-    return tag_shard(job, task, progress)
+def _work(job: ShardJob[Any], task: ShardTask, progress: Callable[[Progress], None]) -> Any:
+    return job.run(task, progress)
 
 
-def _in_child(job: ScanJob, tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
+def _in_child(job: ShardJob[Any], tasks: Sequence[ShardTask]) -> Iterator[Event[ShardTask]]:
     """One after the other in a process of their own, which is replaced when a shard kills it."""
     return (event for event in run_tasks(partial(_work, job), tasks, 1) if event.finished)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 
 from classifiers.calibration import Calibration as ScoreMap
@@ -37,6 +38,11 @@ PURPOSES = {"high_recall": 1e-2, "balanced": 1e-3, "high_precision": 1e-4}
 """Share of ordinary texts that a threshold of that name may flag."""
 FLAGGING = "high_recall"
 SPAN_FPR = 1e-2
+OF_TRAINER = {
+    **dict.fromkeys(("c", "encoder", "further_words"), "linear"),
+    **dict.fromkeys(("dim", "epochs", "lr", "word_ngrams", "seed"), "fasttext"),
+}
+"""Parameters that one trainer has and the other has not."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,7 @@ def command(
     \b
     tropescan train labels/seed labels/real --texts corpus --background corpus --out model.bin
     """
+    _check_trainer(click.get_current_context(), trainer)
     if out.suffix != ".bin":
         raise click.UsageError(f"--out {out}: a model's name ends in .bin; its card goes beside it as .json and .md")
     if card_path(out).exists():
@@ -197,6 +204,18 @@ def command(
             file.write(trained.read_bytes())
     write_card(card, out)
     click.echo(out.with_suffix(".md").read_text("utf-8"))
+
+
+def _check_trainer(context: click.Context, trainer: str) -> None:
+    """Raises `click.UsageError` naming the options given that only the other trainer has."""
+    given = [name for name in OF_TRAINER if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    other = [name for name in given if OF_TRAINER[name] != trainer]
+    if other:
+        flags = ", ".join(one.opts[0] for one in context.command.params if one.name in other)
+        theirs = OF_TRAINER[other[0]]
+        raise click.UsageError(f"{flags}: not of the trainer {trainer}; leave it out, or give --trainer {theirs}")
+    if context.params["further_words"] and not context.params["encoder"]:
+        raise click.UsageError("--further-words needs --encoder: a word that no text has can only weigh by its vector")
 
 
 def trainer_of(chosen: Options, examples: Sequence[Example], encoder: Path | None, further_words: int) -> Trainer:

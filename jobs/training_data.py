@@ -71,7 +71,7 @@ class TrainingData:
     @cached_property
     def training(self) -> list[Example]:
         """Examples to train on: labelled texts and background, without what is held out, or nearly so."""
-        labelled = _capped([one.example() for one in self.labelled if not one.held_out])
+        labelled = capped([one.example() for one in self.labelled if not one.held_out])
         background = [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
         kept_away = [one.text for one in self.labelled if one.held_out]
         kept_away += [text for _, text in self.background_of(held_out=True)]
@@ -87,7 +87,8 @@ class TrainingData:
         return [(source, text) for source, text in self.background if is_held_out(source) == held_out]
 
 
-def _capped(examples: Sequence[Example]) -> list[Example]:
+def capped(examples: Sequence[Example]) -> list[Example]:
+    """The examples with weights by which a large collection counts for as much as one of 100 texts."""
     sizes = Counter(one.collection for one in examples if one.collection != WRITTEN)
     weights = {name: min(1.0, LARGE_COLLECTION / n) for name, n in sizes.items()}
     return [replace(one, weight=weights.get(str(one.collection), 1.0)) for one in examples]

@@ -1,6 +1,6 @@
-"""The datatrove engine: a scan's shards as tasks of datatrove's local, Slurm or Ray executor.
+"""The datatrove engine: a job's shards as tasks of datatrove's local, Slurm or Ray executor.
 
-Composes plan, step and executor; knows nothing of how a shard is tagged.
+Composes plan, step and executor; knows nothing of what the job is.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from datatrove.utils.logging import logger
@@ -24,14 +24,14 @@ from jobs.progress import ScanProgress
 from jobs.trove_executors import LocalExecutor, RayExecutor, SlurmExecutor, active_jobs, wait_for_jobs
 from jobs.trove_options import TroveOptions
 from jobs.trove_run import RunFolder, find_failures, start_run, submitted_jobs
-from jobs.trove_step import TagShards
+from jobs.trove_step import RunShards
 from pipeline import storage
 from pipeline.scan import Failure
+from pipeline.shard_job import ShardJob
 from pipeline.spread import number_of_parts
-from pipeline.tag import ScanJob
 from pipeline.tasks import ShardTask
 
-Run = Callable[[TagShards, int, list[ShardTask]], None]
+Run = Callable[[RunShards, int, list[ShardTask]], None]
 """Runs the step on so many ranks and returns when they have ended; raises `click.exceptions.Exit` if they go on."""
 
 
@@ -54,12 +54,12 @@ def datatrove_engine(out: str, options: TroveOptions, *, workers: int | None = N
         logger.remove()  # the driver's own messages; each rank logs into a file, and its errors here
     run = _RUNS[options.executor](options, workers, quiet)
 
-    def engine(job: ScanJob, tasks: list[ShardTask]) -> list[Failure]:
-        job = replace(job, out=absolute(job.out))
+    def engine(job: ShardJob[Any], tasks: list[ShardTask]) -> list[Failure]:
+        job = job.into(absolute(job.out))
         if not options.collect:
             ranks = options.tasks or number_of_parts(tasks, least=workers or available_cores())
             folder = start_run(root, job, tasks, min(ranks, len(tasks)))
-            run(TagShards(job, folder), min(ranks, len(tasks)), tasks)
+            run(RunShards(job, folder), min(ranks, len(tasks)), tasks)
             storage.remove_unfinished(out)  # of attempts that were killed and taken up again
         failures = find_failures(job, tasks, root)
         for number, failure in enumerate(failures, 1):
@@ -70,18 +70,19 @@ def datatrove_engine(out: str, options: TroveOptions, *, workers: int | None = N
 
 
 def _local(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
-    def run(step: TagShards, ranks: int, tasks: list[ShardTask]) -> None:
+    def run(step: RunShards, ranks: int, tasks: list[ShardTask]) -> None:
         executor = LocalExecutor(
             [step], tasks=ranks, workers=min(workers or available_cores(), ranks), logging_dir=step.folder.url
         )
-        with ScanProgress(len(tasks), sum(task.size for task in tasks), quiet=quiet) as shown:
+        size, job = sum(task.size for task in tasks), step.job
+        with ScanProgress(len(tasks), size, quiet=quiet, command=job.command, marks=job.marks) as shown:
             executor.run(shown)
 
     return run
 
 
 def _ray(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
-    def run(step: TagShards, ranks: int, tasks: list[ShardTask]) -> None:
+    def run(step: RunShards, ranks: int, tasks: list[ShardTask]) -> None:
         try:
             import ray
         except ImportError as error:
@@ -98,7 +99,7 @@ def _ray(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
 def _slurm(options: TroveOptions, workers: int | None, quiet: bool) -> Run:
     environment = activation(options.venv, options.conda_env)
 
-    def run(step: TagShards, ranks: int, tasks: list[ShardTask]) -> None:
+    def run(step: RunShards, ranks: int, tasks: list[ShardTask]) -> None:
         _check_slurm(step.folder.url)
         executor = SlurmExecutor(
             [step], tasks=ranks, workers=workers or -1, logging_dir=step.folder.url,

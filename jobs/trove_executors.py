@@ -26,8 +26,7 @@ from datatrove.utils.stats import PipelineStats
 from jobs.local import Event, run_tasks
 from jobs.progress import ScanProgress
 from jobs.trove_step import ShardsFailedError
-from pipeline.accounting import ShardReport
-from pipeline.tag import Progress, ScanJob, tag_shard
+from pipeline.shard_job import Progress, ShardJob
 from pipeline.tasks import ShardTask
 
 RETRIES_ON_RAY = 3
@@ -79,7 +78,7 @@ class LocalExecutor(LocalPipelineExecutor):  # type: ignore[misc]
 def _run_here(executor: LocalExecutor, rank: _Rank, report: Report) -> str | None:
     """Returns what is wrong with the rank itself, so that an error of the pool means that the process died."""
     executor = deepcopy(executor)  # statistics must not add up over the ranks of a process
-    executor.pipeline[0].attempts = partial(_tag_here, rank.deadly, report)
+    executor.pipeline[0].attempts = partial(_attempts, rank.deadly, report)
     try:
         executor._run_for_rank(rank.number, local_rank=1)  # 1: errors only on the terminal
     except ShardsFailedError:
@@ -91,8 +90,8 @@ def _run_here(executor: LocalExecutor, rank: _Rank, report: Report) -> str | Non
     return None
 
 
-def _tag_here(
-    deadly: dict[str, str], report: Report, job: ScanJob, tasks: Sequence[ShardTask]
+def _attempts(
+    deadly: dict[str, str], report: Report, job: ShardJob[Any], tasks: Sequence[ShardTask]
 ) -> Iterator[Event[ShardTask]]:
     for task in tasks:
         report((task, Progress()))
@@ -103,9 +102,9 @@ def _tag_here(
         report((task, None))
 
 
-def _attempt(job: ScanJob, task: ShardTask, report: Report) -> Event[ShardTask]:
+def _attempt(job: ShardJob[Any], task: ShardTask, report: Report) -> Event[ShardTask]:
     try:
-        result: ShardReport = tag_shard(job, task, lambda count: report((task, count)))
+        result = job.run(task, lambda count: report((task, count)))
     except BrokenPipeError:
         raise
     except Exception as error:

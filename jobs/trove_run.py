@@ -1,7 +1,7 @@
 """A datatrove run's logging folder: which rank has which shards, what failed, which Slurm jobs were submitted.
 
 The folder is named by the plan, so that datatrove's markers of completed ranks never hide a shard of another plan.
-Knows neither datatrove nor how a shard is tagged.
+Knows neither datatrove nor what the job is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.scan import Failure, split_done
+from pipeline.shard_job import ShardJob
 from pipeline.spread import spread_by_size
-from pipeline.tag import ScanJob
 from pipeline.tasks import ShardTask, digest
 
 NO_REPORT = "no report yet: still queued or running, or its process was killed; the logs are in"
@@ -34,8 +34,8 @@ class RunFolder:
         lines = storage.read_bytes(self._file("plan.jsonl")).splitlines()
         return [ShardTask(**task) for task in json.loads(lines[rank])]
 
-    def record_failure(self, job: ScanJob, task: ShardTask, error: str) -> None:
-        """Write down why a shard gave no tags."""
+    def record_failure(self, job: ShardJob[Any], task: ShardTask, error: str) -> None:
+        """Write down why a shard was not done."""
         fingerprint = job.fingerprint(task)
         content = {"shard": asdict(task), "fingerprint": fingerprint, "error": error, "at": time.time()}
         self._write(f"failures/{fingerprint[:16]}.json", content)
@@ -52,13 +52,13 @@ class RunFolder:
         return storage.join(self.url, name)
 
 
-def start_run(root: str, job: ScanJob, tasks: Sequence[ShardTask], ranks: int) -> RunFolder:
+def start_run(root: str, job: ShardJob[Any], tasks: Sequence[ShardTask], ranks: int) -> RunFolder:
     """Freeze the plan below ``root``; what an earlier run of the same plan left there is taken away.
 
-    All shards of the plan are to do, so a completed rank there is one whose tags were deleted since.
+    All shards of the plan are to do, so a completed rank there is one whose outputs were deleted since.
     """
     name = digest([job.digest, [job.fingerprint(task) for task in tasks], ranks])[:12]
-    run = RunFolder(storage.join(root, f"scan-{name}"))
+    run = RunFolder(storage.join(root, f"{job.command}-{name}"))
     fs, path = storage.filesystem(run.url)
     for old in ("completions", "failures", "stats", "slurm_jobs.json"):
         with suppress(FileNotFoundError):
@@ -69,8 +69,8 @@ def start_run(root: str, job: ScanJob, tasks: Sequence[ShardTask], ranks: int) -
     return run
 
 
-def find_failures(job: ScanJob, tasks: Sequence[ShardTask], root: str) -> list[Failure]:
-    """The shards that have no tags, each with what its last attempt said, if it came to say anything."""
+def find_failures(job: ShardJob[Any], tasks: Sequence[ShardTask], root: str) -> list[Failure]:
+    """The shards that are not done, each with what its last attempt said, if it came to say anything."""
     left, _ = split_done(job, tasks)
     if not left:
         return []
@@ -90,4 +90,4 @@ def submitted_jobs(root: str) -> set[str]:
 def _contents(root: str, name: str) -> list[Any]:
     fs, path = storage.filesystem(root)
     fs.invalidate_cache()  # other processes write there
-    return [json.loads(fs.cat_file(found)) for found in sorted(fs.glob(f"{glob.escape(path)}/scan-*/{name}"))]
+    return [json.loads(fs.cat_file(found)) for found in sorted(fs.glob(f"{glob.escape(path)}/*-*/{name}"))]

@@ -55,7 +55,8 @@ def novelty(candidates: Sequence[Signature], known: Sequence[Signature]) -> Scor
 
     Farthest first (Gonzalez 1985; Sener and Savarese 2018): each choice counts as known to those after it.
     """
-    nearest = np.array([max((_alike(one, old) for old in known), default=0.0) for one in candidates])
+    old = np.array(known)
+    nearest = np.array([(old == one).mean(axis=1).max() if len(known) else 0.0 for one in candidates])
     stack, priority = np.array(candidates), np.full(len(candidates), -np.inf)
     left = np.ones(len(candidates), bool)
     for rank in range(len(candidates)):
@@ -64,10 +65,6 @@ def novelty(candidates: Sequence[Signature], known: Sequence[Signature]) -> Scor
         priority[chosen] = (1 - nearest[chosen]) - 2.0 * rank  # the order of choosing goes before the distance
         nearest = np.maximum(nearest, (stack == stack[chosen]).mean(axis=1))
     return priority
-
-
-def _alike(one: Signature, other: Signature) -> float:
-    return float((one == other).mean())
 
 
 def _logit(p: Scores | np.float64) -> Scores:

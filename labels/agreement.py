@@ -8,50 +8,88 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import krippendorff
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score
 
 from pipeline.schema import Estimate
 
 Judgements = NDArray[np.float64]
-Measure = Callable[[Judgements], float]
-"""Judgements in, agreement out: 1 is perfect, 0 what chance gives; NaN where it is not defined."""
+Sums = NDArray[np.float64]
 
 
-def cohen_kappa(judgements: Judgements) -> float:
-    """Cohen 1960, of two annotators on the items that both judged; NaN if they know one value only."""
-    one, other = judgements[:, ~np.isnan(judgements).any(axis=0)]
-    if not len(one) or len(np.union1d(one, other)) < 2:
+@dataclass(frozen=True)
+class Measure:
+    """A measure of agreement: 1 is perfect, 0 what chance gives; NaN where it is not defined.
+
+    Each is a function of sums over items, so that a bootstrap adds up sources and never goes through items again.
+    ``counts`` takes judgements to what each item adds, float64 of shape (items, k); ``value`` takes the k sums.
+    """
+
+    counts: Callable[[Judgements], Sums]
+    value: Callable[[Sums], float]
+
+    def __call__(self, judgements: Judgements) -> float:
+        """The measure of all items."""
+        return self.value(self.counts(judgements).sum(axis=0))
+
+
+def _fourfold(judgements: Judgements) -> Sums:
+    one, other = judgements
+    return np.stack([(one == a) & (other == b) for a in (0, 1) for b in (0, 1)], axis=1).astype(np.float64)
+
+
+def _cohen(sums: Sums) -> float:
+    n = sums.sum()
+    if not n:
         return float("nan")
-    return float(cohen_kappa_score(one, other))
+    table = sums.reshape(2, 2) / n
+    return _beyond_chance(float(np.trace(table)), float(table.sum(axis=0) @ table.sum(axis=1)))
 
 
-def fleiss_kappa(judgements: Judgements) -> float:
-    """Fleiss 1971, on the items with the commonest number of judgements, at least two."""
+def _fleiss_counts(judgements: Judgements) -> Sums:
+    """Of each item with the commonest number of judgements: 1, the share of true, the share of pairs that agree."""
     rated = (~np.isnan(judgements)).sum(axis=0)
     numbers = np.bincount(rated[rated >= 2])
     if not numbers.size:
-        return float("nan")
+        return np.zeros((judgements.shape[1], 3))
     raters = int(np.argmax(numbers))
-    true = np.nansum(judgements[:, rated == raters], axis=0)
+    true = (judgements == 1).sum(axis=0)
     false = raters - true
-    observed = np.mean((true * (true - 1) + false * (false - 1)) / (raters * (raters - 1)))
-    share = true.mean() / raters
-    chance = share**2 + (1 - share) ** 2
-    return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
+    agreeing = (true * (true - 1) + false * (false - 1)) / (raters * (raters - 1))
+    return np.where((rated == raters)[:, None], np.stack([np.ones(len(true)), true / raters, agreeing], axis=1), 0.0)
 
 
-def krippendorff_alpha(judgements: Judgements) -> float:
-    """Krippendorff 2004, nominal: any number of annotators, any items missing."""
-    true, false = (judgements == 1).sum(axis=0), (judgements == 0).sum(axis=0)
-    pairable = true + false >= 2
-    if not (true[pairable].sum() and false[pairable].sum()):
+def _fleiss(sums: Sums) -> float:
+    if not sums[0]:
         return float("nan")
-    counts = np.stack([false[pairable], true[pairable]], axis=1)
-    return float(krippendorff.alpha(value_counts=counts, value_domain=[0, 1], level_of_measurement="nominal"))
+    share, observed = sums[1:] / sums[0]
+    return _beyond_chance(float(observed), float(share**2 + (1 - share) ** 2))
+
+
+def _coincidences(judgements: Judgements) -> Sums:
+    """Of each item with two judgements or more: how many are true, how many false, and pairs of one of each."""
+    true, false = (judgements == 1).sum(axis=0), (judgements == 0).sum(axis=0)
+    others = np.maximum(true + false - 1, 1)
+    return np.where((true + false >= 2)[:, None], np.stack([true, false, true * false / others], axis=1), 0.0)
+
+
+def _alpha(sums: Sums) -> float:
+    true, false, differing = sums
+    return float(1 - (true + false - 1) * differing / (true * false)) if true and false else float("nan")
+
+
+def _beyond_chance(observed: float, chance: float) -> float:
+    return (observed - chance) / (1 - chance) if chance < 1 else float("nan")
+
+
+cohen_kappa = Measure(_fourfold, _cohen)
+"""Cohen 1960, of two annotators on the items that both judged; NaN if they know one value only."""
+fleiss_kappa = Measure(_fleiss_counts, _fleiss)
+"""Fleiss 1971, on the items with the commonest number of judgements, at least two."""
+krippendorff_alpha = Measure(_coincidences, _alpha)
+"""Krippendorff 2011, section C, nominal: any number of annotators, any items missing."""
 
 
 def with_interval(
@@ -62,15 +100,16 @@ def with_interval(
     ``sources``: one for each item; documents of one source resemble each other. Resamples in which the measure is not
     defined are left out. ``n`` is the number of items with two judgements.
     """
+    counts = measure.counts(judgements)
     names, index = np.unique(np.asarray(sources), return_inverse=True)
-    members = [np.flatnonzero(index == k) for k in range(len(names))]
-    random, values = np.random.default_rng(seed), []
-    for _ in range(resamples if len(names) else 0):
-        drawn = np.concatenate([members[k] for k in random.integers(0, len(names), len(names))])
-        values.append(measure(judgements[:, drawn]))
+    sums = np.zeros((len(names), counts.shape[1]))
+    np.add.at(sums, index, counts)
+    random, n = np.random.default_rng(seed), len(names)
+    drawn = (np.bincount(random.integers(0, n, n), minlength=n) for _ in range(resamples if n else 0))
+    values = np.array([measure.value(times @ sums) for times in drawn])
     low, high = np.nanquantile(values, [0.025, 0.975]) if not np.all(np.isnan(values)) else (np.nan, np.nan)
-    n = int(((~np.isnan(judgements)).sum(axis=0) >= 2).sum())
-    return Estimate(measure(judgements), float(low), float(high), n, "bootstrap of sources")
+    twice = int(((~np.isnan(judgements)).sum(axis=0) >= 2).sum())
+    return Estimate(measure.value(sums.sum(axis=0)), float(low), float(high), twice, "bootstrap of sources")
 
 
 def consensus(judgements: Judgements) -> NDArray[np.float64]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.schema import MODES as MODES
+
 VERSION = "1"
 LABELS = ("ai", "adverse", "hostile", "self_preserving", "admirable")
 """What a text can be labelled; several may hold. ``adverse``, the target, is ``hostile or self_preserving``."""
-MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
-"""One of these where ``ai`` holds."""
 IMPLIES = {"adverse": "ai", "hostile": "ai", "self_preserving": "ai", "admirable": "ai", **dict.fromkeys(MODES, "ai")}
 """What holds wherever a label or a mode does."""
 NO_MODE = "none"

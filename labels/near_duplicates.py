@@ -6,7 +6,8 @@ Knows texts only. Broder 1997; the index is Leskovec, Rajaraman and Ullman, Mini
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,11 @@ PERMUTATIONS = 128
 NEAR = 0.7
 """Jaccard similarity of shingles, as estimated, from which two texts are nearly the same."""
 
+LONGEST = 2_000_000
+"""Code points of a text that its signature is made of: a second of one core."""
+_AT_ONCE = 1_000
+"""Runs hashed at a time: all of a book at once would take a gigabyte, and be slower."""
+
 Signature = NDArray[np.uint32]
 """Shape (PERMUTATIONS,)."""
 _SCHEME = "affine32"
@@ -27,19 +33,30 @@ _SCHEME = "affine32"
 _WORD = re.compile(r"\w+")
 
 
-def shingles(text: str, length: int = SHINGLE_WORDS) -> set[str]:
+def shingles(text: str, length: int = SHINGLE_WORDS) -> Iterator[str]:
     """Runs of so many words, in lower case and without punctuation; of a shorter text all its words as one."""
-    words = _WORD.findall(text.casefold())
-    if len(words) <= length:
-        return {" ".join(words)}
-    return {" ".join(words[k : k + length]) for k in range(len(words) - length + 1)}
+    words = _WORD.findall(text[:LONGEST].casefold())
+    for k in range(max(1, len(words) - length + 1)):
+        yield " ".join(words[k : k + length])
 
 
 def signature(text: str, length: int = SHINGLE_WORDS) -> Signature:
-    """The MinHash signature of a text's runs of so many words."""
+    """The MinHash signature of a text's runs of so many words.
+
+    Of a text of more than `LONGEST` code points the first so many speak for it: what goes on alike for as long counts
+    as nearly the same.
+    """
     sketch = _sketch()
-    sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text, length)])
+    encoded = (shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text, length))
+    for part in _batched(encoded, _AT_ONCE):
+        sketch.update_batch(part)
     return np.asarray(sketch.hashvalues, np.uint32)
+
+
+def _batched(values: Iterable[bytes], n: int) -> Iterator[tuple[bytes, ...]]:
+    """Parts of so many (itertools has it from Python 3.12)."""
+    left = iter(values)
+    return iter(lambda: tuple(islice(left, n)), ())
 
 
 def similarity(one: Signature, other: Signature) -> float:

@@ -103,6 +103,12 @@ class ShardReport:
         """No record rejected, no shard cut short or failed."""
         return not (self.rejected or self.incomplete_shards or self.failed_shards)
 
+    def counts(self) -> dict[str, int]:
+        """Numbers for an engine's log, rejections by reason among them."""
+        names = ("read", "tagged", "flagged", "words", "input_bytes")
+        rejected = {f"rejected_{reason}": count for reason, count in self.rejected.items()}
+        return {**{name: getattr(self, name) for name in names}, **rejected}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         return asdict(self)

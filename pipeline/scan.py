@@ -19,6 +19,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.readers import is_shard
+from pipeline.shard_job import Figures, ShardJob
 from pipeline.tag import ScanJob, recount_flagged
 from pipeline.tasks import ShardTask
 
@@ -27,18 +28,18 @@ LONGEST_PART = 200
 LISTED = 1000
 """Shards with trouble that ``scan.json`` names; all of them have reports."""
 _STALE = (
-    "made with another model, version or options than this scan; "
+    "made with another {} than this {}; "
     "choose another --out, or delete that folder, or run with the settings it was made with"
 )
 
 
 class StaleOutputError(ValueError):
-    """The output folder holds tags of another model, version or options."""
+    """The output folder holds outputs of other settings."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A shard that gave no tags, and why."""
+    """A shard that was not done, and why."""
 
     task: ShardTask
     error: str
@@ -123,51 +124,54 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def check_folder(job: ScanJob) -> None:
-    """Raises `StaleOutputError` if the last scan into the job's folder had other settings, whatever its shards were:
+def summary_url(job: ShardJob[Any]) -> str:
+    """Where the sum over all shards goes: scan.json of a scan."""
+    return storage.join(job.out, f"{job.command}.json")
+
+
+def check_folder(job: ShardJob[Any]) -> None:
+    """Raises `StaleOutputError` if the last such job into the folder had other settings, whatever its shards were:
     tags of two models must not mix."""
-    url = storage.join(job.out, "scan.json")
+    url = summary_url(job)
     try:
         made_by = json.loads(storage.read_bytes(url)).get("job")
     except (FileNotFoundError, ValueError, AttributeError):  # none, or none that is whole: reports say what is there
         return
     if made_by != job.digest:
-        raise StaleOutputError(f"{url}: {_STALE}")
+        raise StaleOutputError(f"{url}: {_STALE.format(job.made_by, job.command)}")
 
 
-def split_done(job: ScanJob, tasks: Iterable[ShardTask]) -> tuple[list[ShardTask], list[ShardReport]]:
-    """Tasks still to do, and the reports of those that an earlier run finished with the same settings.
+def split_done(job: ShardJob[Figures], tasks: Iterable[ShardTask]) -> tuple[list[ShardTask], list[Figures]]:
+    """Tasks still to do, and the figures of those that an earlier run finished with the same settings.
 
-    For a strict job, shards with rejected records are still to do: they must fail.
+    For a strict scan, shards with rejected records are still to do: they must fail.
     Raises `StaleOutputError` if the folder holds a shard of other settings, or another input of that name.
     """
     tasks = list(tasks)
-    figures: dict[str, ShardReport] = {}
+    figures: dict[str, Figures] = {}
     for task, report in zip(tasks, read_reports([job.report_url(task) for task in tasks]), strict=True):
         found = _figures_if_done(job, task, report)
         if found is not None:
-            figures[job.tags_url(task)] = found
-    tagged = storage.existing(figures)
-    todo = [task for task in tasks if job.tags_url(task) not in tagged]
-    return todo, [found for url, found in figures.items() if url in tagged]
+            figures[task.name] = found
+    outputs = {task.name: job.output_urls(task) for task in tasks if task.name in figures}
+    there = storage.existing([url for urls in outputs.values() for url in urls])
+    whole = {name for name, urls in outputs.items() if there.issuperset(urls)}
+    return [task for task in tasks if task.name not in whole], [figures[name] for name in figures if name in whole]
 
 
-def _figures_if_done(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> ShardReport | None:
+def _figures_if_done(job: ShardJob[Figures], task: ShardTask, report: dict[str, Any] | None) -> Figures | None:
     if report is None:
         return None
     _check_report(job, task, report)
-    if report["fingerprint"] != job.fingerprint(task):
-        return None
-    figures = ShardReport(**report["figures"])
-    return None if job.strict and figures.rejected else figures
+    return job.done(report) if report["fingerprint"] == job.fingerprint(task) else None
 
 
-def _check_report(job: ScanJob, task: ShardTask, report: dict[str, Any]) -> None:
+def _check_report(job: ShardJob[Any], task: ShardTask, report: dict[str, Any]) -> None:
     url = job.report_url(task)
     if report.get("shard", {}).get("url") != task.url:
-        raise StaleOutputError(f"{url}: holds another input of that name; choose another --out, or its tags are lost")
+        raise StaleOutputError(f"{url}: holds another input of that name; choose another --out, or its output is lost")
     if report["job"] != job.digest:
-        raise StaleOutputError(f"{url}: {_STALE}")
+        raise StaleOutputError(f"{url}: {_STALE.format(job.made_by, job.command)}")
 
 
 def read_report(url: str) -> dict[str, Any] | None:
@@ -220,7 +224,7 @@ def write_scan_report(
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
         "tags": tagged,
     }
-    with storage.whole_file(storage.join(job.out, "scan.json")) as file:
+    with storage.whole_file(summary_url(job)) as file:
         file.write(json.dumps(content, indent=1).encode())
     return total
 

@@ -58,6 +58,9 @@ OTHER_LANGUAGE = "other_language"
 """``status`` of a document in another language than the model's: its scores, if it has any, stand for nothing, and no
 figure is made of them."""
 
+MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
+"""How a text about AI speaks of it, by the codebook; a model has a label of the name for each that it tells."""
+
 Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
 ``<label>_window`` (float32, null where there is no score), ``<label>_rescored`` for those of a second stage, ``spans``

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,7 @@ from pipeline.schema import (
     rescored_labels,
     tags_schema,
 )
+from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask, digest
 
 ROWS_PER_GROUP = 65_536
@@ -47,6 +48,11 @@ class ScanJob:
     ``label`` and ``threshold`` only count flagged documents in reports, and ``strict`` makes a shard with a rejected
     record fail: tags hold no decision, so these are no part of the settings.
     """
+
+    command: ClassVar[str] = "scan"
+    marks: ClassVar[str] = "flagged"
+    made_by: ClassVar[str] = "model, version or options"
+    final_errors: ClassVar[tuple[str, ...]] = ("RejectedRecordError",)
 
     out: str
     scorer: Scorer
@@ -94,6 +100,10 @@ class ScanJob:
         """What a shard's report must hold for the shard to count as done."""
         return digest([self.digest, task.url, task.identity])
 
+    def into(self, out: str) -> Self:
+        """The same scan into another folder."""
+        return replace(self, out=out)
+
     def tags_url(self, task: ShardTask) -> str:
         """Where a shard's tags go."""
         return storage.join(self.out, "tags", f"{task.name}.parquet")
@@ -102,19 +112,22 @@ class ScanJob:
         """Where a shard's report goes."""
         return storage.join(self.out, "reports", f"{task.name}.json")
 
+    def output_urls(self, task: ShardTask) -> list[str]:
+        """The shard's tags."""
+        return [self.tags_url(task)]
+
+    def done(self, report: dict[str, Any]) -> ShardReport | None:
+        """The report's figures; None where a strict scan must fail because of rejected records."""
+        figures = ShardReport(**report["figures"])
+        return None if self.strict and figures.rejected else figures
+
+    def run(self, task: ShardTask, progress: Callable[[Progress], None] | None = None) -> ShardReport:
+        """See `tag_shard`."""
+        return tag_shard(self, task, progress)
+
 
 class RejectedRecordError(ValueError):
     """A strict scan met a record that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a shard is: counts since it began; ``input_bytes`` as stored, ``text_bytes`` as UTF-8."""
-
-    documents: int = 0
-    flagged: int = 0
-    input_bytes: int = 0
-    text_bytes: int = 0
 
 
 def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None] | None = None) -> ShardReport:

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 from jobs.main import cli
 from labels import acquisition as aq
+from labels import near_duplicates
 from labels.background import mentions_ai
-from labels.near_duplicates import NEAR, NearIndex, nearly_among, pack, signature, similarity, unpack
+from labels.near_duplicates import NEAR, PERMUTATIONS, NearIndex, nearly_among, pack, signature, similarity, unpack
 from labels.split import choose_splits, group_of, is_held_out
 from labels.store import StoreError, designed_selections, open_store
 from labels.store.tables import Item, Selection
@@ -146,3 +148,14 @@ def other_model(folder: Path) -> Path:
     path = folder / "other.bin"
     write_model(replace(model, embedding=-model.embedding), path)
     return path
+
+
+def test_signatures_of_long_texts_are_bounded_and_those_of_others_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"word{k % 4000}" for k in range(5000)]
+    text = " ".join(words)
+    whole = MinHash(num_perm=PERMUTATIONS, scheme="affine32")
+    whole.update_batch([" ".join(words[k : k + 5]).encode() for k in range(len(words) - 4)])
+    assert (signature(text) == whole.hashvalues).all()  # made in parts, and the same
+    monkeypatch.setattr(near_duplicates, "LONGEST", len(text))
+    assert (signature(text + " and so on" * 1000) == signature(text)).all()
+    assert (signature(" ".join(reversed(words))) != signature(text)).any()

@@ -11,8 +11,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from krippendorff import alpha
+from sklearn.metrics import cohen_kappa_score
+from sqlalchemy import select
 
-from jobs.label_adjudicate import parse_answer, printable
+from jobs.label_adjudicate import Answer, parse_answer, printable
 from jobs.main import cli
 from labels import codebook
 from labels.agreement import cohen_kappa, consensus, fleiss_kappa, krippendorff_alpha, with_interval
@@ -22,6 +25,7 @@ from labels.store import Candidate, Store, add_draw, next_item, open_store, reco
 from labels.store.disputes import count_disputes, next_dispute
 from labels.store.figures import progress, work
 from labels.store.judgements import judgements, settled
+from labels.store.tables import Item, Label
 
 NONE = dict.fromkeys(codebook.LABELS, False)
 ADVERSE = {**NONE, "ai": True, "adverse": True, "hostile": True}
@@ -50,18 +54,23 @@ def test_krippendorff_s_alpha_of_his_binary_example() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.sampled_from([0.0, 1.0, np.nan]), min_size=3, max_size=3), min_size=2, max_size=30))
-def test_alpha_follows_from_coincidences(rows: list[list[float]]) -> None:
+def test_alpha_is_that_of_the_package_krippendorff(rows: list[list[float]]) -> None:
     values = np.array(rows).T
-    o = np.zeros((2, 2))
-    for item in values.T:
-        said = item[~np.isnan(item)].astype(int)
-        for a in range(len(said)):
-            for b in range(len(said)):
-                if a != b:
-                    o[said[a], said[b]] += 1 / (len(said) - 1)
-    n = o.sum(axis=1)
-    expected = 1 - (n.sum() - 1) * o[0, 1] / (n[0] * n[1]) if n.all() else np.nan
+    counts = np.stack([(values == 0).sum(axis=0), (values == 1).sum(axis=0)], axis=1)
+    counts = counts[counts.sum(axis=1) >= 2]
+    known = counts.any(axis=0)
+    expected = (
+        alpha(value_counts=counts, value_domain=[0, 1], level_of_measurement="nominal") if known.all() else np.nan
+    )
     assert krippendorff_alpha(values) == pytest.approx(expected, nan_ok=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_cohen_s_kappa_is_scikit_learn_s(pairs: list[tuple[bool, bool]]) -> None:
+    one, other = np.array(pairs, float).T
+    expected = cohen_kappa_score(one, other) if len({*one, *other}) > 1 else np.nan
+    assert cohen_kappa(np.array([one, other])) == pytest.approx(expected, nan_ok=True)
 
 
 def test_intervals_cover_the_true_agreement() -> None:
@@ -146,10 +155,6 @@ def test_blind_checks_are_held_against_what_was_settled(place: str) -> None:
     add_draw(store, "a", "acquired", [*(Candidate(f"d{k}", "s", text=f"t{k}") for k in range(3)), gold], method="x",
              gold_every=2, wanted=2)  # fmt: skip
     with store.reading() as session:
-        from sqlalchemy import select
-
-        from labels.store.tables import Item
-
         item = session.scalars(select(Item.id).where(Item.document == "g")).one()
     record_label(store, item, "judge", "adjudicated", ADVERSE, "news", token=uuid.uuid4().hex)
     for who, labels in (("right", ADVERSE), ("wrong", NONE)):
@@ -175,20 +180,26 @@ def test_the_commands_show_settle_and_queue(tmp_path: Path) -> None:
     status = json.loads(run.invoke(cli, ["label", "status", "--store", place, "--json"]).output)
     assert status["draws"][0]["states"]["disputed"] == 2
     assert "2 items wait" in run.invoke(cli, ["label", "adjudicate", "--store", place]).output
-    done = run.invoke(cli, ["label", "adjudicate", "--store", place, "--by", "judge"], input="9\n2\nai,evil\nai news\n")
+    done = run.invoke(
+        cli, ["label", "adjudicate", "--store", place, "--by", "judge"], input="9\n2\nai,evil\nai news? # mild\n"
+    )
     assert done.exit_code == 0 and "no item left" in done.output, done.output
     modes = {
         s.item.document: (s.labels["adverse"], s.mode) for s in settled(open_store(place)) if s.state == "adjudicated"
     }
     assert sorted(modes.values()) == [(False, "news"), (True, "news")]
+    with open_store(place).reading() as session:
+        notes = session.scalars(select(Label.note).where(Label.kind == "adjudicated", ~Label.sure)).all()
+    assert notes == ["mild"]
     few = run.invoke(cli, ["label", "doubtful", "--store", place, "--name", "d"])
     assert "doubt needs 10" in str(few.exception)
 
 
 def test_answers_and_hostile_text_in_the_terminal() -> None:
-    assert parse_answer("none", [])[0] == NONE
-    assert parse_answer("ai,adverse,hostile fiction", []) == (ADVERSE, "fiction")
-    for wrong in ("", "3", "adverse", "ai", "evil"):
+    assert parse_answer("none", []) == Answer(NONE, "none")
+    assert parse_answer("hostile fiction", []) == Answer(ADVERSE, "fiction")  # what it implies need not be said
+    assert parse_answer("ai,adverse,hostile fiction? # a rumour", []) == Answer(ADVERSE, "fiction", False, "a rumour")
+    for wrong in ("", "3", "adverse", "ai", "evil", "?", "# a note alone"):
         with pytest.raises((ValueError, CodebookError)):
             parse_answer(wrong, [])
     assert "\x1b" not in printable("\x1b[2J\u202e")

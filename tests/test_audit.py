@@ -5,25 +5,25 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
+from collections import Counter
 from collections.abc import Callable
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
 from jobs.audit_labels import METHOD
-from jobs.audit_tags import columns_for, drawn_rows, histogram
+from jobs.audit_tags import drawn_rows
 from jobs.main import cli
 from jobs.tag_rows import open_tags
 from labels.codebook import LABELS
 from labels.store import Candidate, Store, add_draw, designed_selections, open_store, record_label
 from labels.store.tables import ACQUIRED, DESIGNED
-from pipeline.prevalence import draw as drawing
-from pipeline.prevalence.frame import draw_of, histogram_of
 from pipeline.prevalence.plan import load_plan, plan_from_json
 from pipeline.prevalence.slices import Slicer
 
@@ -74,16 +74,23 @@ def label_all(store: Store, draw: str, kind: str, judge: Callable[[str], bool]) 
         record_label(store, item.id, f"reader of {kind}", kind, held, mode, token=f"{draw}/{selection.id}/{kind}")
 
 
-@pytest.fixture
-def audited(scanned: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A store with a labelled audit of 300 documents, and its plan."""
-    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
-    done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--out", plan)
-    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
-    store = open_store(place)
+@pytest.fixture(scope="module")
+def labelled_once(scanned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, in which an audit of 300 documents is labelled, and its plan."""
+    folder = tmp_path_factory.mktemp("labelled")
+    done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--out", folder / "plan.json")
+    done("audit", "draw", scanned, "--plan", folder / "plan.json", "--store", folder / "labels.sqlite", "--name", "a1")
+    store = open_store(folder / "labels.sqlite")
     label_all(store, "a1", "human", lambda text: MARK in text)
     store.close()
-    return place, plan
+    return folder
+
+
+@pytest.fixture
+def audited(labelled_once: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the store and the plan, to be changed."""
+    shutil.copytree(labelled_once, tmp_path / "audited")
+    return tmp_path / "audited" / "labels.sqlite", tmp_path / "audited" / "plan.json"
 
 
 def truth(scanned: Path) -> float:
@@ -95,15 +102,20 @@ def truth(scanned: Path) -> float:
 def test_an_audit_covers_the_truth_of_a_population_that_is_known_whole(
     scanned: Path, audited: tuple[Path, Path]
 ) -> None:
-    found = done("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "year", "--json")
+    found = done(
+        "audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "year", "--by", "mode", "--json"
+    )
     one = found["prevalence"]["adverse"]["documents"]
     assert one["low"] <= truth(scanned) <= one["high"] and one["labels"] == 300 and one["basis"] == "design"
     assert found["prevalence"]["admirable"]["words"]["too_few_labels"]
     assert found["prevalence"]["admirable"]["words"]["value"] is None
     assert found["population"]["documents"] == DOCUMENTS and found["kinds"] == {"human": 300} and not found["notes"]
-    assert [one["slice"] for one in found["slices"]] == ["2020", "2021", "2022"]
-    assert sum(one["documents"] for one in found["slices"]) == DOCUMENTS
-    assert set(found["filter"]["documents"]) >= {"recall", "elusion"} and found["modes"].keys() == {"fiction"}
+    assert [one["slice"] for one in found["slices"]["year"]] == ["2020", "2021", "2022"]
+    assert sum(one["documents"] for one in found["slices"]["year"]) == DOCUMENTS
+    assert set(found["filter"]["documents"]) >= {"recall", "elusion"}
+    assert {mode: one["positives"] for mode, one in found["modes"]["adverse"].items() if one["positives"]} == {
+        "fiction": one["positives"]
+    }
 
 
 def test_the_printed_estimate_names_bounds_and_flag_rate(scanned: Path, audited: tuple[Path, Path]) -> None:
@@ -244,6 +256,20 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
     assert run(*words, "--specificity", "5/6").exit_code == 2
 
 
+def test_model_based_figures_say_so_and_take_labels_by_their_chances(scanned: Path, audited: tuple[Path, Path]) -> None:
+    """From labels of the same corpus, prior shift holds: the truth must be near."""
+    alone = done("audit", "model-based", scanned, "--json")
+    assert alone["basis"] == "model" and list(alone["figures"]) == ["EMQ"] and 0 < alone["figures"]["EMQ"]["value"] < 1
+    assert alone["figures"]["EMQ"]["high"] is None
+    found = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1", "--json")
+    for name in ("PACC", "Rogan-Gladen"):
+        figure = found["figures"][name]
+        assert figure["basis"] == "model" and figure["low"] <= truth(scanned) <= figure["high"]
+    printed = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1")
+    assert "holds under prior shift" in printed and "no interval" in printed
+    assert run("audit", "model-based", scanned, "--draw", "a1").exit_code == 2
+
+
 def test_slices_of_hosts_dates_and_lengths() -> None:
     import pyarrow as pa
 
@@ -252,29 +278,69 @@ def test_slices_of_hosts_dates_and_lengths() -> None:
     batch = pa.RecordBatch.from_pydict(
         {"host": hosts, "date": dates, "words": [5, 300, 9000], "lang": ["en", "", None]}
     )
-    assert Slicer("domain").of(batch).tolist() == ["bbc.co.uk", "(none)", "127.0.0.1"]
-    assert Slicer("tld").of(batch).tolist()[:2] == ["uk", "(none)"]
-    assert Slicer("month").of(batch).tolist() == ["2019-03", "2019-04", "(none)"]
-    assert Slicer("year").of(batch).tolist() == ["2019", "2019", "(none)"]
-    assert Slicer("length").of(batch).tolist() == [
-        "00000 to 00127 words",
-        "00128 to 00511 words",
-        "08192 words or more",
-    ]
-    assert Slicer("lang").of(batch).tolist() == ["en", "(none)", "(none)"]
+
+    def names(by: str) -> list[str]:
+        found, at = Slicer(by).of(batch)
+        return [found[k] for k in at]
+
+    assert names("domain") == ["bbc.co.uk", "(none)", "127.0.0.1"]
+    assert names("tld")[:2] == ["uk", "(none)"]
+    assert names("month") == ["2019-03", "2019-04", "(none)"]
+    assert names("year") == ["2019", "2019", "(none)"]
+    assert names("length") == ["00000 to 00127 words", "00128 to 00511 words", "08192 words or more"]
+    assert names("lang") == ["en", "(none)", "(none)"]
+    assert Slicer("lang").of(batch)[0] == ["en", "(none)"]
 
 
-def test_spark_draws_and_counts_the_same(spark: Any, scanned: Path, audited: tuple[Path, Path]) -> None:
-    """Tags files in any order on executors: the same histogram, and the same documents."""
-    plan = load_plan(audited[1].read_text(), "plan")
-    columns, parts, seed, sizes = plan.columns, plan.strata, plan.seed, np.array(plan.sizes)
-    with open_tags(str(scanned)) as tags:
-        local = histogram(tags, columns_for(tags, plan.label, None))
-        drawn = sorted(row["id"] for row, _ in drawn_rows(tags, plan))
-        files = tags.folder.files[::-1]
-    spread = spark.sparkContext.parallelize(files, len(files))
-    counted = spread.map(lambda file: histogram_of(file, columns)).reduce(add)
-    found = drawing.merge(spread.map(lambda file: draw_of(file, columns, parts, sizes, seed)).collect(), sizes)
-    assert np.array_equal(counted.sums, local.sums) and np.array_equal(counted.unscored, local.unscored)
-    assert sorted(found.ids) == drawn
-    assert np.array_equal(reduce(add, (histogram_of(file, columns) for file in files)).sums, local.sums)
+def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Every second document of high score is dropped, and a few of low score; the truth is known by the word."""
+    marked = {
+        one["id"]: MARK in one["text"]
+        for k in range(3)
+        for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
+    }
+    truth: Counter[str] = Counter()
+    for path in (scanned / "tags").rglob("*.parquet"):
+        tags = pq.read_table(path, columns=["row", "id", "adverse"])
+        high = np.nan_to_num(tags["adverse"].to_numpy()) >= np.quantile(tags["adverse"].to_numpy(), 0.9)
+        dropped = np.where(high, tags["row"].to_numpy() % 2 == 0, tags["row"].to_numpy() % 20 == 0)
+        for name, gone in zip(tags["id"].to_pylist(), dropped.tolist(), strict=True):
+            truth[f"{'dropped' if gone else 'kept'} {marked[name]}"] += 1
+        made = tags.select(["row", "id"]).append_column("action", pa.array(np.where(dropped, "drop", "keep")))
+        made = made.append_column("rule", pa.nulls(len(tags), pa.string()))
+        target = tmp_path / "run" / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made.append_column("weight", pa.array(1.0 - dropped)), target)
+    words = ["collateral", scanned, tmp_path / "run", "--texts", "0", "--json", "--store", audited[0], "--draw", "a1"]
+    found = done(*words)["audit"]
+    wanted = {"dropped, though not adverse": "dropped False", "dropped, and adverse": "dropped True",
+              "kept, though adverse": "kept True"}  # fmt: skip
+    assert [row["name"] for row in found["rows"]] == list(wanted) and found["labelled"] == 300
+    for row in found["rows"]:
+        assert row["low"] <= truth[wanted[row["name"]]] <= row["high"], row
+        assert row["documents"]["basis"] == "design" and row["high"] < DOCUMENTS
+    assert found["rows"][0]["documents"]["value"] is not None
+
+
+def test_spark_plans_draws_and_estimates_the_same(
+    spark: Any, scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The commands with --engine spark: the plan, the documents drawn, and every figure."""
+    place, plan = tmp_path / "spark.sqlite", tmp_path / "spark.json"
+    done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--out", plan, "--engine", "spark")
+    assert json.loads(plan.read_text()) == json.loads(audited[1].read_text())
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1", "--engine", "spark")
+    stores = [open_store(place), open_store(audited[0])]
+    drawn = [[(item.document, one.stratum) for one, item in designed_selections(store, ["a1"])] for store in stores]
+    for store in stores:
+        store.close()
+    assert drawn[0] == drawn[1] and len(drawn[0]) == 300
+    words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "domain", "--json")
+    assert done(*words, "--engine", "spark") == done(*words)
+
+
+def test_the_options_of_spark_need_spark(scanned: Path, audited: tuple[Path, Path]) -> None:
+    words = ("audit", "draw", scanned, "--plan", audited[1], "--store", audited[0], "--name", "a2")
+    assert "need --engine spark" in run(*words, "--master", "local[2]").output

@@ -246,9 +246,9 @@ def test_two_runs_at_once_give_one_result(crawl: Path, whole: dict[str, bytes], 
 
 def attempt(crawl: str, out: str, healed: str, folder: str) -> None:
     """What a rank does, however many others do the same."""
-    from jobs.trove_step import TagShards
+    from jobs.trove_step import RunShards
 
-    TagShards(deadly_job(Path(out), Path(healed)), trove_run.RunFolder(folder)).run(rank=0)
+    RunShards(deadly_job(Path(out), Path(healed)), trove_run.RunFolder(folder)).run(rank=0)
 
 
 def test_wrong_usage(crawl: Path, tmp_path: Path) -> None:

@@ -181,3 +181,42 @@ def test_killed_in_mid_shard_on_slurm(ready: Any, slurm: Path, victim: str, tmp_
     assert again.returncode == 0, again.stderr
     assert contents(out) == contents(tmp_path / "whole")
     assert not list(out.rglob("*unfinished*"))
+
+
+# --- a policy carried out
+
+POLICY = """
+[[rule]]
+name = "half of the news"
+when.score.news.min = 0.05
+keep = 0.5
+
+[[rule]]
+name = "evidence"
+mask = { labels = ["adverse", "hostile"] }
+
+[[rule]]
+name = "rest"
+weight = { of = "score.ai", curve = [[0, 1.5], [1, 0.5]] }
+"""
+
+
+@pytest.fixture(scope="module")
+def applied(local: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the local engine makes of the mini crawl under a policy."""
+    folder = tmp_path_factory.mktemp("applied")
+    (folder / "policy.toml").write_text(POLICY)
+    done = tropescan("apply", MINICRAWL, local, "--policy", folder / "policy.toml", "--out", folder / "out")
+    assert done.returncode == 1 and "cut short: 6, failed: 0" in done.stdout, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["datatrove", "spark-local"])
+def test_every_engine_applies_a_policy_alike(
+    ready: Any, local: Path, applied: Path, engine: str, tmp_path: Path
+) -> None:
+    arguments = ["apply", MINICRAWL, local, "--policy", applied / "policy.toml", "--out", tmp_path / "out"]
+    done = tropescan(*arguments, "--workers", 2, "--quiet", *ready(engine))
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert contents(tmp_path / "out") == contents(applied / "out")
+    assert not list((tmp_path / "out").rglob("*unfinished*"))

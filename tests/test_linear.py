@@ -12,7 +12,7 @@ from odd_texts import odd_texts
 from plain_reading import as_plain
 
 from classifiers.cross_validation import cross_validate, fit_scales, logits_of
-from classifiers.fasttext_file import ModelFileError, read_model, write_model
+from classifiers.fasttext_file import FastTextModel, ModelFileError, read_model, write_model
 from classifiers.features import FeatureSpace, frequent_words, plain_words
 from classifiers.linear import LinearOptions, train_linear
 from classifiers.score import FastTextScorer
@@ -119,6 +119,22 @@ def test_what_only_tells_collections_apart_is_not_learned() -> None:
         abs((m.embedding[m.words.index(b"mark")] - m.embedding[m.words.index(b"plain")]).item()) for m in (free, held)
     ]
     assert gap[1] < 0.5 * gap[0]
+
+
+def test_words_as_frequent_with_a_label_as_without_weigh_less() -> None:
+    """Every text has a filler word, at random; only the deeds go with the label."""
+    plain, contrasted = (
+        train_linear(examples(), LinearOptions(bucket=5000, min_count=1, prior_weight=50, contrast=power))
+        for power in (0.0, 0.7)
+    )
+    column = plain.label_names.index("adverse")
+
+    def size(model: FastTextModel, words: Sequence[str]) -> float:
+        rows = model.embedding[[model.words.index(word.encode()) for word in words], column]
+        return float(np.abs(rows - settings_of(model).prior[column]).mean())
+
+    fillers = [f"w{k}" for k in range(40)]
+    assert size(contrasted, fillers) / size(contrasted, DEEDS) < 0.7 * size(plain, fillers) / size(plain, DEEDS)
 
 
 def test_cross_validation_scores_every_text_once_by_a_model_that_did_not_see_its_source() -> None:

@@ -14,14 +14,14 @@ from labels.sampling import uniform
 from pipeline.prevalence import draw as drawing
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive, rogan_gladen
 from pipeline.prevalence.allocation import allocate, anticipate, budget_for, least_relative_error, outlook, pilot_rates
-from pipeline.prevalence.audited import Audited
+from pipeline.prevalence.audited import Audited, Sides
 from pipeline.prevalence.bounds import betting_bounds, clopper_pearson, gamma_interval
 from pipeline.prevalence.clusters import by_domains
 from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.melding import TAILS, stratum_total
-from pipeline.prevalence.model_based import emq, prior_shift
+from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
 from pipeline.prevalence.sample import Sample, count_sample, melded_total, stratified
 from pipeline.prevalence.strata import GRID, assign, histogram, make_strata
 from pipeline.prevalence.two_phase import TwoPhase, annotator_checks, difference, two_phase
@@ -285,7 +285,7 @@ def test_either_side_of_any_threshold_adds_up_to_the_whole() -> None:
     sizes = np.stack([np.ones(900), words[read], size[read]], 1)
     audited, positive = Audited(at[read], scores[read], sizes), scores[read] > 0.6
     for threshold in GRID[[200, 250, 300]]:
-        above, below = audited.either_side(counted, strata, positive, float(threshold), "words")
+        above, below = audited.either_side(Sides.of(counted, strata), positive, float(threshold), "words")
         assert above.size.sum() == words[np.nan_to_num(scores) >= threshold].sum()
         assert (above.size + below.size).sum() == words.sum() and above.n + below.n == 900
         assert np.all(above.documents + below.documents == np.bincount(at))
@@ -351,9 +351,16 @@ def test_prior_shift_estimators_find_a_shifted_prevalence_and_say_that_they_assu
     middle = (edges[1:] + edges[:-1]) / 2
     positives, negatives = random.beta(4, 2, 2000), random.beta(2, 4, 2000)
     here = np.concatenate([random.beta(4, 2, 2_000), random.beta(2, 4, 98_000)])
-    figures = prior_shift(middle, np.histogram(here, edges)[0].astype(float), positives, negatives)
-    assert [figure.basis for figure in figures] == ["model", "model"]
-    assert figures[0].estimate.low < 0.02 < figures[0].estimate.high
+    ones = np.ones(2000)
+    figure = pacc_figure(float(here.mean()), Weighted(positives, ones), Weighted(negatives, ones), resamples=200)
+    assert figure.basis == "model" and figure.estimate.low < 0.02 < figure.estimate.high
+    kept = negatives[random.random(2000) < np.where(negatives > 0.5, 1.0, 0.25)]  # by design, high scores more often
+    weighted = Weighted(kept, np.where(kept > 0.5, 1.0, 4.0))
+    again = pacc_figure(float(here.mean()), Weighted(positives, ones), weighted, resamples=200).estimate
+    assert again.low < 0.02 < again.high and weighted.mean == pytest.approx(negatives.mean(), abs=0.02)
+    assert weighted.share(kept > 0.5).rate == pytest.approx(np.mean(negatives > 0.5), abs=0.05)
+    with pytest.raises(ValueError, match="not both"):
+        pacc_figure(0.1, Weighted(np.zeros(0), np.zeros(0)), weighted)
     posterior = stats.beta.pdf(middle, 4, 2) / (stats.beta.pdf(middle, 4, 2) + stats.beta.pdf(middle, 2, 4))
     assert emq(posterior, np.histogram(here, edges)[0].astype(float), 0.5) == pytest.approx(0.02, abs=0.005)
 

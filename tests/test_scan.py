@@ -385,7 +385,7 @@ def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp
         while not list(out.rglob("*unfinished*")) and process.poll() is None:
             time.sleep(0.02)
         second = tropescan("scan", tmp_path / "in", "--out", f"{out}/", "--window", 64)
-        assert second.returncode == 2 and "another scan is writing into this folder" in second.stderr
+        assert second.returncode == 2 and "another run is writing into this folder" in second.stderr
         assert process.poll() is None and list(out.rglob("*unfinished*"))
     finally:
         os.kill(process.pid, signal.SIGKILL)  # its worker lives on for a moment

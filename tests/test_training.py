@@ -99,7 +99,7 @@ def test_the_command_trains_measures_and_leaves_held_out_texts_alone(tmp_path: P
     assert 0 < len(held) < 240
     assert not {one.text for one in held} & {example.text for example in data.training}
     out = tmp_path / "model" / "m.bin"
-    arguments = ["--dim", "8", "--epochs", "20", "--bucket", "2000", "--min-count", "1"]
+    arguments = ["--bucket", "2000", "--min-count", "1"]
     done = CliRunner().invoke(cli, ["train", str(records), "--out", str(out), *arguments])
     assert done.exit_code == 0, done.output
     card = read_card(out.with_suffix(".json"))
@@ -205,3 +205,19 @@ def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.json").unlink()
     with pytest.raises(ModelCardError, match="no label"):
         card_of(tmp_path / "m.bin", scorer.digest, scorer.labels, "ham")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--epochs", "3", "--lr", "0.1"), "--epochs, --lr: not of the trainer linear"),
+        (("--seed", "5"), "give --trainer fasttext"),  # the default, spelled out, is an option given all the same
+        (("--trainer", "fasttext", "--penalty", "1"), "--penalty: not of the trainer fasttext"),
+        (("--further-words", "10"), "--further-words needs --encoder"),
+    ],
+)
+def test_options_of_the_other_trainer_are_refused(tmp_path: Path, arguments: tuple[str, ...], why: str) -> None:
+    records = labelled_folder(tmp_path)
+    done = CliRunner().invoke(cli, ["train", str(records), "--out", str(tmp_path / "m.bin"), *arguments])
+    assert done.exit_code == 2 and why in done.output
+    assert not (tmp_path / "m.bin").exists()

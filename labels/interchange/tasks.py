@@ -107,6 +107,18 @@ def labels_from(names: Iterable[str]) -> dict[str, bool]:
     return {name: name in chosen for name in codebook.LABELS}
 
 
+def merged(tasks: Iterable[Task]) -> list[Task]:
+    """One task for each document, with the records of all: several files may speak of the same one."""
+    found: dict[tuple[str, str, str], Task] = {}
+    for task in tasks:
+        key = task.sha256, task.id, task.source
+        known = found.setdefault(key, task)
+        if known is not task:
+            text = known.text if known.text is not None else task.text
+            found[key] = replace(known, text=text, records=known.records + task.records)
+    return list(found.values())
+
+
 def by_document(rows: Iterable[tuple[Task, Mapping[str, Any] | None]]) -> list[Task]:
     """Rows of one judgement each (None: the document has none), gathered by document, in the order of first sight.
 

@@ -28,14 +28,16 @@ _SAME_NAME = (
 )  # fmt: skip
 
 
-def import_tasks(store: Store, tasks: Sequence[Task], name: str, *, method: str, wanted: int = 1) -> tuple[int, int]:
+def import_tasks(
+    store: Store, tasks: Sequence[Task], name: str, *, method: str, wanted: int = 1, keep_text: bool = True
+) -> tuple[int, int]:
     """Make a draw of the tasks and append their records, whole or not at all; returns (records new, known before).
 
-    Raises `StoreError` if the draw's name is taken.
+    Without ``keep_text`` a text only leaves its digest and its signature. Raises `StoreError` if the name is taken.
     """
     with store.writing() as session:
         draw = start_draw(store, session, name, IMPORTED, method=method, wanted=wanted)
-        select_items(session, draw, [_candidate(task) for task in tasks])
+        select_items(session, draw, [_candidate(task, keep_text) for task in tasks])
         ids = ids_of(session, [task.sha256 for task in tasks])
         known = _known(session, sorted(set(ids.values())))
         rows: dict[str, dict[str, Any]] = {}
@@ -53,10 +55,11 @@ def import_tasks(store: Store, tasks: Sequence[Task], name: str, *, method: str,
     return len(rows), given - len(rows)
 
 
-def _candidate(task: Task) -> Candidate:
+def _candidate(task: Task, keep_text: bool) -> Candidate:
     return Candidate(
         document=task.id, source=task.source, text=task.text, sha256=task.sha256, url=task.url, host=task.host,
         shard=task.shard, row=task.row, scores=task.scores, details=task.details,
+        keep_text=keep_text,
     )  # fmt: skip
 
 

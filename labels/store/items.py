@@ -48,7 +48,7 @@ class Candidate:
             raise StoreError(f"document {self.document!r}: give its text, or the SHA-256 of its text")
         if self.text is not None and self.sha256 not in (None, text_digest(self.text)):
             raise StoreError(f"document {self.document!r}: the text's SHA-256 is not the one given")
-        if self.text is not None and not self.keep_text and self.shard is None:
+        if self.text is not None and not self.keep_text and self.shard is None and self.sha256 is None:
             raise StoreError(f"document {self.document!r}: without its text it needs a pointer (shard and row)")
 
     @property
@@ -77,7 +77,8 @@ def add_draw(
 ) -> Draw:
     """Write a draw with all that was true when it was drawn: whole or not at all, and never again.
 
-    Raises `StoreError` if the name is taken, if a designed draw lacks a probability, or another has one.
+    Raises `StoreError` if the name is taken, if a designed draw lacks a probability, or another has one. Blind checks
+    have none: they are in the queue, not in the draw.
     """
     _check_probabilities(name, purpose, candidates)
     with store.writing() as session:
@@ -124,10 +125,14 @@ def select_items(session: Session, draw: Draw, candidates: Sequence[Candidate]) 
 
 def _check_probabilities(name: str, purpose: str, candidates: Sequence[Candidate]) -> None:
     for one in candidates:
-        if purpose == DESIGNED and one.inclusion_probability is None:
+        if purpose == DESIGNED and one.inclusion_probability is None and not one.gold:
             raise StoreError(f"draw {name!r}: document {one.document!r} has no inclusion probability; write it now")
-        if purpose != DESIGNED and one.inclusion_probability is not None:
-            raise StoreError(f"draw {name!r}: only a designed draw has inclusion probabilities, this one is {purpose}")
+        if (purpose != DESIGNED or one.gold) and one.inclusion_probability is not None:
+            what = "is a blind check" if one.gold else f"is of a draw that is {purpose}"
+            raise StoreError(
+                f"draw {name!r}: document {one.document!r} {what}; only what is drawn by design has an inclusion "
+                "probability"
+            )
 
 
 def add_items(session: Session, candidates: Iterable[Candidate]) -> dict[str, int]:
@@ -162,8 +167,8 @@ def _rows(session: Session, fresh: Sequence[Candidate]) -> list[dict[str, Any]]:
 def designed_selections(store: Store, names: Sequence[str]) -> list[tuple[Selection, Item]]:
     """Documents of designed draws with their items: what an estimate of prevalence or of error rates may use.
 
-    Raises `StoreError` for any other draw: items chosen because of what a model thought of them say nothing of
-    how common a label is.
+    Blind checks are left out: nobody drew them. Raises `StoreError` for any other draw: items chosen because of what a
+    model thought of them say nothing of how common a label is.
     """
     with store.reading() as session:
         draws = [draw_named(session, name) for name in names]
@@ -175,5 +180,5 @@ def designed_selections(store: Store, names: Sequence[str]) -> list[tuple[Select
                     "make a designed draw with 'tropescan label draw'"
                 )
         wanted = select(Selection, Item).join(Item, Item.id == Selection.item_id)
-        chosen = wanted.where(Selection.draw_id.in_([draw.id for draw in draws])).order_by(Selection.id)
-        return [(selection, item) for selection, item in session.execute(chosen)]
+        mine = wanted.where(Selection.draw_id.in_([draw.id for draw in draws]), ~Selection.gold)
+        return [(selection, item) for selection, item in session.execute(mine.order_by(Selection.id))]

@@ -93,14 +93,14 @@ def outlook(documents: Ints, rates: Floats, labelled: Ints, *, seed: int = 0) ->
     """The mean interval over simulated audits of a population with these rates."""
     random = np.random.default_rng(seed)
     positives = np.minimum(np.round(rates * documents), documents).astype(np.int64)
-    expected = positives.sum() / documents.sum()
+    expected = float(rates @ documents / documents.sum())  # not of the positives, which may round to none
     figures = []
     for _ in range(TRIALS):
         found = random.hypergeometric(positives, documents - positives, labelled)
         figures.append(stratified(count_sample(documents, labelled, found), random=random, draws=4000).estimate)
     low, high = (float(np.mean([getattr(one, end) for one in figures])) for end in ("low", "high"))
     half = (high - low) / 2
-    return Outlook(int(labelled.sum()), low, high, half / expected if expected else float("inf"))
+    return Outlook(int(labelled.sum()), low, high, half / expected)
 
 
 def least_relative_error(budget: int, expected: float) -> float:

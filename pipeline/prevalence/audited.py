@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.sample import Sample
-from pipeline.prevalence.strata import GRID, UNITS, Histogram, Stratum, assign
+from pipeline.prevalence.strata import CELLS, GRID, UNITS, Histogram, Stratum, assign
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -43,32 +43,40 @@ class Audited:
         return Sample(documents, labelled, found, size, unseen)
 
     def either_side(
-        self, counted: Histogram, strata: Sequence[Stratum], positive: Flags, threshold: float, unit: str = "documents"
+        self, sides: Sides, positive: Flags, threshold: float, unit: str = "documents"
     ) -> tuple[Sample, Sample]:
         """Samples of what scores at or over a threshold of `GRID` (see `on_grid`), and of the rest."""
-        cut = int(np.searchsorted(GRID, threshold, side="right"))
-        above = _sums_by_stratum(counted, strata, cut)
-        whole = _sums_by_stratum(counted, strata, 0)
-        whole[_unscored(strata)] += counted.unscored
+        above = sides.above(threshold)
         over = np.nan_to_num(self.scores, nan=-1.0) >= threshold
-        return self.sample(above, positive, unit, over), self.sample(whole - above, positive, unit, ~over)
+        return self.sample(above, positive, unit, over), self.sample(sides.whole - above, positive, unit, ~over)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Sums by stratum on either side of any threshold. ``over``: float64 (`CELLS` + 1, strata, 5), of documents in a
+    cell of the score or one above it; ``whole``, (strata, 5), counts those without a score too."""
+
+    over: Floats
+    whole: Floats
+
+    @classmethod
+    def of(cls, counted: Histogram, strata: Sequence[Stratum]) -> Sides:
+        """From the census."""
+        least = np.append(0.0, GRID)  # the least score of each cell
+        rows, columns = np.nonzero(counted.sums[..., 0])
+        at = assign(strata, least[rows], least[columns])
+        sums = np.zeros((CELLS + 1, len(strata), counted.sums.shape[2]))
+        np.add.at(sums, (rows, at), counted.sums[rows, columns])
+        over = np.cumsum(sums[::-1], axis=0)[::-1]
+        whole = over[0].copy()
+        whole[[one.low is None for one in strata]] += counted.unscored
+        return cls(over, whole)
+
+    def above(self, threshold: float) -> Floats:
+        """Sums by stratum at or over a threshold of the grid, float64 (strata, 5)."""
+        return np.asarray(self.over[int(np.searchsorted(GRID, threshold, side="right"))])
 
 
 def on_grid(threshold: float) -> float:
     """The score of the grid next to a threshold."""
     return float(GRID[np.argmin(np.abs(GRID - threshold))])
-
-
-def _unscored(strata: Sequence[Stratum]) -> Flags:
-    return np.array([one.low is None for one in strata])
-
-
-def _sums_by_stratum(counted: Histogram, strata: Sequence[Stratum], cut: int) -> Floats:
-    """Sums of cells from ``cut`` on, float64 (strata, 5)."""
-    least = np.append(0.0, GRID)  # the least score of each cell
-    rows, columns = np.nonzero(counted.sums[..., 0])
-    kept = rows >= cut
-    at = assign(strata, least[rows[kept]], least[columns[kept]])
-    sums = np.zeros((len(strata), counted.sums.shape[2]))
-    np.add.at(sums, at, counted.sums[rows[kept], columns[kept]])
-    return sums

@@ -1,13 +1,12 @@
 """A random draw that is a function of the documents' ids: alike on every engine, retry and order of shards.
 
-Each id has a key in [0, 1) by hash; a stratum's sample are its documents with the smallest keys, which is a simple
-random sample without replacement (Rosén 1997, on order sampling, with equal sizes). Shards give their smallest, and the
-smallest of those are the draw. Knows ids and strata; knows neither scores nor files.
+Each id has a key in [0, 1) by hash (`pipeline.keyed_hash`); a stratum's sample are its documents with the smallest
+keys, which is a simple random sample without replacement (Rosén 1997, on order sampling, with equal sizes). Shards give
+their smallest, and the smallest of those are the draw. Knows ids and strata; knows neither scores nor files.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.keyed_hash import keys
+
 Ints = NDArray[np.int64]
-_BITS = 52
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,6 @@ class Drawn:
     strata: Ints
     ids: NDArray[Any]
     where: NDArray[Any]
-
-
-def keys(ids: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Keys in [0, 1), float64, shape (ids,): the first 52 bits of SHA-256 of ``seed:id``.
-
-    The number that every designed draw of the project goes by, and that SQL engines can compute themselves.
-    """
-    start = hashlib.sha256(f"{seed}:".encode())
-    parts = []
-    for one in ids:
-        hasher = start.copy()
-        hasher.update(one.encode("utf-8", "surrogatepass"))
-        parts.append(hasher.digest()[:8])
-    return (np.frombuffer(b"".join(parts), ">u8") >> np.uint64(64 - _BITS)).astype(np.float64) / 2.0**_BITS
 
 
 def draw(ids: Sequence[str], where: Sequence[str], strata: Ints, sizes: Ints, seed: int) -> Drawn:

@@ -43,12 +43,15 @@ class Figure:
         return (
             self.basis == "design"
             and not self.one_sided
+            and one.high > one.low
             and (self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value)
         )
 
     def in_words(self, of: str = "") -> str:
         """Such as "1.3 in 1,000 documents (95 %: 1.0 to 1.7)", or the bound and "too few labels"."""
         one, per = self.estimate, _per(self.estimate.high)
+        if one.high == one.low:  # all that could tell was read
+            return f"{_digits(one.value * per)} in {per:,}" + (f" {of}" if of else "") + " (known exactly)"
         among, sure = f"in {per:,}" + (f" {of}" if of else ""), f"{self.confidence:.0%}".replace("%", " %")
         if self.too_few_labels or self.one_sided:
             few = "; too few labels" if self.too_few_labels else ""
@@ -70,10 +73,12 @@ class Figure:
 def _per(high: float) -> int:
     """The power of ten, at least a hundred, in which the upper bound is 1 or more."""
     per = 100
-    while high * per < 1 and per < 10**9:
+    while 0 < high * per < 1 and per < 10**9:
         per *= 10
     return per
 
 
 def _digits(value: float) -> str:
+    if 0 < value < 0.005:
+        return "<0.01"
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"

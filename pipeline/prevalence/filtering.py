@@ -14,9 +14,9 @@ from pipeline.prevalence.sample import Sample, melded_total, point_total, strati
 from pipeline.schema import Estimate
 
 
-def precision(above: Sample) -> Figure:
+def precision(above: Sample, *, draws: int = DRAWS) -> Figure:
     """Of what the filter flags, the share that is positive."""
-    return stratified(above)
+    return stratified(above, draws=draws)
 
 
 def recall(
@@ -33,17 +33,18 @@ def recall(
     return Figure(Estimate(value, low, high, above.n + below.n, f"ratio of melded {form} totals"), positives)
 
 
-def elusion(below: Sample, *, error: float = 0.05) -> Figure:
+def elusion(below: Sample, *, error: float = 0.05, draws: int = DRAWS) -> Figure:
     """Of what the filter lets pass, the share that is positive, with a one-sided bound in ``estimate.high``.
 
     Clopper and Pearson's where every document had the same chance to be read, which is exact; else
     melded from exact strata.
     """
     size = max(float(below.size.sum()), 1e-300)
-    if len(below.documents) == 1 and np.all(below.unseen == 1):
+    alone = len(below.documents) == 1 and below.n < below.documents[0]
+    if alone and np.all(below.unseen == 1):
         high, method = clopper_pearson(int(below.positives[0]), below.n, (0.0, error))[1], "Clopper-Pearson, one-sided"
     else:
-        melded: Melded = melded_total(below, np.random.default_rng(0), form="exact")
+        melded: Melded = melded_total(below, np.random.default_rng(0), form="exact", draws=draws)
         high, method = min(1.0, melded.interval((0.0, error))[1] / size), "melded exact strata, one-sided"
     value = min(point_total(below) / size, high)
     return Figure(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,6 @@ from pipeline.prevalence.strata import Histogram, Ints, Stratum
 from pipeline.schema import OTHER_LANGUAGE
 
 Floats = NDArray[np.float64]
-ALL = ""
-"""Names the whole population among slices."""
 _ROWS = 100_000
 _SQUARES = ("words", "bytes")
 
@@ -51,17 +49,34 @@ class Counted:
 
 @dataclass
 class Census:
-    """Every document counted: the histogram, sums by value of the slice, and the tags of the documents asked for."""
+    """Every document counted: the histogram, sums of the whole and by slice (``slices[by][name]``), and the tags of
+    the documents asked for, with ``file``. Adds up with +=, which changes the left side: domains may be many."""
 
     histogram: Histogram
-    slices: dict[str, Counted] = field(default_factory=dict)
+    whole: Counted
+    slices: dict[str, dict[str, Counted]] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def __add__(self, other: Census) -> Census:
-        slices = dict(self.slices)
-        for name, counted in other.slices.items():
-            slices[name] = slices[name] + counted if name in slices else counted
-        return Census(self.histogram + other.histogram, slices, {**other.rows, **self.rows})
+    def __iadd__(self, other: Census) -> Census:
+        self.histogram, self.whole = self.histogram + other.histogram, self.whole + other.whole
+        for by, counted in other.slices.items():
+            mine = self.slices.setdefault(by, {})
+            for name, one in counted.items():
+                mine[name] = mine[name] + one if name in mine else one
+        self.rows = {**other.rows, **self.rows}
+        return self
+
+
+_T = TypeVar("_T", Histogram, Census)
+
+
+def added_up(parts: Iterable[_T]) -> _T:
+    """The sum of at least one."""
+    rest = iter(parts)
+    total = next(rest)
+    for one in rest:
+        total += one
+    return total
 
 
 def histogram_of(file: str, columns: Columns) -> Histogram:
@@ -83,34 +98,36 @@ def draw_of(file: str, columns: Columns, parts: Sequence[Stratum], sizes: Ints, 
 
 
 def census_of(
-    file: str, columns: Columns, parts: Sequence[Stratum], threshold: float, slicer: Slicer | None, ids: Iterable[str]
-) -> Census:
+    file: str, columns: Columns, parts: Sequence[Stratum], threshold: float, slicers: Sequence[Slicer],
+    ids: Iterable[str],
+) -> Census:  # fmt: skip
     """The census of a tags file; ``ids`` are the documents whose tags are wanted."""
     wanted = pa.array(sorted(set(ids)), pa.string())
-    whole = Census(Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5)))
+    empty = Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5))
+    census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)), {one.by: {} for one in slicers})
     for batch in _batches(file, None):
-        census = Census(_histogram(batch, columns), _sliced(batch, columns, parts, threshold, slicer))
-        chosen = batch.filter(pc.is_in(batch.column("id"), wanted))
-        census.rows = {row["id"]: row for row in reversed(chosen.to_pylist())}
-        whole += census
-    return whole
+        whole, slices = _counted(batch, columns, parts, threshold, slicers)
+        chosen = batch.filter(pc.is_in(batch.column("id"), wanted)).to_pylist()
+        rows = {row["id"]: row | {"file": file} for row in reversed(chosen)}
+        census += Census(_histogram(batch, columns), whole, slices, rows)
+    return census
 
 
-def _sliced(
-    batch: pa.RecordBatch, columns: Columns, parts: Sequence[Stratum], threshold: float, slicer: Slicer | None
-) -> dict[str, Counted]:
-    """All documents under `ALL`, and those of each value of the slice."""
+def _counted(
+    batch: pa.RecordBatch, columns: Columns, parts: Sequence[Stratum], threshold: float, slicers: Sequence[Slicer]
+) -> tuple[Counted, dict[str, dict[str, Counted]]]:
+    """Sums of all documents, and of those of each slice."""
     at, values = _assigned(batch, columns, parts), _values(batch)
     flagged = np.nan_to_num(_numbers(batch, columns.score), nan=-1.0) >= threshold
-    names, index = np.unique(slicer.of(batch), return_inverse=True) if slicer else (np.array([]), np.zeros(0, np.int64))
-    sums, over = np.zeros((len(names), len(parts), values.shape[1])), np.zeros((len(names), 3))
-    if slicer:
+
+    def by(names: Sequence[str], index: Ints) -> dict[str, Counted]:
+        sums, over = np.zeros((len(names), len(parts), values.shape[1])), np.zeros((len(names), 3))
         np.add.at(sums, (index, at), values)
         np.add.at(over, index[flagged], values[flagged, :3])
-    whole = np.zeros((len(parts), values.shape[1]))
-    np.add.at(whole, at, values)
-    counted = {str(name): Counted(sums[k], over[k]) for k, name in enumerate(names)}
-    return counted | {ALL: Counted(whole, values[flagged, :3].sum(axis=0))}
+        return {name: Counted(sums[k], over[k]) for k, name in enumerate(names)}
+
+    whole = by([""], np.zeros(len(at), np.int64))[""]
+    return whole, {one.by: by(*one.of(batch)) for one in slicers}
 
 
 def _batches(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

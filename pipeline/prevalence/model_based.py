@@ -7,9 +7,12 @@ ten lines each; QuaPy, which has them too, trains its own classifiers and takes 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.melding import TAILS
 from pipeline.schema import Estimate
@@ -40,23 +43,40 @@ def pacc(mean_score: float, of_positives: float, of_negatives: float) -> float:
     return float(np.clip((mean_score - of_negatives) / (of_positives - of_negatives), 0, 1))
 
 
-def prior_shift(
-    scores: Floats, weights: Floats, positives: Floats, negatives: Floats, *, seed: int = 0
-) -> list[Figure]:
-    """EMQ and PACC for a histogram (``scores``, documents ``weights``), given scores of labelled documents elsewhere.
-
-    Intervals resample the labelled documents (Davison and Hinkley 1997, chapter 2), not the assumption.
-    """
+def pacc_figure(
+    mean_score: float, positives: Weighted, negatives: Weighted, *, seed: int = 0, resamples: int = _RESAMPLES
+) -> Figure:
+    """PACC with an interval that resamples the labelled documents (Davison and Hinkley 1997, chapter 2), not the
+    assumption. Raises `ValueError` without a document of either kind."""
+    if not len(positives.scores) or not len(negatives.scores):
+        raise ValueError("PACC needs documents that hold the label, and others that do not; there are not both")
     random = np.random.default_rng(seed)
-    mean = float(weights @ scores / weights.sum())
-    trained_at = float(np.clip(len(positives) / (len(positives) + len(negatives)), 1e-6, 1 - 1e-6))
-    resampled = [
-        pacc(mean, random.choice(positives, len(positives)).mean(), random.choice(negatives, len(negatives)).mean())
-        for _ in range(_RESAMPLES)
-    ]
+    resampled = [pacc(mean_score, positives.resampled(random), negatives.resampled(random)) for _ in range(resamples)]
     low, high = (float(x) for x in np.nanquantile(resampled, [TAILS[0], 1 - TAILS[1]]))
-    n = len(positives) + len(negatives)
-    by_pacc = Estimate(pacc(mean, positives.mean(), negatives.mean()), low, high, n, "PACC; holds under prior shift")
-    value = emq(np.clip(scores, 1e-6, 1 - 1e-6), weights, trained_at)
-    by_emq = Estimate(value, 0.0, 1.0, n, "EMQ; holds under prior shift with calibrated scores; no interval")
-    return [Figure(one, len(positives), "model") for one in (by_pacc, by_emq)]
+    n, value = len(positives.scores) + len(negatives.scores), pacc(mean_score, positives.mean, negatives.mean)
+    return Figure(Estimate(value, low, high, n, "PACC; holds under prior shift"), len(positives.scores), "model")
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Scores of labelled documents, float64, shape (documents,), with what each stands for: the inverse of its chance
+    to be drawn."""
+
+    scores: Floats
+    weights: Floats
+
+    @property
+    def mean(self) -> float:
+        """Weighted."""
+        return float(self.weights @ self.scores / self.weights.sum())
+
+    def share(self, which: NDArray[np.bool_]) -> Checks:
+        """How many of them hold something, by weight, of as many as they are worth (Kish 1965, section 11.7)."""
+        worth = float(self.weights.sum() ** 2 / (self.weights @ self.weights)) if len(self.weights) else 0.0
+        tried = int(worth)
+        return Checks(round(tried * float(self.weights @ which / self.weights.sum())) if tried else 0, tried)
+
+    def resampled(self, random: np.random.Generator) -> float:
+        """The weighted mean of as many documents, drawn with replacement."""
+        at = random.integers(0, len(self.scores), len(self.scores))
+        return float(self.weights[at] @ self.scores[at] / self.weights[at].sum())

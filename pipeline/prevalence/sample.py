@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,22 @@ class Sample:
         at = np.asarray(keep, np.int64)
         sizes = [self.sizes[i] for i in at]
         return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; sizes that are all 1 as their number."""
+        return {
+            "documents": self.documents.tolist(), "labelled": self.labelled.tolist(), "size": self.size.tolist(),
+            "unseen": self.unseen.tolist(),
+            "sizes": [len(one) if np.all(one == 1) else one.tolist() for one in self.sizes],
+        }  # fmt: skip
+
+
+def sample_from_json(plain: dict[str, Any]) -> Sample:
+    """The sample that `Sample.to_json` gave. Raises `KeyError` or `TypeError` if it is none."""
+    sizes = [np.ones(one) if isinstance(one, int) else np.array(one, np.float64) for one in plain["sizes"]]
+    documents, labelled = (np.array(plain[name], np.int64) for name in ("documents", "labelled"))
+    size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
+    return Sample(documents, labelled, sizes, size, unseen)
 
 
 def count_sample(documents: Ints, labelled: Ints, positives: Ints) -> Sample:

@@ -28,10 +28,19 @@ class Slicer:
 
     by: str
 
-    def of(self, batch: pa.RecordBatch) -> NDArray[Any]:
-        """The slice of each row of tags, str, shape (rows,)."""
+    def of(self, batch: pa.RecordBatch) -> tuple[list[str], NDArray[np.int64]]:
+        """Names of the slices in a batch of tags, and which of them each row is in: int64, shape (rows,).
+
+        Each distinct value is looked at once: of a million rows few have a host of their own.
+        """
         column, name = SLICES[self.by]
-        return np.array([name(value) for value in batch.column(column).to_pylist()], dtype=object).astype(str)
+        encoded = batch.column(column).dictionary_encode()
+        values = [name(value) for value in encoded.dictionary.to_pylist()]
+        if encoded.indices.null_count:
+            values.append(name(None))
+        at = encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+        index = {value: k for k, value in enumerate(dict.fromkeys(values))}
+        return list(index), np.array([index[value] for value in values], np.int64)[at]
 
 
 def _given(value: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,15 @@ Text = bytes | bytearray | memoryview
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 10_000
 OTHERS = ("id", "url", "date", "source", "lang")
+
+
+class Records(NamedTuple):
+    """A DOCUMENTS batch, and what the shard itself holds of each document, where that is asked for: its row of all
+    columns (Parquet), its line (JSON lines), or nothing else (WARC). ``text`` is the path of the text in it."""
+
+    documents: pa.RecordBatch
+    originals: pa.RecordBatch | list[bytes] | None = None
+    text: tuple[str, ...] = ("text",)
 
 
 def digest_id(url: str | None, text: Text) -> str:
@@ -32,6 +42,7 @@ class BatchBuilder:
         self._size = 0
         self._texts: list[Text] = []
         self._rows: list[int] = []
+        self._originals: list[bytes] = []
         self._others: dict[str, list[str | None]] = {name: [] for name in OTHERS}
 
     def __len__(self) -> int:
@@ -52,8 +63,9 @@ class BatchBuilder:
         date: str | None = None,
         source: str | None = None,
         lang: str | None = None,
+        original: bytes | None = None,
     ) -> None:
-        """One document; ``text`` in valid UTF-8."""
+        """One document; ``text`` in valid UTF-8, ``original`` as for `Records`."""
         others = self._others
         others["id"].append(digest_id(url, text) if id is None else id)
         others["url"].append(url)
@@ -63,8 +75,16 @@ class BatchBuilder:
         self._texts.append(text)
         self._rows.append(row)
         self._size += len(text)
+        if original is not None:
+            self._originals.append(original)
 
-    def extend(self, rows: Iterable[int], texts: Sequence[Text], others: dict[str, list[str | None]]) -> None:
+    def extend(
+        self,
+        rows: Iterable[int],
+        texts: Sequence[Text],
+        others: dict[str, list[str | None]],
+        originals: Sequence[bytes | bytearray] = (),
+    ) -> None:
         """Several documents, by column (`OTHERS`); ids that are None are made."""
         ids = others["id"]
         if None in ids:
@@ -76,6 +96,12 @@ class BatchBuilder:
         self._texts += texts
         self._rows += rows
         self._size += sum(map(len, texts))
+        self._originals += map(bytes, originals)
+
+    def take_records(self, text: tuple[str, ...]) -> Records:
+        """The batch so far with the originals; the builder is empty afterwards."""
+        originals = self._originals
+        return Records(self.take(), originals, text)
 
     def take(self) -> pa.RecordBatch:
         """The batch so far; the builder is empty afterwards."""

@@ -34,8 +34,8 @@ PACKINGS = {
 }  # fmt: skip
 NEITHER = "neither WARC, nor JSON lines, nor Parquet"
 NOT_DOCUMENTS = frozenset({
-    "config.json", "croissant.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json", "metadata.json",
-    "package.json", "scan.json", "state.json", "stats.json",
+    "apply.json", "config.json", "croissant.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
+    "metadata.json", "package.json", "scan.json", "state.json", "stats.json",
 })  # fmt: skip
 """JSON files that lie beside shards in data set and job folders."""
 

@@ -10,10 +10,9 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
-import pyarrow as pa
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import OTHERS, BatchBuilder
+from pipeline.readers.batches import OTHERS, BatchBuilder, Records
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.json_values import loads
 from pipeline.readers.long_strings import LARGE_LINE, decode_strings, shorten
@@ -42,18 +41,24 @@ class Block(NamedTuple):
 
 
 def read_jsonl(
-    pieces: Iterable[Piece], options: ReadOptions, tally: Tally, *, where: str, newline: bytes = b"\n"
-) -> Iterator[pa.RecordBatch]:
-    """DOCUMENTS batches of a file of JSON lines. Raises `ColumnError` if it has no column for text or lacks a column
-    that ``options`` name."""
+    pieces: Iterable[Piece],
+    options: ReadOptions,
+    tally: Tally,
+    *,
+    where: str,
+    newline: bytes = b"\n",
+    whole: bool = False,
+) -> Iterator[Records]:
+    """Batches of a file of JSON lines, with the lines if ``whole``. Raises `ColumnError` if it has no column for text
+    or lacks one that ``options`` name."""
     blocks = split_lines(pieces, longest=options.max_document_bytes, newline=newline)
-    reader = _Reader(tally, options.max_document_bytes)
+    reader = _Reader(tally, options.max_document_bytes, whole=whole)
     while sample := _sample(blocks):
         columns = _columns(sample, options, where)
         for block in chain(_released(sample), blocks if columns else ()):
             yield from reader.read(block, columns)
     if len(reader.builder):
-        yield reader.builder.take()
+        yield reader.take()
 
 
 def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n") -> Iterator[Block]:
@@ -137,14 +142,20 @@ def _paths(value: Any) -> Iterator[tuple[str, ...]]:
 class _Reader:
     """Blocks to documents, in order, into a builder."""
 
-    def __init__(self, tally: Tally, longest: int) -> None:
-        self._tally, self._longest = tally, longest
+    def __init__(self, tally: Tally, longest: int, *, whole: bool) -> None:
+        self._tally, self._longest, self._whole = tally, longest, whole
+        self._text: tuple[str, ...] = ("text",)
         self.builder = BatchBuilder()
 
-    def read(self, block: Block, columns: Columns | None) -> Iterator[pa.RecordBatch]:
+    def take(self) -> Records:
+        """The batch so far."""
+        return self.builder.take_records(self._text)
+
+    def read(self, block: Block, columns: Columns | None) -> Iterator[Records]:
         """Add or reject the lines of a block; yields a batch when one is full."""
         if self.builder.full_with(block.size):
-            yield self.builder.take()
+            yield self.take()
+        self._text = columns.text if columns else self._text
         if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
             return
         if block.size > self._longest and len(block.lines) == 1:
@@ -169,7 +180,8 @@ class _Reader:
             return False
         others = {name: _strings(_column(values, getattr(columns, name))) for name in OTHERS}
         first = self._tally.accept_many(len(values))
-        self.builder.extend(range(first, first + len(values)), [text.encode() for text in texts], others)
+        kept = lines if self._whole else ()
+        self.builder.extend(range(first, first + len(values)), [text.encode() for text in texts], others, kept)
         return True
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
@@ -178,6 +190,7 @@ class _Reader:
         if len(line) > LARGE_LINE and line[:BLANKS].lstrip().startswith(b"["):
             self._tally.reject("not_an_object", offset, f"a JSON array of {len(line)} bytes; write one object a line")
             return
+        kept = bytes(line) if self._whole else None  # decoding writes over a long line
         short, strings = shorten(line)
         try:
             value = loads(short)
@@ -190,7 +203,7 @@ class _Reader:
             return
         text = _at(value, columns.text)
         if isinstance(text, str):
-            self._add(value, texts, columns, short)
+            self._add(value, texts, columns, short, kept)
         elif text is None:
             self._tally.reject("null_text", offset, f"{'.'.join(columns.text)} is null or missing")
         else:
@@ -207,7 +220,12 @@ class _Reader:
             self._tally.reject(reason, offset, str(error))
 
     def _add(
-        self, value: dict[str, Any], long: dict[str, memoryview], columns: Columns, line: bytes | bytearray
+        self,
+        value: dict[str, Any],
+        long: dict[str, memoryview],
+        columns: Columns,
+        line: bytes | bytearray,
+        original: bytes | None,
     ) -> None:
         """``long`` has the strings for which placeholders stand in ``value``."""
         id = _at(value, columns.id)
@@ -217,7 +235,9 @@ class _Reader:
         others = {name: _as_string(_at(value, getattr(columns, name))) for name in OTHERS} | {"id": _as_string(id)}
         others = {name: str(long[v], "utf-8") if v in long else v for name, v in others.items() if v is not None}
         text: str = _at(value, columns.text)
-        self.builder.add(self._tally.accept(), long[text] if text in long else text.encode(), **others)
+        self.builder.add(
+            self._tally.accept(), long[text] if text in long else text.encode(), original=original, **others
+        )
 
 
 def _at(value: Any, path: tuple[str, ...] | None) -> Any:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import BATCH_BYTES, BATCH_ROWS, OTHERS, digest_id
+from pipeline.readers.batches import BATCH_BYTES, BATCH_ROWS, OTHERS, Records, digest_id
 from pipeline.readers.columns import ColumnError, Columns, choose
 from pipeline.remote import explain
 from pipeline.schema import DOCUMENTS
@@ -27,8 +27,9 @@ DICTIONARY_MEAN = 64
 megabyte repeated ten thousand times never stands in memory as often."""
 
 
-def read_parquet(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """DOCUMENTS batches of a Parquet file; a row group with a corrupt page loses the rows from that page's batch on.
+def read_parquet(task: ShardTask, options: ReadOptions, tally: Tally, *, whole: bool = False) -> Iterator[Records]:
+    """Batches of a Parquet file, with all columns if ``whole``; a row group with a corrupt page loses the rows from
+    that page's batch on.
 
     Raises `OSError` if the file cannot be read, `ColumnError` if a column is missing or holds no text.
     """
@@ -40,7 +41,7 @@ def read_parquet(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterato
             source.raise_if_unread()
             tally.cut_short("torn_footer", size, f"no Parquet footer: {error}")
         else:
-            yield from _ParquetReader(source, footer, options, tally).batches(size)
+            yield from _ParquetReader(source, footer, options, tally, whole=whole).batches(size)
         tally.input_bytes = size
 
 
@@ -105,20 +106,23 @@ class _Input:
 class _ParquetReader:
     """The row groups of one file, in order."""
 
-    def __init__(self, source: _Input, footer: pq.FileMetaData, options: ReadOptions, tally: Tally) -> None:
+    def __init__(
+        self, source: _Input, footer: pq.FileMetaData, options: ReadOptions, tally: Tally, *, whole: bool
+    ) -> None:
         self._source, self._footer, self._options, self._tally = source, footer, options, tally
+        self._whole = whole
         self._columns = _choose(footer.schema.to_arrow_schema(), options, source.url)
         paths = [path for path in vars(self._columns).values() if path is not None]
         self._names = sorted({".".join(path) for path in paths})
         self._leaves = [
             i for i in range(footer.num_columns)
-            if any(_covers(name, footer.schema.column(i).path) for name in self._names)
+            if whole or any(_covers(name, footer.schema.column(i).path) for name in self._names)
         ]  # fmt: skip
         text = ".".join(self._columns.text)
         self._text_leaf = next(i for i in self._leaves if _covers(text, footer.schema.column(i).path))
 
-    def batches(self, size: int) -> Iterator[pa.RecordBatch]:
-        """DOCUMENTS batches; ``size`` is the file's, in bytes, shared out over the rows to say how far this is."""
+    def batches(self, size: int) -> Iterator[Records]:
+        """The batches; ``size`` is the file's, in bytes, shared out over the rows to say how far this is."""
         rows = max(self._footer.num_rows, 1)
         done = 0
         for group in range(self._footer.num_row_groups):
@@ -156,11 +160,11 @@ class _ParquetReader:
         return reader.iter_batches(  # type: ignore[no-any-return]
             batch_size=min(max(READ_BYTES // per_row, 1), BATCH_ROWS),
             row_groups=[group],
-            columns=self._names,
+            columns=None if self._whole else self._names,
             use_threads=False,
         )
 
-    def _documents(self, table: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def _documents(self, table: pa.RecordBatch) -> Iterator[Records]:
         text, dictionary = _at(table, self._columns.text), None
         if isinstance(text.type, pa.DictionaryType):
             text, dictionary = text.indices, text.dictionary
@@ -170,9 +174,14 @@ class _ParquetReader:
         for start, stop in _cuts(text, dictionary):
             part = text.slice(start, stop - start)
             texts = dictionary.take(part) if dictionary is not None else part
-            yield from self._batch(texts, {role: array.slice(start, stop - start) for role, array in others.items()})
+            original = table.cast(without_views(table.schema)).slice(start, stop - start) if self._whole else None
+            yield from self._batch(
+                texts, {role: array.slice(start, stop - start) for role, array in others.items()}, original
+            )
 
-    def _batch(self, text: pa.Array, others: dict[str, pa.StringArray]) -> Iterator[pa.RecordBatch]:
+    def _batch(
+        self, text: pa.Array, others: dict[str, pa.StringArray], original: pa.RecordBatch | None
+    ) -> Iterator[Records]:
         n = len(text)
         text, bad = _checked(text, self._options.max_document_bytes)
         first = self._count(bad, n)
@@ -181,9 +190,11 @@ class _ParquetReader:
             keep = np.ones(n, bool)
             keep[list(bad)] = False
             columns = {name: array.filter(pa.array(keep)) for name, array in columns.items()}
+            original = original.filter(pa.array(keep)) if original is not None else None
         if len(columns["row"]):
             columns["id"] = _with_ids(columns["id"], columns["url"], columns["text"])
-            yield pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+            documents = pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+            yield Records(documents, original, self._columns.text)
 
     def _count(self, bad: dict[int, tuple[str, str]], n: int) -> int:
         """Count a batch's rows in order; returns the row of the first."""
@@ -194,6 +205,13 @@ class _ParquetReader:
             done = i + 1
         self._tally.accept_many(n - done)
         return first
+
+
+def without_views(schema: pa.Schema) -> pa.Schema:
+    """The schema with large strings in place of views of strings, for which Arrow has no filter; Parquet stores both
+    alike."""
+    others = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return pa.schema([f.with_type(others.get(f.type, f.type)) for f in schema], metadata=schema.metadata)
 
 
 def _covers(name: str, path: str) -> bool:

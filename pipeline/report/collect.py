@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.report import queries
+from pipeline.report.audited import joined
 from pipeline.report.excerpts import add_excerpts, within_shards
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.records import records
@@ -29,9 +30,12 @@ class ReportOptions:
     excerpt_shards: int = 10
 
 
-def collect(url: str, options: ReportOptions | None = None, tables: Tables | None = None) -> dict[str, Any]:
+def collect(
+    url: str, options: ReportOptions | None = None, tables: Tables | None = None, audit: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The figures of the tags below a folder (path or fsspec URL), as plain types; asked of DuckDB unless ``tables``
-    is another engine. Closes ``tables``.
+    is another engine. Closes ``tables``. ``audit``: see `pipeline.report.audited`; its label and threshold are then
+    those of the report, unless ``options`` names some.
 
     Raises `pipeline.report.folder.TagsError` (a `ValueError`) if there are none to report on, and `ValueError` for a
     label that the model lacks.
@@ -39,9 +43,10 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
     options = options or ReportOptions()
     with closing(tables or DuckTables(url)) as tables:
         folder = open_folder(url, tables)
-        label, threshold, source = _flag(folder, options)
+        label, threshold, source = flagging(folder, options.label, options.threshold, audit)
         query = queries.open_tags(tables, folder, label, threshold)
         headline, others = queries.headline(query), queries.other_languages(query, options.hosts)
+        known = audit and joined(folder, audit, headline, options.excerpt_shards)
         return {
             "folder": url,
             "label": label,
@@ -61,18 +66,26 @@ def collect(url: str, options: ReportOptions | None = None, tables: Tables | Non
             "records": records(folder, headline["documents"]["total"] + others["documents"]),
             "model": folder.model,
             "scan": _scan(folder),
+            "audit": known or None,
         }
 
 
-def _flag(folder: TagsFolder, options: ReportOptions) -> tuple[str, float, str]:
-    """Label and threshold to flag by, and who says so: the caller, else the scan, else the model."""
+def flagging(
+    folder: TagsFolder, given: str | None, threshold: float | None, audit: dict[str, Any] | None = None
+) -> tuple[str, float, str]:
+    """Label and threshold to flag by, and who says so: the caller, else the audit, the scan, the model.
+
+    Raises `ValueError` for a label that the model lacks.
+    """
     first = "adverse" if "adverse" in folder.labels else folder.labels[0]
     usual = str(folder.scan.get("label") or folder.model.get("target") or first)
-    label = options.label or usual
+    label = given or (audit["label"] if audit else usual)
     if label not in folder.labels:
         raise ValueError(f"{folder.url}: the model has no label {label!r}; it has {', '.join(folder.labels[:50])}")
-    if options.threshold is not None:
-        return label, options.threshold, "the command line"
+    if threshold is not None:
+        return label, threshold, "the command line"
+    if audit and label == audit["label"]:
+        return label, float(audit["plan"]["threshold"]), "the audit's plan"
     if label == usual and "threshold" in folder.scan:
         return label, float(folder.scan["threshold"]), "the scan"
     if label == folder.model.get("target") and "threshold" in folder.model:

@@ -32,17 +32,34 @@ _STROKES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A point of a plot, in its axes' data, with what is said where a pointer is near it."""
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A plot as data URLs of SVG images, its size in CSS pixels, and its text for those who do not see it."""
+    """A plot as data URLs of SVG images, its size in CSS pixels, and its text for those who do not see it.
+
+    ``points``: (x, y, text) for a script that shows what is near a pointer, in parts of width and height from the upper
+    left.
+    """
 
     light: str
     dark: str
     width: int
     height: int
     text: str
+    points: tuple[tuple[float, float, str], ...] = ()
 
 
-def picture(draw: Callable[[Figure], None], text: str, width: int = 440, height: int = 300) -> Picture:
+def picture(
+    draw: Callable[[Figure], Sequence[Mark] | None], text: str, width: int = 440, height: int = 300
+) -> Picture:  # fmt: skip
     """Draw for both themes. Sizes suit a phone; a page may scale the picture up."""
     style: Any = {
         "svg.fonttype": "none", "svg.hashsalt": "tropescan", "font.family": "DejaVu Sans", "font.size": 10.5,
@@ -53,14 +70,21 @@ def picture(draw: Callable[[Figure], None], text: str, width: int = 440, height:
     }  # fmt: skip
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
-        draw(figure)
+        marks = draw(figure) or ()
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        points = tuple(_placed(figure, mark) for mark in marks)  # after saving, which lays the axes out
     light = buffer.getvalue().decode().replace("'DejaVu Sans'", FONTS.replace("'", "&apos;"))
     dark = light
     for colour, other in IN_THE_DARK.items():
         dark = dark.replace(colour, other)
-    return Picture(_data_url(light), _data_url(dark), width, height, text)
+    return Picture(_data_url(light), _data_url(dark), width, height, text, points)
+
+
+def _placed(figure: Figure, mark: Mark) -> tuple[float, float, str]:
+    pixels = mark.axes.transData.transform((mark.x, mark.y))
+    x, y = figure.transFigure.inverted().transform(pixels)
+    return round(float(x), 4), round(1 - float(y), 4), mark.text
 
 
 def _data_url(svg: str) -> str:
@@ -90,12 +114,12 @@ def curve_picture(report: dict[str, Any]) -> Picture:
             axes.plot(xs, ys, stroke, color=colour, label=unit, linewidth=1.8)
         axes.set_xscale("logit")
         axes.set_xlim(xs[0], xs[-1])
-        _logit_ticks(axes.xaxis, tuple(_LOGIT_TICKS))
+        logit_ticks(axes.xaxis, tuple(_LOGIT_TICKS))
         if any(point["documents"] for point in points):
             axes.set_yscale("log")
             axes.set_ylim(top=min(axes.get_ylim()[1], 1.2))  # few documents: a decade around their share is drawn
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2.5 else (1,)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick_percent(y)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick_percent(y)))
         axes.yaxis.set_minor_formatter(NullFormatter())
         if xs[0] <= flag <= xs[-1]:
             axes.axvline(flag, color=INK, linewidth=1, dashes=(4, 2))
@@ -117,7 +141,7 @@ _LOGIT_TICKS = {0.0001: "0.0001", 0.001: "0.001", 0.01: "0.01", 0.1: "0.1", 0.5:
                 0.999: "0.999", 0.9999: "0.9999"}  # fmt: skip
 
 
-_FEWER_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+FEWER_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 def _log_odds(score: float) -> float:
@@ -129,10 +153,17 @@ def _part(totals: dict[str, Any], point: dict[str, Any]) -> float | None:
     return point["documents"] / total if total else None
 
 
-def _logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
+def logit_ticks(axis: Axis, shown: Sequence[float]) -> None:
+    """Name these scores on an axis of log-odds, and nothing between."""
     axis.set_major_locator(FixedLocator(list(shown)))
     axis.set_major_formatter(FuncFormatter(lambda x, _: _LOGIT_TICKS.get(round(x, 6), "")))
     axis.set_minor_locator(NullLocator())
+
+
+def logit_axis(axes: Axes) -> None:
+    """Scores on a log-odds scale, with few ticks."""
+    axes.set_xscale("logit")
+    logit_ticks(axes.xaxis, FEWER_TICKS)
 
 
 def _decades(axes: Axes) -> float:
@@ -140,25 +171,26 @@ def _decades(axes: Axes) -> float:
     return math.log10(high / low)
 
 
-def _tick_percent(share: float) -> str:
-    return f"{100 * share:g} %" if share >= 1e-9 else f"{100 * share:.0e} %"
+def tick_percent(share: float) -> str:
+    """A share on an axis."""
+    return f"{100 * share:g} %" if share >= 1e-9 or share == 0 else f"{100 * share:.0e} %"
 
 
 def histogram_picture(label: dict[str, Any], edges: Sequence[float], flag: float | None) -> Picture:
     """How many documents have each score, and each strongest window; counts on a log scale."""
-    inside = _within(edges)
+    inside = within(edges)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.stairs(label["document_bars"], inside, fill=True, color=BLUE, alpha=0.55, label="document")
         axes.stairs(label["window_bars"], inside, color=BROWN, linewidth=1.4, label="strongest window",
                     baseline=None)  # fmt: skip
-        _log_counts(axes, label["document_bars"] + label["window_bars"])
+        log_counts(axes, label["document_bars"] + label["window_bars"])
         if flag is not None:
             axes.axvline(flag, color=INK, linewidth=1, dashes=(4, 2))
         axes.set_xscale("logit")
         axes.set_xlim(inside[0], inside[-1])
-        _logit_ticks(axes.xaxis, _FEWER_TICKS)
+        logit_ticks(axes.xaxis, FEWER_TICKS)
         axes.set_xlabel("Score (log-odds scale)")
         axes.set_ylabel("Documents (log scale)")
         axes.legend(loc="upper center", ncols=2, fontsize=9.5)
@@ -170,13 +202,14 @@ def histogram_picture(label: dict[str, Any], edges: Sequence[float], flag: float
     return picture(draw, text, 340, 220)
 
 
-def _within(edges: Sequence[float]) -> list[float]:
+def within(edges: Sequence[float]) -> list[float]:
     """The edges with 0 and 1, which have no log-odds, moved as far out as the next edge is wide."""
     first = edges[1] ** 2 / edges[2]
     return [first, *edges[1:-1], 1 - first]
 
 
-def _log_counts(axes: Axes, counts: Sequence[int]) -> None:
+def log_counts(axes: Axes, counts: Sequence[int]) -> None:
+    """Counts on a log scale, with nothing at the bottom."""
     most = max(counts, default=0)
     if most:
         axes.set_yscale("log")
@@ -199,8 +232,8 @@ def windows_picture(report: dict[str, Any]) -> Picture:
         mesh = axes.imshow(cells, cmap=HEAT, norm=shades, origin="lower", extent=(-reach, reach) * 2,
                            interpolation="none")  # fmt: skip
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(FixedLocator([_log_odds(tick) for tick in _FEWER_TICKS]))
-            axis.set_major_formatter(FuncFormatter(lambda _, i: f"{_FEWER_TICKS[i or 0]:g}"))
+            axis.set_major_locator(FixedLocator([_log_odds(tick) for tick in FEWER_TICKS]))
+            axis.set_major_formatter(FuncFormatter(lambda _, i: f"{FEWER_TICKS[i or 0]:g}"))
         bar = figure.colorbar(mesh, ax=axes, format=FuncFormatter(lambda n, _: f"{n:,.0f}"), shrink=0.9)
         bar.set_label("Documents (log scale)")
         bar.outline.set_visible(False)
@@ -236,7 +269,7 @@ def dates_picture(dates: dict[str, Any]) -> Picture:
         lower.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
         lower.set_ylabel("Documents")
         lower.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-        lower.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _name_at(rows, x)))
+        lower.xaxis.set_major_formatter(FuncFormatter(lambda x, _: name_at(rows, x)))
         for axes in (upper, lower):
             axes.grid(visible=False, axis="x")
 
@@ -249,9 +282,10 @@ def dates_picture(dates: dict[str, Any]) -> Picture:
     return picture(draw, text, 470, 320)
 
 
-def _name_at(rows: list[dict[str, Any]], x: float) -> str:
+def name_at(rows: Sequence[dict[str, Any]], x: float, key: str = "name") -> str:
+    """What a tick of an axis over rows is called; nothing between two of them."""
     inside = 0 <= x < len(rows) and x == int(x)
-    return str(rows[int(x)]["name"]) if inside else ""
+    return str(rows[int(x)][key]) if inside else ""
 
 
 def _top(points: list[tuple[float, float]]) -> float:

@@ -1,4 +1,5 @@
-"""The report as one HTML page that loads nothing and runs no script, drawn from the figures of `collect` alone.
+"""The report as one HTML page that loads nothing, drawn from the figures of `collect` alone. With an audit it runs one
+script, ours, without which it is complete; else none.
 
 Text of a crawl is hostile: it is escaped everywhere, stripped of the power to reorder or hide what stands near it, and
 never gets into a style, a script or a link that is not http(s).
@@ -14,6 +15,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.report.audit_page import audit_view, bare
+from pipeline.report.csv_link import csv_link
 from pipeline.report.figures import Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture
 
 _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -37,16 +40,27 @@ def visible(text: str) -> str:
 def render(report: dict[str, Any]) -> str:
     """The page of a report, UTF-8 text of some hundred kilobytes. The same figures give the same page."""
     environment, style = open_environment()
+    audited = {"view": audit_view(report), **script_of(environment)} if report["audit"] else {"script": None}
     return environment.get_template("template.html").render(
         r=report,
         **style,
+        **audited,
         pictures=_pictures(report),
         thresholds=_threshold_rows(report),
         wrong_in_thousand=round(report["headline"]["documents"]["total"] / 1000),
         model=_model_rows(report["model"]),
-        link=is_link,
-        widest=_widest,
     )
+
+
+def script_of(environment: Environment) -> dict[str, str]:
+    """The one script that a page may run, ours (``report.js``), and its hash for the policy."""
+    source = environment.loader.get_source(environment, "report.js")[0] if environment.loader else ""
+    return {"script": Markup(source), "script_hash": _hash(source)}
+
+
+def _hash(text: str) -> str:
+    """For the policy that lets nothing else in."""
+    return b64encode(sha256(text.encode()).digest()).decode()
 
 
 def open_environment() -> tuple[Environment, dict[str, str]]:
@@ -63,10 +77,11 @@ def open_environment() -> tuple[Environment, dict[str, str]]:
         "size": _size,
         "score": _score,
         "metric": _metric,
+        "bare": bare,
     }
     style = loader.get_source(environment, "style.css")[0]
-    style_hash = b64encode(sha256(style.encode()).digest()).decode()
-    return environment, {"style": Markup(style), "style_hash": style_hash}  # the style is ours
+    environment.globals |= {"csv": csv_link, "link": is_link, "widest": _widest}
+    return environment, {"style": Markup(style), "style_hash": _hash(style)}  # the style is ours
 
 
 def is_link(url: object) -> bool:

@@ -45,7 +45,7 @@ def _wilson(sign: str) -> str:
 _RATES = f"flagged / documents AS share, greatest(0e0, {_wilson('-')}) AS low, least(1e0, {_wilson('+')}) AS high"
 
 
-def _step(score: str, steps: int) -> str:
+def step_of(score: str, steps: int) -> str:
     """In which of ``steps`` equal steps of log-odds, from 0, a score lies."""
     logit = f"ln(greatest({score}, 1e-9) / greatest(1 - {score}, 1e-9))"
     return f"greatest(0, least({steps - 1}, floor(({logit} + {REACH}) * {steps} / {2 * REACH})))::BIGINT"
@@ -105,6 +105,15 @@ def score_columns(labels: Sequence[str]) -> list[str]:
     return [f"{kind}{i}" for i in range(len(labels)) for kind in "dw"]
 
 
+def stored_columns(folder: TagsFolder) -> list[str]:
+    """What all columns of a tags file are called here, in their order: scores as in `score_columns`, those of a second
+    stage ``r0, r1 …``, the others by their names."""
+    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
+    scores = score_columns(folder.labels)
+    rescored = [f"r{i}" for i in range(len(folder.schema) - len(before) - len(scores) - len(after))]
+    return [*before, *scores, *rescored, *after]
+
+
 def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) -> Query:
     """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels.
 
@@ -112,8 +121,7 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
     """
     scores = score_columns(folder.labels)
     before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
-    rescored = [f"r{i}" for i in range(len(folder.schema) - len(before) - len(scores) - len(after))]
-    tables.open_files("stored", folder.files, folder.schema, [*before, *scores, *rescored, *after])
+    tables.open_files("stored", folder.files, folder.schema, stored_columns(folder))
     other = f"status = '{OTHER_LANGUAGE}'"
     tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
     tables.view(
@@ -209,7 +217,7 @@ def edges(steps: int) -> list[float]:
 def _bars(query: Query, columns: Sequence[str]) -> dict[str, list[int]]:
     """A histogram of each column, in one pass; a row of the result has a step of one column and null for the others."""
     # least and greatest pass over null
-    steps = ", ".join(f"CASE WHEN {c} IS NOT NULL THEN {_step(c, BARS)} END AS {c}" for c in columns)
+    steps = ", ".join(f"CASE WHEN {c} IS NOT NULL THEN {step_of(c, BARS)} END AS {c}" for c in columns)
     sets = ", ".join(f"({column})" for column in columns)
     rows = query.rows(
         f"""SELECT {", ".join(columns)}, count(*) AS n FROM (SELECT {steps} FROM scores)
@@ -235,7 +243,7 @@ def windows(query: Query) -> dict[str, Any]:
                   count(*) FILTER (WHERE NOT flagged AND NOT window_flagged) AS neither FROM tags"""
     )
     rows = query.rows(
-        f"""SELECT {_step("score", CELLS)} AS i, {_step("strongest", CELLS)} AS j, count(*) AS n
+        f"""SELECT {step_of("score", CELLS)} AS i, {step_of("strongest", CELLS)} AS j, count(*) AS n
             FROM tags WHERE score IS NOT NULL AND strongest IS NOT NULL GROUP BY i, j"""
     )
     grid = [[0] * CELLS for _ in range(CELLS)]

@@ -64,10 +64,11 @@ class DuckTables:
 
     def open_files(self, name: str, files: Sequence[str], schema: pa.Schema, columns: Sequence[str]) -> None:
         """See `Tables`. By position, as DuckDB's names ignore case: of the labels A and a it would rename one."""
-        self._execute("SET VARIABLE files = $files", {"files": [escape_glob(file) for file in files]})
+        variable = f"files_of_{name}"
+        self._execute(f"SET VARIABLE {variable} = $files", {"files": [escape_glob(file) for file in files]})
         self._execute(
             f"CREATE VIEW {name} ({', '.join(columns)}, file) AS "
-            "SELECT * FROM read_parquet(getvariable('files'), filename = 'tags file', hive_partitioning = false)"
+            f"SELECT * FROM read_parquet(getvariable('{variable}'), filename = 'tags file', hive_partitioning = false)"
         )
 
     def view(self, name: str, sql: str) -> None:

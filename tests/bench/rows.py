@@ -16,8 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from classifiers.score import FastTextScorer
+from jobs.apply import make_apply_job
 from jobs.scan import make_job
-from pipeline.scan import plan_scan
+from pipeline.apply.job import ApplyJob
+from pipeline.apply.plan import open_scan, plan_apply, write_apply_report
+from pipeline.apply.shard import apply_shard
+from pipeline.policy import parse_policy
+from pipeline.scan import plan_scan, write_scan_report
 from pipeline.schema import Estimate, Scorer
 from pipeline.tag import ScanJob, tag_shard
 from pipeline.tasks import ReadOptions, ShardTask
@@ -174,6 +179,51 @@ def scan_and_decode(setting: Setting, *, format: str) -> Measured:
     return _measured(pairs, [corpus.text_bytes] * len(pairs))
 
 
+def _apply_job(setting: Setting, tasks: Sequence[ShardTask]) -> tuple[ApplyJob, list[ShardTask]]:
+    """Drops what the two-label model flags, by the tags of a scan that is made now; and the tasks with their tags."""
+    scanned = _job(setting)
+    _tag(scanned, tasks)
+    write_scan_report(scanned, tasks, [], "tropescan scan")
+    shutil.rmtree(setting.out / "applied", ignore_errors=True)
+    text = f'[[rule]]\nname = "flagged"\nwhen.score.{scanned.label}.min = {scanned.threshold}\ndrop = "flagged"\n'
+    scan = open_scan(scanned.out)
+    job = make_apply_job(parse_policy(text), scan, str(setting.out / "applied"))
+    return job, plan_apply([task.url for task in tasks], scan)
+
+
+def apply_and_copy(setting: Setting) -> Measured:
+    """All Parquet shards each run: a drop by tags, and the same shards read and written by pyarrow."""
+    corpus = setting.corpus
+    job, tasks = _apply_job(setting, _tasks(corpus, "parquet"))
+    copied = setting.out / "applied" / "copy.parquet"
+
+    def theirs() -> None:
+        for i in range(corpus.shards):
+            peers.copy_parquet(corpus.shard("parquet", i), copied)
+
+    def ours() -> None:
+        for task in tasks:
+            apply_shard(job, task)
+
+    pairs = alternate(lambda _: seconds(ours), lambda _: seconds(theirs), setting.pairs)
+    total = write_apply_report(job, tasks, [], "").total
+    note = f"{sum(total.dropped.values()):,} of {total.read:,} documents dropped"
+    return _measured(pairs, [corpus.text_bytes] * len(pairs), note=note)
+
+
+def apply_and_datatrove(setting: Setting) -> Measured:
+    """A Parquet shard a pair; datatrove's filter looks at each document and drops none."""
+    corpus = setting.corpus
+    job, found = _apply_job(setting, _tasks(corpus, "parquet"))
+    tasks = sorted(found, key=lambda task: task.url)
+
+    def theirs(i: int) -> float:
+        return peers.run_datatrove("parquet", corpus.shard("parquet", i), setting.models[2], None).run
+
+    pairs = alternate(lambda i: seconds(lambda: apply_shard(job, tasks[i % corpus.shards])), theirs, setting.pairs)
+    return _measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))])
+
+
 def two_workers_and_one(setting: Setting) -> Measured:
     """Parquet shards, several rounds of them under names of their own; wall time once all workers are warm."""
     corpus, job = setting.corpus, _job(setting)
@@ -260,6 +310,8 @@ ROWS = (
         )
         for name, bar in _DECODE.items()
     ),
+    Row("apply-copy", "apply (drop) of parquet", "pyarrow, read and write", 0.60, apply_and_copy),
+    Row("apply-datatrove", "apply (drop) of parquet", "datatrove, reader to writer", 6, apply_and_datatrove),
     Row("workers", "two workers", "one worker", 1.8, two_workers_and_one, cores=2, clock="wall"),
     Row(
         "memory", "memory of the model that two workers see", "what it takes", 1.8, shared_memory, cores=2, clock="PSS"

@@ -1,0 +1,56 @@
+"""What a policy loses and keeps wrongly, estimated from an audit's labels: composes labels, census and decisions."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from jobs.audit_figures import join, shown
+from jobs.audit_labels import labelled_draw
+from jobs.label_options import opened
+from jobs.tag_rows import open_tags
+from pipeline.prevalence.sample import stratified
+from pipeline.report.decided import open_decisions
+from pipeline.report.folder import open_folder
+from pipeline.report.tables import DuckTables
+
+
+def audited(folder: str, run: str, place: str, draw: str) -> dict[str, Any]:
+    """Shares of all documents, and of their words, that are lost though not the label, and kept though it.
+
+    Raises as 'tropescan audit estimate' does, for draws that are not designed or tags that are not those of the plan.
+    """
+    with open_tags(folder) as tags, opened(place) as store:
+        labelled = labelled_draw(store, draw)
+        audit = join(tags, labelled, None)
+        weights = _weights(folder, run, labelled.documents)
+    label = labelled.plan.label
+    lost = np.array([weights[document] == 0 for document in labelled.documents], bool)
+    holds = labelled.positive(label)
+    rows = []
+    for name, wanted in (
+        (f"dropped, though not {label}", lost & ~holds), (f"dropped, and {label}", lost & holds),
+        (f"kept, though {label}", ~lost & holds),
+    ):  # fmt: skip
+        documents, words = (stratified(audit.sample(wanted, unit)) for unit in ("documents", "words"))
+        total = labelled.plan.population
+        rows.append({
+            "name": name, "documents": shown(documents, "documents"), "words": shown(words, "words"),
+            "low": round(documents.estimate.low * total), "high": round(documents.estimate.high * total),
+        })  # fmt: skip
+    missing = labelled.drawn - len(labelled.documents)
+    notes = [f"{missing:,} of {labelled.drawn:,} drawn documents have no settled label"] if missing else []
+    notes += ["labels are by language models, whose errors no interval here counts"] if "llm" in labelled.kinds else []
+    return {"draw": draw, "labelled": len(labelled.documents), "label": label, "rows": rows, "notes": notes}
+
+
+def _weights(folder: str, run: str, documents: list[str]) -> dict[str, float]:
+    """The weight of each document by id; of several with one id, the largest."""
+    with closing(DuckTables(folder)) as tables:
+        decided = open_decisions(tables, open_folder(folder, tables), run)
+        rows = decided.rows(
+            "SELECT id, max(weight) AS weight FROM decided WHERE id IN (SELECT unnest($ids)) GROUP BY id", ids=documents
+        )
+    return {row["id"]: float(row["weight"]) for row in rows}

@@ -1,0 +1,1 @@
+"""A policy carried out: shards read with their tags in lockstep, and written as decided. Knows no engine."""

@@ -1,0 +1,131 @@
+"""Which shards a policy is applied to, each with its tags: a pure function of two folders.
+
+Knows scans and their folders; nothing of what a policy says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline import storage
+from pipeline.apply.accounting import ApplyReport
+from pipeline.apply.job import ApplyJob
+from pipeline.report.folder import TagsFolder, open_folder
+from pipeline.report.tables import DuckTables
+from pipeline.scan import LISTED, Failure, plan_scan, read_reports, summary_url
+from pipeline.tasks import ShardTask
+
+NO_TAGS = "no tags"
+
+
+def open_scan(url: str) -> TagsFolder:
+    """The tags of a scan, checked to be of one model. Raises `pipeline.report.folder.TagsError`."""
+    with closing(DuckTables(url)) as tables:
+        return open_folder(url, tables)
+
+
+def plan_apply(inputs: Sequence[str], scan: TagsFolder) -> list[ShardTask]:
+    """One task for each shard, largest first, under the name that its tags have; the identity is that of the shard and
+    of its tags. A shard without tags is a task too, which will fail and say so.
+
+    Tags are found by the shard's URL; where the shards have moved since the scan, by their name below the folder given.
+    Raises `FileNotFoundError` for an input without shards.
+    """
+    by_url = {shard: scan.name_of(file) for file, shard in scan.shards.items()}
+    identities = _identities(scan)
+    tasks = []
+    for task in plan_scan(inputs):
+        printable = task.url.encode("utf-8", "backslashreplace").decode()  # as the tags name it
+        name = by_url.get(printable, task.name)
+        tasks.append(replace(task, name=name, identity=f"{task.identity}; tags {identities.get(name, NO_TAGS)}"))
+    return tasks
+
+
+def _identities(scan: TagsFolder) -> dict[str, str]:
+    """What changes when a tags file does, by the name of the shard."""
+    found = {file: identity for file, _, identity in storage.list_files(storage.join(scan.url, "tags"))}
+    return {scan.name_of(file): found[file] for file in scan.files if file in found}
+
+
+def check_places(job: ApplyJob, tasks: Sequence[ShardTask]) -> None:
+    """Raises `ValueError` if two shards have one output, or if an output would lie where inputs do."""
+    names = Counter(job.data_url(task) for task in tasks)
+    if twice := [url for url, count in names.items() if count > 1]:
+        raise ValueError(f"{twice[0]}: two shards would be written there; apply to them one after the other")
+    if not storage.is_local(job.out):
+        return
+    folder = storage.local_path(job.out).resolve()
+    for task in tasks:
+        path = storage.local_path(task.url).resolve()
+        if storage.is_local(task.url) and folder in path.parents:
+            raise ValueError(f"{task.url}: an input inside the output folder; choose another --out")
+    if (folder / "scan.json").exists():
+        raise ValueError(f"{job.out}: holds a scan, whose reports would be written over; choose another --out")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The sum over all shards, and what ``apply.json`` says of it."""
+
+    total: ApplyReport
+    content: dict[str, Any]
+
+
+def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str) -> Summary:
+    """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written.
+
+    ``not_of_this_run`` are files of documents that an earlier run left, of shards that failed now or are no longer
+    among the inputs: nothing is deleted, but whoever reads the folder as a whole must know.
+    """
+    total = ApplyReport(failed_shards=len(failures))
+    failed = {failure.task.name for failure in failures}
+    done: list[str] = []
+    troubled = []
+    good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
+    for task, report in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
+        if report is None or report["fingerprint"] != job.fingerprint(task):
+            continue
+        figures = job.done(report)
+        total += figures
+        done.append(task.name)
+        if not figures.clean:
+            troubled.append({"shard": task.url, "complete": report["complete"], "rejected": figures.rejected})
+    data = [job.data_url(task) for task in good if task.name in set(done)]
+    content = {
+        "command": command,
+        **job.settings(),
+        "job": job.digest,
+        "tags_folder": job.tags,
+        "policy_file": job.policy.file,
+        "policy_text": job.policy.text,
+        "shards": len(tasks),
+        "figures": total.to_dict(),
+        "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
+        "with_rejections": troubled[:LISTED],
+        "with_rejections_not_listed": max(0, len(troubled) - LISTED),
+        "data": [_below(job.out, url) for url in data],
+        "not_of_this_run": _others(job, data),
+        "done": done,
+    }
+    with storage.whole_file(summary_url(job)) as file:
+        file.write(json.dumps(content, indent=1).encode("utf-8", "backslashreplace"))
+    return Summary(total, content)
+
+
+def _others(job: ApplyJob, data: Sequence[str]) -> list[str]:
+    try:
+        found = [url for url, _, _ in storage.list_files(storage.join(job.out, "data"))]
+    except FileNotFoundError:
+        return []
+    return sorted({_below(job.out, url) for url in found} - {_below(job.out, url) for url in data})
+
+
+def _below(folder: str, url: str) -> str:
+    """A file's path below a folder, whichever way the store writes both."""
+    (_, root), (_, path) = storage.filesystem(folder), storage.filesystem(url)
+    return str(path).removeprefix(root.rstrip("/") + "/")

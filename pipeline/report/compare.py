@@ -1,0 +1,140 @@
+"""Two reports set side by side: what differs between two corpora, or one before and after a policy, tested as such.
+
+Takes what ``tropescan report --json`` wrote, with audits or without. The two audits must be draws of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline import storage
+from pipeline.prevalence.compare import difference_of, q_values
+from pipeline.prevalence.sample import sample_from_json
+
+Plain = dict[str, Any]
+_PARTS = {"folder", "label", "threshold", "headline", "curve", "model"}
+_UNITS = ("documents", "words", "bytes")
+
+
+def load_report(file: str) -> Plain:
+    """The figures of a report from a file. Raises `ValueError` naming it if it is no such file."""
+    wanted = "give what 'tropescan report DIR --json FILE' wrote"
+    try:
+        found = json.loads(storage.read_bytes(file))
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON ({error}); {wanted}") from error
+    if not isinstance(found, dict) or not found.keys() >= _PARTS:
+        raise ValueError(f"{file}: not a report's figures; {wanted}")
+    return found
+
+
+def compare(first: Plain, second: Plain) -> Plain:
+    """Figures of both and their differences (second minus first), as plain values.
+
+    ``labels``: prevalence by label and unit; ``slices``: of those in both, with q-values over each list; both empty
+    unless both have an audit. Raises `ValueError` for reports on different labels.
+    """
+    if first["label"] != second["label"]:
+        raise ValueError(
+            f"{first['folder']} is a report on {first['label']!r}, {second['folder']} on {second['label']!r}; "
+            "make both with the same --label"
+        )
+    audits = (first.get("audit"), second.get("audit"))
+    return {
+        "label": first["label"], "folders": [one["folder"] for one in (first, second)],
+        "notes": list(_notes(first, second)), "flagged": _flagged(first, second), "curve": _curves(first, second),
+        "labels": _labels(audits[0], audits[1]) if audits[0] and audits[1] else [],
+        "slices": _slices(audits[0], audits[1]) if audits[0] and audits[1] else {},
+        "filter": [one["filter"]["documents"] if one else None for one in audits],
+        "against": [one["against"] if one else None for one in audits],
+        "labelled": [one["labelled"] if one else None for one in audits],
+    }  # fmt: skip
+
+
+def _notes(first: Plain, second: Plain) -> Sequence[str]:
+    notes = []
+    if first["model"].get("digest") != second["model"].get("digest"):
+        notes.append("The two were scored by different models: flag rates differ for that alone; prevalences do not.")
+    if first["threshold"] != second["threshold"]:
+        notes.append(f"Flag rates are at different thresholds, {first['threshold']:.4g} and {second['threshold']:.4g}.")
+    audits = [one.get("audit") for one in (first, second)]
+    if not all(audits):
+        notes.append("Not both have an audit: flag rates alone are compared, and a flag rate is not a prevalence.")
+    for one in filter(None, audits):
+        notes += [f"{one['draw']}: {note}." for note in one["notes"]]
+        if one["two_phase"] or not _sample(one, one["label"], "documents"):
+            notes.append(f"{one['draw']}: differences are of labels as they are, not corrected for annotators' errors.")
+    return notes
+
+
+def _flagged(first: Plain, second: Plain) -> list[Plain]:
+    return [
+        {"unit": unit, "first": first["headline"][unit], "second": second["headline"][unit],
+         "difference": _minus(second["headline"][unit]["share"], first["headline"][unit]["share"])}
+        for unit in _UNITS
+    ]  # fmt: skip
+
+
+def _minus(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _curves(first: Plain, second: Plain) -> list[Plain]:
+    """Shares flagged at the thresholds of both; exact counts."""
+    totals = [one["headline"]["documents"]["total"] or 1 for one in (first, second)]
+    return [
+        {"threshold": a["threshold"], "first": a["documents"] / totals[0], "second": b["documents"] / totals[1]}
+        for a, b in zip(first["curve"], second["curve"], strict=True)
+    ]
+
+
+def _sample(audit: Plain, label: str, unit: str) -> Plain | None:
+    found: Plain | None = audit["prevalence"][label][unit].get("sample")
+    return found
+
+
+def _labels(first: Plain, second: Plain) -> list[Plain]:
+    rows = []
+    for label in first["prevalence"]:
+        for unit in _UNITS:
+            figures = [one["prevalence"][label][unit] for one in (first, second)]
+            rows.append({"label": label, "unit": unit, **_pair(*figures)})
+    return rows
+
+
+def _pair(first: Plain, second: Plain) -> Plain:
+    """Two figures and their difference, where both have a sample that it can be made of."""
+    if "sample" not in first or "sample" not in second:
+        return {"first": first, "second": second, "difference": None}
+    gap = difference_of(sample_from_json(second["sample"]), sample_from_json(first["sample"]))
+    one = gap.figure.estimate
+    few = first["too_few_labels"] or second["too_few_labels"]
+    found = {"value": None if few else one.value, "low": one.low, "high": one.high, "p_value": gap.p_value}
+    return {"first": first, "second": second, "difference": found | {"words": _in_points(found)}}
+
+
+def _in_points(gap: Plain) -> str:
+    """Such as "+0.31 points (95 %: +0.12 to +0.50)", in hundredths, or the interval and "too few labels"."""
+    low, high = (f"{100 * gap[end]:+.2g}" for end in ("low", "high"))
+    if gap["value"] is None:
+        return f"{low} to {high} points (95 %; too few labels)"
+    return f"{100 * gap['value']:+.2g} points (95 %: {low} to {high})"
+
+
+def _slices(first: Plain, second: Plain) -> dict[str, list[Plain]]:
+    """Of slices that both audits list, with false discoveries controlled over each list."""
+    found = {}
+    for by in first["slices"].keys() & second["slices"].keys():
+        others = {row["slice"]: row for row in second["slices"][by]}
+        rows = [
+            {"slice": row["slice"], **_pair(row["figure"], others[row["slice"]]["figure"])}
+            for row in first["slices"][by]
+            if row["slice"] in others
+        ]
+        q = q_values(np.array([row["difference"]["p_value"] for row in rows]))
+        found[by] = [row | {"q_value": float(value)} for row, value in zip(rows, q, strict=True)]
+    return dict(sorted(found.items()))

@@ -1,0 +1,328 @@
+"""The page of an audit: what it says, what it leaves unsaid, hostile text, its one script, and two reports compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from test_report import ATTACK, MODEL, OURS, Elements, document, span, write_scan, write_tags
+
+from jobs.main import cli
+from labels.codebook import LABELS
+from labels.store import designed_selections, open_store, record_label
+from pipeline.prevalence.compare import difference_of
+from pipeline.prevalence.ratio import ratio
+from pipeline.prevalence.sample import count_sample, sample_from_json
+from pipeline.report.audit_page import bare, in_counts, in_percent
+from pipeline.report.csv_link import csv_text
+
+TEXT = ["a robot that lies and will not be switched off", "a garden in the rain"]
+ROWS = 400
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def done(*words: object) -> str:
+    result = run(*words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def adverse(row: int) -> bool:
+    """Whether the document is, by these tests: 60 of 80 that are flagged, and 10 of the rest."""
+    return row < 60 or 100 <= row < 110
+
+
+def write_crawl(folder: Path, attack: str = "") -> Path:
+    """A shard and hand-made tags of 400 documents, of which 80 score 0.9, the rest 0.1."""
+    shard = folder / "crawl" / "part.jsonl"
+    shard.parent.mkdir(parents=True)
+    texts = [TEXT[0 if adverse(row) else 1] + attack + "!" * (row % 7) for row in range(ROWS)]
+    ids = [f"doc{row}{attack}" for row in range(ROWS)]
+    shard.write_text("".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in zip(ids, texts, strict=True)), "utf-8")
+    tags = [
+        document(row, 0.9 if row < 80 else 0.1, id=ids[row], chars=len(texts[row]), words=100, bytes=500,
+                 host=f"h{row % 3}.example{attack}" if row % 3 else f"=h0.example{attack}",
+                 date=f"20{19 + row % 2}-05-01", source=attack or None,
+                 spans=[span("adverse", 2, 7, 0.9)] if row < 80 else [])
+        for row in range(ROWS)
+    ]  # fmt: skip
+    write_tags(folder / "scanned", "part.jsonl", tags, shard=str(shard))
+    write_scan(folder / "scanned", MODEL)
+    return folder / "scanned"
+
+
+def audited(scanned: Path, folder: Path, *, budget: int = 200, seed: int = 1) -> Path:
+    """The file of an estimate from a labelled draw."""
+    plan, place, out = folder / "plan.json", folder / "labels.sqlite", folder / "audit.json"
+    done("audit", "plan", scanned, "--budget", budget, "--expect", 0.15, "--seed", seed, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    for selection, item in designed_selections(store, ["a1"]):
+        holds = adverse(item.row or 0)
+        held = dict.fromkeys(LABELS, False) | dict.fromkeys(("ai", "adverse", "hostile"), holds)
+        record_label(store, item.id, "reader", "human", held, "fiction" if holds else "none", token=str(selection.id))
+    store.close()
+    done("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--out", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_crawl(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def estimate(scanned: Path) -> Path:
+    return audited(scanned, scanned.parent)
+
+
+@pytest.fixture(scope="module")
+def report(scanned: Path, estimate: Path) -> dict[str, Any]:
+    out = scanned.parent / "report.json"
+    done("report", scanned, "--audit", estimate, "--json", out, "--out", scanned.parent / "page.html")
+    found: dict[str, Any] = json.loads(out.read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(scanned: Path, report: dict[str, Any]) -> str:
+    return (scanned.parent / "page.html").read_text("utf-8")
+
+
+# --- figures
+
+
+def test_thresholds_are_recounted(report: dict[str, Any]) -> None:
+    rows = report["audit"]["thresholds"]
+    assert [row["flagged"]["documents"] for row in rows] == [400, 80]
+    assert rows[1]["flagged"] == {"documents": 80, "words": 8000, "bytes": 40000}
+    assert sum(row["own"] for row in rows) == 1
+    for row, positive in zip(rows, (70, 60), strict=True):
+        size, kept, recall = row["flagged"]["documents"], row["precision"], row["recall"]
+        assert kept["low"] <= positive / size <= kept["high"] and recall["low"] <= positive / 70 <= recall["high"]
+        wrong = row["wrong"]["documents"]
+        assert (wrong["low"] or 0) <= 1 - positive / size <= wrong["high"]
+        assert row["wrong"]["words"]["high"] == pytest.approx(wrong["high"], abs=0.05)  # all are 100 words
+
+
+def test_what_was_read_and_quoted_is_recounted(report: dict[str, Any]) -> None:
+    audit = report["audit"]
+    assert sum(one["documents"] for one in audit["strata"]) == ROWS
+    assert sum(one["labelled"] for one in audit["strata"]) == sum(audit["read"]["read"]) == 200
+    assert sum(audit["read"]["positive"]) == sum(one["positives"] for one in audit["strata"])
+    quoted = {kind: [one["row"] for one in found] for kind, found in audit["examples"].items()}
+    assert all(row < 60 for row in quoted["strongest"] + quoted["found"]) and len(quoted["found"]) == 8
+    assert all(60 <= row < 80 for row in quoted["wrong"]) and all(100 <= row < 110 for row in quoted["missed"])
+    every = [row for rows in quoted.values() for row in rows]
+    assert len(every) == len(set(every))
+    excerpt = audit["examples"]["found"][0]["excerpt"]
+    assert (excerpt["before"], excerpt["marked"]) == ("a ", "robot") and audit["examples"]["found"][0]["labels"]
+
+
+def test_slices_by_date_and_domain_add_up(report: dict[str, Any]) -> None:
+    slices = report["audit"]["slices"]
+    assert [(row["slice"], row["documents"]) for row in slices["month"]] == [("2019-05", 200), ("2020-05", 200)]
+    assert "year" not in slices
+    for by in ("domain", "month", "length"):
+        assert sum(row["documents"] for row in slices[by]) == ROWS and sum(row["flagged"] for row in slices[by]) == 80
+    for row in slices["month"]:
+        again = sample_from_json(row["figure"]["sample"])
+        assert again.documents.sum() == 200 and again.n == row["figure"]["labels"]
+
+
+def test_the_ratio_of_two_labels_by_hand() -> None:
+    strata, documents = np.zeros(100, np.int64), np.array([100_000])
+    first, second = np.arange(100) < 20, (np.arange(100) >= 10) & (np.arange(100) < 20)
+    both = ratio(documents, strata, first, second)
+    assert both.value == 2.0 and both.low >= 1.0 and both.first == 20 and both.second == 10
+    apart = ratio(documents, strata, np.arange(100) < 20, np.arange(100) >= 90)
+    # of 30 that hold one of them, 20 hold the first: Clopper and Pearson give 0.4719 to 0.8271, odds of 0.893 to 4.785
+    assert apart.low == pytest.approx(0.893, rel=0.12) and apart.high == pytest.approx(4.785, rel=0.12)
+    none = ratio(documents, strata, first, np.zeros(100, bool))
+    assert none.as_json()["value"] is None and none.as_json()["high"] is None and "at least" in none.in_words()
+    whole = ratio(np.array([100]), strata, first, np.zeros(100, bool))
+    assert "not defined" in whole.in_words() and json.dumps(whole.as_json(), allow_nan=False)
+
+
+# --- the page
+
+
+def test_the_headline_has_its_interval_and_no_flag_rate_passes_for_it(report: dict[str, Any], page: str) -> None:
+    text = Elements(page).text
+    figure = report["audit"]["prevalence"]["adverse"]["documents"]
+    assert figure["low"] <= 70 / ROWS <= figure["high"]
+    main, rest = figure["words"].split(" (")
+    assert main in text and f"({rest}" in text and "20.0\N{NO-BREAK SPACE}%, which is no prevalence" in text
+    for part in ("Clopper and Pearson", "Šidák", "Särndal", "before it,", "Strata of the draw"):
+        assert part in text
+    assert report["threshold_from"] == "the audit's plan"
+
+
+def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any], page: str) -> None:
+    admirable = report["audit"]["prevalence"]["admirable"]["documents"]
+    assert admirable["value"] is None and admirable["low"] is None
+    cells = re.findall(r"<td>admirable</td><td>all</td><td>([^<]*)</td>", page)
+    assert cells == [bare(admirable["words"])] and "too few labels" in cells[0] and cells[0].startswith("at most")
+    assert in_counts({"value": None, "low": None, "high": 0.5}, 100) == "at most 50"
+    assert in_percent({"value": 0.25, "low": 0.2, "high": 0.345}) == "25 % (20 to 34.5)"
+
+
+def test_without_an_audit_the_page_says_so_and_runs_no_script(scanned: Path, tmp_path: Path) -> None:
+    done("report", scanned, "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "This page holds no audit" in page and "<script" not in page and "script-src" not in page
+
+
+def test_one_script_and_its_hash(page: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    (policy,) = (found["content"] or "" for tag, found in Elements(page).tags if found.get("http-equiv"))
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy and "unsafe" not in policy
+    assert "innerHTML" not in script and "eval" not in script
+
+
+def test_hostile_names_never_become_markup_nor_formulas(tmp_path: Path) -> None:
+    scanned = write_crawl(tmp_path, ATTACK)
+    done("report", scanned, "--audit", audited(scanned, tmp_path), "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    elements = Elements(page)
+    extra = {"label", "input", "output", "select", "option", "script", "br", "aside"}
+    assert {tag for tag, _ in elements.tags} <= OURS | extra
+    assert [tag for tag, _ in elements.tags].count("script") == 1
+    assert not [name for _, found in elements.tags for name in found if name.startswith("on") or name == "style"]
+    links = [found["href"] or "" for tag, found in elements.tags if tag == "a"]
+    assert all(link.startswith(("#", "data:text/csv;charset=utf-8;base64,")) for link in links)
+    assert not set(page) & {"\x00", "\u202e"}
+    table = next(csv_of(link) for name, link in downloads(elements) if name == "by-domain.csv")
+    assert len(table) == 3 and any(row["slice"].startswith("'=h0.example") for row in table)
+
+
+def downloads(elements: Elements) -> list[tuple[str, str]]:
+    return [(found["download"] or "", found["href"] or "") for tag, found in elements.tags if "download" in found]
+
+
+def csv_of(link: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(b64decode(link.split(",")[1]).decode())))
+
+
+def test_every_table_of_figures_is_there_as_csv(report: dict[str, Any], page: str) -> None:
+    found = dict(downloads(Elements(page)))
+    assert {"thresholds.csv", "strata.csv", "by-month.csv", "by-domain.csv", "labels-and-modes.csv",
+            "flagged-by-threshold.csv"} <= found.keys()  # fmt: skip
+    rows = csv_of(found["thresholds.csv"])
+    assert [int(row["flagged.documents"]) for row in rows] == [400, 80]
+    assert float(rows[1]["recall.high"]) == report["audit"]["thresholds"][1]["recall"]["high"]
+
+
+def test_csv_of_awkward_cells() -> None:
+    text = csv_text([{"a": '=1+1,"x"', "b": {"c": None, "sample": {"d": 1}}}, {"a": -2, "e": ["x", "y"]}])
+    assert text.splitlines() == ["a,b.c,e", '"\'=1+1,""x""",,', "-2,,x; y"]
+
+
+def test_an_audit_of_other_tags_is_refused(scanned: Path, estimate: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{}")
+    assert "audit estimate --out" in str(run("report", scanned, "--audit", tmp_path / "x").exception)
+    shutil.copytree(scanned, tmp_path / "other")
+    file = tmp_path / "other" / "tags" / "part.jsonl.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.slice(1), file)
+    assert "estimate anew" in str(run("report", tmp_path / "other", "--audit", estimate).exception)
+
+
+@pytest.mark.parametrize("documents", [5, 6])
+def test_five_documents_read_whole_are_known(tmp_path: Path, documents: int) -> None:
+    """And nothing flagged: all scores are 0.1."""
+    shard = tmp_path / "part.jsonl"
+    shard.write_text("".join(json.dumps({"id": f"d{i}", "text": TEXT[0]}) + "\n" for i in range(documents)))
+    rows = [document(i, 0.1, id=f"d{i}", chars=len(TEXT[0])) for i in range(documents)]
+    write_tags(tmp_path / "scanned", "part.jsonl", rows, shard=str(shard))
+    write_scan(tmp_path / "scanned", MODEL)
+    file = audited(tmp_path / "scanned", tmp_path, budget=documents)
+    done("report", tmp_path / "scanned", "--audit", file, "--out", tmp_path / "page.html")
+    text = Elements((tmp_path / "page.html").read_text("utf-8")).text
+    assert "100 in 100 documents" in text and "(known exactly)" in text
+
+
+# --- two reports
+
+
+def test_a_comparison_tests_the_difference(scanned: Path, report: dict[str, Any], tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text(json.dumps(report))
+    audit = report["audit"]
+    fewer = json.loads(json.dumps(report))
+    sample = audit["prevalence"]["adverse"]["documents"]["sample"]
+    changed = fewer["audit"]["prevalence"]["adverse"]["documents"]
+    changed["sample"]["sizes"] = [0 for _ in sample["sizes"]]
+    changed |= {"value": None, "low": None, "too_few_labels": True, "words": "at most 2 in 100"}
+    second.write_text(json.dumps(fewer))
+    found = json.loads(done("report", "compare", first, second, "--json"))
+    row = next(one for one in found["labels"] if (one["label"], one["unit"]) == ("adverse", "documents"))
+    counts = count_sample(*(np.array(sample[key]) for key in ("documents", "labelled")), np.array(sample["sizes"]))
+    none = count_sample(counts.documents, counts.labelled, np.zeros(len(counts.documents), np.int64))
+    expected = difference_of(none, counts)
+    assert row["difference"]["high"] == expected.figure.estimate.high < 0 and row["difference"]["p_value"] < 0.01
+    assert row["difference"]["value"] is None and "too few labels" in row["difference"]["words"]
+    same = json.loads(done("report", "compare", first, first, "--json"))
+    assert all(one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in same["labels"])
+    assert {"month", "domain"} <= same["slices"].keys()
+    assert all(one["q_value"] > 0.5 for one in same["slices"]["month"])
+
+
+def test_the_page_of_a_comparison(report: dict[str, Any], scanned: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text(json.dumps(report | {"folder": ATTACK}))
+    done("report", scanned, "--json", second)
+    done("report", "compare", first, first, "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "no difference shown" in page and [tag for tag, _ in Elements(page).tags].count("script") == 1
+    assert "&lt;script&gt;document.title" in page
+    result = run("report", "compare", first, second, "--out", tmp_path / "flags.html")
+    assert "flag rates alone are compared" in result.stderr
+    assert "By label" not in (tmp_path / "flags.html").read_text("utf-8")
+    other = json.loads(first.read_text()) | {"label": "ai"}
+    (tmp_path / "c.json").write_text(json.dumps(other))
+    assert "same --label" in str(run("report", "compare", first, tmp_path / "c.json").exception)
+    (tmp_path / "d.json").write_text("[]")
+    assert "tropescan report DIR --json FILE" in str(run("report", "compare", first, tmp_path / "d.json").exception)
+
+
+# --- a browser
+
+
+def test_hover_slider_and_filter_in_a_browser(page: str, scanned: Path) -> None:
+    sync = pytest.importorskip("playwright.sync_api")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    with sync.sync_playwright() as playwright:
+        shown = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        tab, said = shown.new_page(), list[str]()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+        tab.goto((scanned.parent / "page.html").as_uri())
+        assert "a filter drops" in tab.inner_text("#slider-says")
+        tab.locator(".slider input").fill("0")
+        assert tab.inner_text("#slider-says").startswith("At 0.0") and tab.locator("tr.chosen").count() == 1
+        tab.locator("figure[data-points] img").first.hover()
+        assert "in 100" in tab.locator("figure .tip").first.inner_text()
+        tab.locator(".picker select").select_option("adverse")
+        hidden = tab.locator("article[data-labels][hidden]").count()
+        assert 0 < hidden < tab.locator("article[data-labels]").count()
+        shown.close()
+    assert said == []
