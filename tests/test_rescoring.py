@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from jobs.rescorer_train import LABELS, MOST_OF_COLLECTION, choose_examples, mix
 from jobs.scan import make_job
 from jobs.training_data import load_training_data
 from labels.records import write_records
+from pipeline.report.all_tags import open_all
 from pipeline.report.collect import collect
+from pipeline.report.folder import open_folder
+from pipeline.report.tables import DuckTables
 from pipeline.tasks import ReadOptions
 
 pytest.importorskip("tokenizers", reason="tokenizers (extra rescore) is not installed")
@@ -308,6 +312,14 @@ def test_a_report_says_the_same_with_and_without_further_columns(
     assert reports[1]["headline"] == reports[0]["headline"] and reports[0]["headline"]["documents"]["total"] == 240
     for part in reports[0].keys() - {"folder", "scan", "model", "records"}:
         assert reports[1][part] == reports[0][part], part
+    assert all_scores(tmp_path / "both") == all_scores(tmp_path / "plain")
+
+
+def all_scores(folder: Path) -> list[dict[str, Any]]:
+    """What policies see of tags, without the names of files."""
+    with closing(DuckTables(str(folder))) as tables:
+        open_all(tables, open_folder(str(folder), tables))
+        return tables.rows("SELECT * EXCLUDE (file) FROM all_tags ORDER BY id")
 
 
 def test_another_second_stage_or_threshold_is_another_scan(crawl: Path, tmp_path: Path) -> None:
