@@ -25,7 +25,7 @@ from pipeline.schema import label_columns, rescored_column, scores_schema
 
 NEEDS = "a second stage needs the extra: pip install 'tropescan[rescore]'"
 
-ABOVE = 0.1
+ABOVE = 0.2
 """From this score of the first stage on a document is read again, unless another is given."""
 
 

@@ -72,7 +72,7 @@ def make_content(
     )
     fitted = _fit(encoder, task, options)
     scores, _ = scores_by_label(first.path, [one.text for one in examples])
-    second = fitted.document_logits(task.passages)
+    second = fitted.document_logits(task.passages).astype(np.float64)
     mix = tuple(mix_of(log_odds(scores[name]), second[:, k]) for k, name in enumerate(LABELS))
     weights = fitted.weights(reading.pieces)
     weights |= {name: weights[name][..., : len(LABELS)] for name in ("heads", "heads_bias")}
