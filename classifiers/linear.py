@@ -47,7 +47,7 @@ class LinearOptions:
     vector_scale: float = 0.7
     collection_scale: float = 0.3
     others_weight: float = 0.2
-    contrast: float = 0.7
+    contrast: float = 0.4
 
 
 @dataclass(frozen=True)

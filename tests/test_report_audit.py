@@ -317,7 +317,7 @@ def test_hover_slider_and_filter_in_a_browser(page: str, scanned: Path) -> None:
         tab.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
         tab.goto((scanned.parent / "page.html").as_uri())
         assert "a filter drops" in tab.inner_text("#slider-says")
-        tab.locator(".slider input").fill("0")
+        tab.locator(".cost-slider input").fill("0")
         assert tab.inner_text("#slider-says").startswith("At 0.0") and tab.locator("tr.chosen").count() == 1
         tab.locator("figure[data-points] img").first.hover()
         assert "in 100" in tab.locator("figure .tip").first.inner_text()
