@@ -44,8 +44,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Known:
-    """Texts that the store has: exact digests, and signatures by runs of words and by single words."""
+    """Texts that the store has: (id, source) of each document, exact digests, and signatures by runs of words and by
+    single words."""
 
+    documents: frozenset[tuple[str, str]]
     digests: frozenset[str]
     signatures: Sequence[Signature]
     words: Sequence[Signature]
@@ -98,7 +100,7 @@ def acquire(tags: Tags, wish: Wish, known: Known, other: Tags | None = None) -> 
     wanted = acquisition.quotas(wish.n, {name: share for name, share in wish.shares.items() if share > 0})
     if "disagreement" in wanted and other is None:
         raise ValueError("disagreement needs the tags of another model over the same shards; name them with --against")
-    pools = _pools(tags, wish, wanted, other)
+    pools = _pools(tags, wish, wanted, known, other)
     rows = {(row["filename"], row["row"]): row for pool in pools.values() for row in pool}
     texts = fetch_texts(tags, rows.values())
     keys = list(rows)
@@ -113,13 +115,13 @@ def acquire(tags: Tags, wish: Wish, known: Known, other: Tags | None = None) -> 
     return [Acquired(rows[keys[i]], texts[keys[i]], name) for i, name in chosen]
 
 
-def _pools(tags: Tags, wish: Wish, wanted: Mapping[str, int], other: Tags | None) -> dict[str, list[Row]]:
+def _pools(tags: Tags, wish: Wish, wanted: Mapping[str, int], known: Known, other: Tags | None) -> dict[str, list[Row]]:
     best = {}
     for name, n in wanted.items():
         size = n * (HARD_NEGATIVE_POOL if name == "hard-negative" else POOL)
         best[name] = _Best(size, wish.source_cap if name == "near-miss" else size)
     for batch in _batches(tags, wish, other if "disagreement" in wanted else None):
-        free = _not_held_out(tags, batch)
+        free = _free(tags, batch, known)
         for name, kept in best.items():
             kept.offer(np.where(free, _priority(name, batch, wish), -np.inf), batch, tags)
     return {name: [row for _, _, row in kept.rows] for name, kept in best.items()}
@@ -143,10 +145,14 @@ def _column(batch: pa.RecordBatch, name: str) -> NDArray[np.float64]:
     return np.asarray(batch.column(name).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _not_held_out(tags: Tags, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-    """Training would refuse documents of held-out sources: labelling them for it would be wasted."""
-    rows = batch.select(["source", "host", "filename"]).to_pylist()
-    return np.array([not split.is_held_out(source_of(tags, row)) for row in rows], bool)
+def _free(tags: Tags, batch: pa.RecordBatch, known: Known) -> NDArray[np.bool_]:
+    """Training would refuse documents of held-out sources: labelling them for it would be wasted. Those of earlier
+    rounds would fill the pools, for the same seed gives them the same keys."""
+    rows = batch.select(["id", "source", "host", "filename"]).to_pylist()
+    sources = [source_of(tags, row) for row in rows]
+    held_out = {source: split.is_held_out(source) for source in set(sources)}
+    new = ((row["id"], source) not in known.documents for row, source in zip(rows, sources, strict=True))
+    return np.array([one and not held_out[source] for one, source in zip(new, sources, strict=True)], bool)
 
 
 def _batches(tags: Tags, wish: Wish, other: Tags | None) -> Iterator[pa.RecordBatch]:

@@ -24,7 +24,7 @@ def audited(folder: str, run: str, place: str, draw: str) -> dict[str, Any]:
     """
     with open_tags(folder) as tags, opened(place) as store:
         labelled = labelled_draw(store, draw)
-        audit = join(tags, labelled, None)
+        audit = join(tags, labelled, ())
         weights = _weights(folder, run, labelled.documents)
     label = labelled.plan.label
     lost = np.array([weights[document] == 0 for document in labelled.documents], bool)

@@ -15,7 +15,7 @@ from jobs.label_options import keep_option, opened, store_option
 from jobs.tag_rows import Tags, candidate, open_tags
 from labels.near_duplicates import signature
 from labels.store import Candidate, Store, add_draw
-from labels.store.lookup import known_texts
+from labels.store.lookup import known_documents, known_texts
 from labels.store.tables import ACQUIRED
 
 
@@ -34,8 +34,8 @@ def _mix(context: click.Context, parameter: click.Parameter, value: str) -> dict
 
 def _known(store: Store, *, words: bool) -> Known:
     with store.reading() as session:
-        digests, signatures, texts = known_texts(session)
-    return Known(digests, signatures, [signature(text, 1) for text in texts] if words else [])
+        documents, (digests, signatures, texts) = known_documents(session), known_texts(session)
+    return Known(documents, digests, signatures, [signature(text, 1) for text in texts] if words else [])
 
 
 @click.command("acquire")
@@ -90,6 +90,11 @@ def command(
     click.echo(
         f"{len(found)} of {n} documents acquired into {name!r}: " + ", ".join(f"{k} {v}" for k, v in counts.items())
     )
+    if len(found) < n:
+        click.echo(
+            "the strategies found no more that they may take: the rest is in the store, or nearly so, or of a source "
+            "kept for evaluation, or over --host-cap or --source-cap", err=True,
+        )  # fmt: skip
 
 
 def _candidate(tags: Tags, one: Acquired, keep: str) -> Candidate:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from jobs import acquiring
 from jobs.main import cli
 from labels import acquisition as aq
 from labels import near_duplicates
@@ -159,3 +160,13 @@ def test_signatures_of_long_texts_are_bounded_and_those_of_others_whole(monkeypa
     monkeypatch.setattr(near_duplicates, "LONGEST", len(text))
     assert (signature(text + " and so on" * 1000) == signature(text)).all()
     assert (signature(" ".join(reversed(words))) != signature(text)).any()
+
+
+def test_a_second_round_with_the_same_seed_looks_beyond_the_first(
+    scanned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acquiring, "POOL", 2)  # all that the first round took would fill the second's pool
+    place = tmp_path / "labels.sqlite"
+    for name in ("one", "two", "three"):
+        done = acquire(scanned, place, name, "--n", "8", "--mix", "random", "--source-cap", "1", "--host-cap", "1")
+        assert "8 of 8 documents" in done.output, done.output  # type: ignore[attr-defined]

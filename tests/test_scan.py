@@ -396,7 +396,7 @@ def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp
 
 
 def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
-    with locked("memory://some/out"), pytest.raises(ValueError, match="another scan"), locked("memory://some/out/"):
+    with locked("memory://some/out"), pytest.raises(ValueError, match="another run"), locked("memory://some/out/"):
         pass
     with locked("memory://some/out"), locked("memory://some/other"):
         pass

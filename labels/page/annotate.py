@@ -33,10 +33,11 @@ LONGEST_SECONDS = 3600.0
 
 
 def queues(request: Request) -> Response:
-    """All draws, each with what is left to do."""
+    """All draws, each with what is left to do; those that still want labels come first."""
     with desk_of(request).store.reading() as session:
         numbers = {draw.name: draw.id for draw in session.scalars(select(Draw))}
     draws = [(numbers[one.name], one) for one in progress(desk_of(request).store) if one.name in numbers]
+    draws.sort(key=lambda pair: pair[1].done >= pair[1].selections)
     return render(request, "queues.html", draws=draws)
 
 

@@ -128,10 +128,10 @@ def _check_probabilities(name: str, purpose: str, candidates: Sequence[Candidate
         if purpose == DESIGNED and one.inclusion_probability is None and not one.gold:
             raise StoreError(f"draw {name!r}: document {one.document!r} has no inclusion probability; write it now")
         if (purpose != DESIGNED or one.gold) and one.inclusion_probability is not None:
-            what = "is a blind check" if one.gold else f"is of a draw that is {purpose}"
+            what = "this is a blind check" if one.gold else f"this one is {purpose}"
             raise StoreError(
-                f"draw {name!r}: document {one.document!r} {what}; only what is drawn by design has an inclusion "
-                "probability"
+                f"draw {name!r}: document {one.document!r} has an inclusion probability, but only a designed draw has "
+                f"them, and {what}"
             )
 
 

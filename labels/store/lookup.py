@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from labels.near_duplicates import Signature, unpack
 from labels.store.database import StoreError
-from labels.store.tables import Draw, Item
+from labels.store.tables import Draw, Item, Selection
 
 _AT_ONCE = 500
 """Fewer than the variables that a statement of SQLite may have."""
@@ -39,6 +39,12 @@ def draw_named(session: Session, name: str) -> Draw:
         names = session.scalars(select(Draw.name).order_by(Draw.id)).all()
         raise StoreError(f"there is no draw {name!r}; there are: {', '.join(names) or 'none yet'}")
     return draw
+
+
+def known_documents(session: Session) -> frozenset[tuple[str, str]]:
+    """(id, source) of all documents, as they were drawn or imported."""
+    rows = session.execute(select(Selection.document, Item.source).join(Item, Item.id == Selection.item_id))
+    return frozenset((document, source) for document, source in rows)
 
 
 def known_texts(session: Session) -> tuple[frozenset[str], list[Signature], list[str]]:

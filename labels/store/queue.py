@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from labels import codebook
@@ -76,7 +77,8 @@ def next_item(
             selection = session.scalars(_selections_of(chosen, held.item_id)).first()
             return leased(session, chosen, selection, held) if selection else None
         for gold in _order(session, chosen, annotator):
-            selection = claim(session, _free(chosen, annotator, store.clock(), gold=gold), besides)
+            values = {"draw": chosen.id, "annotator": annotator, "now": store.clock(), "wanted": chosen.wanted}
+            selection = claim(session, _free(gold=gold), besides, values)
             if selection is not None:
                 return leased(session, chosen, selection, lease(store, session, selection, annotator, seconds))
     return None
@@ -167,19 +169,22 @@ def mark_done(session: Session, items: Sequence[int]) -> None:
         session.execute(
             select(Selection.id).where(Selection.item_id.in_(part)).order_by(Selection.id).with_for_update()
         )
-        enough = (
-            _annotators(Label.annotator) >= select(Draw.wanted).where(Draw.id == Selection.draw_id).scalar_subquery()
-        )
         session.execute(
-            update(Selection).where(Selection.item_id.in_(part)).values(done=enough),
+            update(Selection).where(Selection.item_id.in_(part)).values(done=_enough()),
             execution_options={"synchronize_session": False},
         )
 
 
-def _annotators(counted: Any) -> ColumnElement[int]:
+@cache
+def _enough() -> ColumnElement[bool]:
+    return _annotators() >= select(Draw.wanted).where(Draw.id == Selection.draw_id).scalar_subquery()
+
+
+@cache
+def _annotators() -> ColumnElement[int]:
     """How many annotators' labels of a selection's item count for its draw; all draws' do, but for a review its own."""
     query = (
-        select(func.count(func.distinct(counted)))
+        select(func.count(func.distinct(Label.annotator)))
         .where(Label.item_id == Selection.item_id, Label.kind != "adjudicated", _stands(), _counts_for_its_draw())
         .correlate(Selection)
     )
@@ -210,48 +215,59 @@ def _order(session: Session, draw: Draw, annotator: str) -> tuple[bool, ...]:
     return (True, False) if session.scalar(made) % draw.gold_every == draw.gold_every - 1 else (False,)  # type: ignore[operator]
 
 
-def claim(session: Session, free: Select[Selection], besides: Collection[int] = ()) -> Selection | None:
+def claim(
+    session: Session, free: Select[Selection], besides: Collection[int] = (), values: Mapping[str, Any] | None = None
+) -> Selection | None:
     """Lock the first selection that is free; what others have locked, and items ``besides``, are passed over.
 
-    PostgreSQL chooses by what it saw when the statement began: a lease that was given since is only seen by asking
-    again under the lock.
+    ``values`` are those of the parameters of ``free``. PostgreSQL chooses by what it saw when the statement began: a
+    lease that was given since is only seen by asking again under the lock. On SQLite nobody else writes meanwhile.
     """
-    passed = set(besides)
+    passed, values = set(besides), values or {}
+    alone = session.get_bind().dialect.name == "sqlite"
     while True:
         query = free.where(Selection.item_id.not_in(passed)) if passed else free
-        found = session.scalars(query.limit(1).with_for_update(skip_locked=True, of=Selection)).first()
+        found = session.scalars(query.limit(1).with_for_update(skip_locked=True, of=Selection), values).first()
+        if alone:
+            return found
         if found is None and len(passed) == len(besides):  # what was locked may be free in a moment: wait for it
-            found = session.scalars(query.limit(1).with_for_update(of=Selection)).first()
-        if found is None or session.scalars(free.where(Selection.id == found.id)).first() is not None:
+            found = session.scalars(query.limit(1).with_for_update(of=Selection), values).first()
+        if found is None or session.scalars(free.where(Selection.id == found.id), values).first() is not None:
             return found
         passed.add(found.item_id)
 
 
-def _free(draw: Draw, annotator: str, now: float, *, gold: bool) -> Select[Selection]:
-    others = aliased(Lease)
+@cache
+def _free(*, gold: bool) -> Select[Selection]:
+    """What the ``annotator`` may take of a ``draw`` that wants so many labels (``wanted``), ``now``: parameters, since
+    to build the statement takes longer than to run it."""
+    annotator, others = bindparam("annotator", type_=ExactText), aliased(Lease)
     mine = (Label.item_id == Selection.item_id, Label.annotator == annotator, _stands(), _counts_for_its_draw())
     skipped, undone = aliased(Action), aliased(Action)
     leases = (
         select(func.count())
         .where(
-            others.item_id == Selection.item_id, others.annotator != annotator, others.until > now, ~others.adjudicating
+            others.item_id == Selection.item_id,
+            others.annotator != annotator,
+            others.until > bindparam("now"),
+            ~others.adjudicating,
         )
         .correlate(Selection)
         .scalar_subquery()
     )
     query = select(Selection).where(
-        Selection.draw_id == draw.id,
+        Selection.draw_id == bindparam("draw"),
         Selection.gold == gold,
         ~exists().where(*mine).correlate(Selection),
         ~exists()
         .where(
-            skipped.item_id == Selection.item_id, skipped.annotator == annotator, skipped.draw_id == draw.id,
+            skipped.item_id == Selection.item_id, skipped.annotator == annotator, skipped.draw_id == bindparam("draw"),
             skipped.kind == "skip", ~exists().where(undone.undone_skip == skipped.id).correlate(skipped),
         )
         .correlate(Selection),
     )  # fmt: skip
     if not gold:  # a blind check is for every annotator
-        query = query.where(~Selection.done, _annotators(Label.annotator) + leases < draw.wanted)
+        query = query.where(~Selection.done, _annotators() + leases < bindparam("wanted"))
     return query.order_by(Selection.position)
 
 

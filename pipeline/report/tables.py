@@ -52,6 +52,7 @@ class DuckTables:
         spill = os.path.join(tempfile.gettempdir(), f"tropescan-{os.getpid()}")  # by default .tmp in the current folder
         self.url = url
         self.connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
+        self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, amid figures and JSON
         if not storage.is_local(url):
             self.connection.register_filesystem(storage.filesystem(url)[0])
 

@@ -23,7 +23,7 @@ from rich.progress import track
 from classifiers.evaluation import Metric, average_precision, draws_of_sources, recall_at_fpr, threshold_at_fpr
 from classifiers.features import frequent_words
 from classifiers.linear import Design, LinearOptions, fit_label, make_design
-from classifiers.training import Example
+from classifiers.training import Example, folds_by_source
 from jobs.acquiring import POOL
 from jobs.training_data import TrainingData, capped, load_training_data
 from labels import acquisition, codebook
@@ -38,6 +38,7 @@ SHARES = {"margin": 3.0, "near-miss": 2.0, "hard-negative": 2.0, "novelty": 2.0,
 SOURCE_CAP = 0.1
 FLAGGED = 1e-2
 """Share of ordinary texts over the threshold that margins and near misses are measured from, as in training."""
+GAUGE_FOLDS = 4
 RESAMPLES = 500
 METRICS: dict[str, Metric] = {"average precision": average_precision, "recall at FPR 1e-2": recall_at_fpr(1e-2)}
 Floats = NDArray[np.float64]
@@ -46,15 +47,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class World:
-    """All texts: rows of the pool first, then ordinary ones that train for nothing, then held-out ones.
-
-    ``labelled`` of the held-out rows have a label; the others are ordinary texts, and count as negatives of the rate.
+    """All texts, by rows: the pool, ordinary ones that train for nothing, those of other sources that only set the
+    threshold (of texts that train it would be too low), and held-out ones. ``labelled`` of the held-out rows have a
+    label; the others are ordinary texts, and count as negatives of the rate.
     """
 
     design: Design
     examples: list[Example]
     pool: Ints
     free: Ints
+    gauge: Ints
     held_out: Ints
     labelled: NDArray[np.bool_]
     words: Sequence[Signature]
@@ -69,16 +71,20 @@ def make_world(data: TrainingData, options: LinearOptions) -> World:
     """Texts, their features and signatures, made once: neither depends on labels."""
     training = data.training
     pool = [one for one in training if one.collection is not None]
-    free = [one for one in training if one.collection is None]
+    ordinary = [one for one in training if one.collection is None]
+    folds = folds_by_source([one.source for one in ordinary], GAUGE_FOLDS)
+    free, gauge = (
+        [one for one, fold in zip(ordinary, folds, strict=True) if (fold == 0) == apart] for apart in (False, True)
+    )
     kept_away = [one.example() for one in data.held_out(synthetic=False)]
     apart = [Example(text, frozenset(), source) for source, text in data.background_of(held_out=True)]
-    examples = pool + free + kept_away + apart
-    ends = np.cumsum([0, len(pool), len(free), len(kept_away) + len(apart)])
+    examples = pool + free + gauge + kept_away + apart
+    ends = np.cumsum([0, len(pool), len(free), len(gauge), len(kept_away) + len(apart)])
     parts = [np.arange(start, end) for start, end in pairwise(ends)]
     texts = [one.text for one in examples]
     words = frequent_words((one.text for one in pool + free), options.min_count)
     return World(
-        make_design(texts, words, None, options), examples, *parts, np.arange(len(parts[2])) < len(kept_away),
+        make_design(texts, words, None, options), examples, *parts, np.arange(len(parts[3])) < len(kept_away),
         [signature(one.text, 1) for one in pool], np.array([mentions_ai(one.text) for one in pool], bool),
     )  # fmt: skip
 
@@ -132,7 +138,7 @@ def _mixed(
 
 
 def _ranking(name: str, world: World, scores: Floats, left: Ints, n: int, random: np.random.Generator) -> Sequence[int]:
-    threshold = threshold_at_fpr(scores[world.free], FLAGGED)
+    threshold = threshold_at_fpr(scores[world.gauge], FLAGGED)
     mine = scores[left]
     if name == "random":
         return [int(i) for i in random.permutation(len(left))]
@@ -150,13 +156,16 @@ def _ranking(name: str, world: World, scores: Floats, left: Ints, n: int, random
     return [int(i) for i in order if np.isfinite(priority[i])]
 
 
-def curve(world: World, choose: Choice, sizes: Sequence[int], seed: int, options: LinearOptions) -> Iterator[Floats]:
-    """Scores of the held-out rows after each size; the first labels depend on the seed alone."""
+def curve(
+    world: World, choose: Choice, sizes: Sequence[int], seed: int, options: LinearOptions
+) -> Iterator[tuple[Floats, int]]:
+    """After each size, scores of the held-out rows and how many labels say that the target holds; the first labels
+    depend on the seed alone."""
     random = np.random.default_rng(seed)
     chosen = random.choice(world.pool, sizes[0], replace=False)
     for size in [*sizes[1:], 0]:
         scores = train(world, chosen, options)
-        yield scores[world.held_out]
+        yield scores[world.held_out], int(world.holds(chosen, TARGET).sum())
         if size:
             left = np.setdiff1d(world.pool, chosen)
             chosen = np.concatenate([chosen, choose(world, scores, left, size - len(chosen), random)])
@@ -287,14 +296,18 @@ def main() -> None:
     sizes = [size for size in arguments.sizes if size <= len(world.pool)]
     runs = [(s, seed) for seed in range(arguments.seeds) for s in STRATEGIES]
     scores: dict[str, list[Floats]] = {s: [] for s in STRATEGIES}
+    positives: dict[str, list[list[int]]] = {s: [] for s in STRATEGIES}
     for s, seed in track(runs, "learning curves"):
-        scores[s].append(np.stack(list(curve(world, STRATEGIES[s], sizes, seed, options))))
+        steps = list(curve(world, STRATEGIES[s], sizes, seed, options))
+        scores[s].append(np.stack([step[0] for step in steps]))
+        positives[s].append([step[1] for step in steps])
     found = points(world, {s: np.stack(of) for s, of in scores.items()}, sizes)
     about = {
         "pool": len(world.pool), "of which adverse": int(world.holds(world.pool, TARGET).sum()),
         "ordinary texts in training": len(world.free), "held-out labelled": int(world.labelled.sum()),
         "of which adverse ": int(world.holds(world.held_out, TARGET).sum()),
         "held-out ordinary texts": int((~world.labelled).sum()), "seeds": arguments.seeds,
+        "adverse among the labels": {s: np.mean(of, axis=0).tolist() for s, of in positives.items()},
     }  # fmt: skip
     content = {"about": about, "points": [asdict(one) for one in found]}
     (arguments.out / "learning_curve.json").write_text(json.dumps(content, indent=1), "utf-8")
