@@ -26,7 +26,6 @@ from jobs.train import TARGET, check_examples
 from jobs.training_data import WRITTEN, digest_of, load_training_data
 from labels import codebook
 
-LABELS = codebook.LABELS
 LABEL_WEIGHTS = {TARGET: 2.0, "admirable": 0.7, **dict.fromkeys(codebook.MODES, 0.3)}
 """What the loss of a label counts for, 1 where none is given. Modes are learned for what they teach the encoder."""
 MOST_OF_COLLECTION, BACKGROUND = 120, 300
@@ -56,13 +55,14 @@ def mix_of(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[flo
 def make_content(
     examples: Sequence[Example], first: FastTextScorer, encoder: Path, reading: Reading, options: RescorerOptions
 ) -> RescorerContent:
-    """A second stage of these examples, all of which are trained on."""
+    """A second stage of these examples, all of which are trained on, for the codebook's labels that the first has."""
+    labels = tuple(label for label in codebook.LABELS if label in first.labels)
     tokenizer_file = encoder / "tokenizer.json"
     if not tokenizer_file.is_file():
         raise OSError(f"{encoder}: no tokenizer.json there; give the folder of a BERT encoder")
     description = _without_padding(tokenizer_file.read_text("utf-8"))
     tokenizer = open_tokenizer(description, reading.pieces)
-    names = [*LABELS, *codebook.MODES]
+    names = [*labels, *codebook.MODES]
     parts = [strongest_passages(one.text, first, reading) for one in examples]
     task = Task(
         [[tokenizer.encode(part).ids for part in its] for its in parts],
@@ -73,11 +73,11 @@ def make_content(
     fitted = _fit(encoder, task, options)
     scores, _ = scores_by_label(first.path, [one.text for one in examples])
     second = fitted.document_logits(task.passages).astype(np.float64)
-    mix = tuple(mix_of(log_odds(scores[name]), second[:, k]) for k, name in enumerate(LABELS))
+    mix = tuple(mix_of(log_odds(scores[name]), second[:, k]) for k, name in enumerate(labels))
     weights = fitted.weights(reading.pieces)
-    weights |= {name: weights[name][..., : len(LABELS)] for name in ("heads", "heads_bias")}
+    weights |= {name: weights[name][..., : len(labels)] for name in ("heads", "heads_bias")}
     return RescorerContent(
-        LABELS, reading, mix, first.digest, fitted.attention_heads, options.layers, description, weights,
+        labels, reading, mix, first.digest, fitted.attention_heads, options.layers, description, weights,
         {"options": asdict(options), "texts": len(examples), "encoder": encoder.name},
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ from classifiers.transformer import Layer, Transformer, pooled
 from jobs.main import cli
 from jobs.measure import held_out
 from jobs.rescorer_eval import variants
-from jobs.rescorer_train import LABELS, MOST_OF_COLLECTION, choose_examples, mix_of
+from jobs.rescorer_train import MOST_OF_COLLECTION, choose_examples, mix_of
 from jobs.scan import make_job
 from jobs.training_data import load_training_data
 from labels.records import write_records
@@ -441,7 +441,8 @@ def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Pat
         assert done.exit_code == 0, done.output
     assert outs[0].read_bytes() == outs[1].read_bytes()
     content = read_rescorer(outs[0])
-    assert content.labels == LABELS and content.weights["heads"].shape[1] == len(LABELS)
+    assert set(content.labels) == {"ai", "adverse", "hostile"}  # those of the codebook that the first stage has
+    assert content.weights["heads"].shape[1] == 3
     wanted = ("--model", labelled / "m.bin", "--rescore", outs[0], "--rescore-above", 0, "--quiet")
     done = tropescan("scan", crawl, "--out", tmp_path / "out", *wanted)
     assert done.returncode == 0, done.stderr
