@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.passages import passages
 from classifiers.word_vectors import open_encoder
 
 PASSAGES, WORDS = 3, 120
@@ -20,16 +21,13 @@ PASSAGES, WORDS = 3, 120
 TEXTS_AT_ONCE = 256
 
 
-def passages(text: str) -> list[str]:
-    """A text's first passages: it is cut into parts of equal length, of about `WORDS` words."""
-    words = text.split()
-    parts = max(1, round(len(words) / WORDS))
-    step = max(1, -(-len(words) // parts))
-    return [" ".join(words[k : k + step]) for k in range(0, len(words), step)][:PASSAGES] or [""]
+def first_passages(text: str) -> list[str]:
+    """A text's first `PASSAGES`, of about `WORDS` words."""
+    return passages(text, WORDS)[:PASSAGES]
 
 
 class PassageEncoder:
-    """Texts to vectors, float32 (texts, dim): the mean of the vectors of unit length of their `passages`.
+    """Texts to vectors, float32 (texts, dim): the mean of the vectors of unit length of their `first_passages`.
 
     Vectors are kept by the text's SHA-256, in the file ``cache`` too if one is given, since a vector takes a thousand
     times as long as a score.
@@ -52,7 +50,7 @@ class PassageEncoder:
         return np.stack([self._known[digest] for digest in digests])
 
     def _encode(self, texts: dict[str, str]) -> None:
-        parts = [passages(text) for text in texts.values()]
+        parts = [first_passages(text) for text in texts.values()]
         model = open_encoder(self._encoder)
         flat = model.encode([one for part in parts for one in part], normalize_embeddings=True, show_progress_bar=False)
         ends = np.cumsum([len(part) for part in parts])[:-1]

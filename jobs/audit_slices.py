@@ -38,7 +38,7 @@ def slices(audit: Audit, slicer: Slicer, most: int) -> list[Plain]:
     figures = simultaneous(samples) if slicer.by in DATES else [stratified(one) for one in samples]
     gaps = [_gap(audit, counted[name], mine[name], one) for name, one in zip(names, samples, strict=True)]
     controlled = q_values(np.array([gap["p_value"] if gap else 1.0 for gap in gaps]))
-    drawn = _shrunken(figures)
+    drawn = shrunken_slices(figures)
     rows = zip(names, samples, figures, gaps, controlled, drawn, strict=True)
     return [
         _sizes(counted[name]) | {
@@ -79,12 +79,18 @@ def _gap(audit: Audit, counted: Counted, which: Any, one: Sample) -> Plain | Non
     return asdict(gap.figure.estimate) | {"p_value": gap.p_value}
 
 
-def _shrunken(figures: Sequence[Figure]) -> Sequence[Figure | None]:
-    """None of each where there are too few slices, or positives, to fit a prior to."""
-    if len(figures) < LEAST_SLICES or sum(one.positives for one in figures) < LEAST_POSITIVES:
-        return [None] * len(figures)
-    effective = np.array([figure.effective_n or 0.0 for figure in figures])
-    return shrunken(effective * np.array([figure.estimate.value for figure in figures]), effective)
+def shrunken_slices(figures: Sequence[Figure]) -> list[Figure | None]:
+    """None of a slice in which a stratum was not read, whose labels are then worth an unknown number, and of all where
+    too few slices, or positives, are left to fit a prior to."""
+    known = [k for k, one in enumerate(figures) if one.effective_n]
+    found: list[Figure | None] = [None] * len(figures)
+    if len(known) < LEAST_SLICES or sum(figures[k].positives for k in known) < LEAST_POSITIVES:
+        return found
+    effective = np.array([figures[k].effective_n or 0.0 for k in known])
+    values = np.array([figures[k].estimate.value for k in known])
+    for k, figure in zip(known, shrunken(effective * values, effective), strict=True):
+        found[k] = figure
+    return found
 
 
 def _wrong(audit: Audit, counted: Counted, which: Any) -> Plain | None:

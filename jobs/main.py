@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "jobs.explain",
     "train": "jobs.train",
     "eval": "jobs.evaluate",
+    "rescorer": "jobs.rescorer",
     "compare": "jobs.compare",
     "promote": "jobs.promote",
     "model": "jobs.model",

@@ -13,6 +13,7 @@ import click
 
 from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
+from classifiers.rescoring import ABOVE, RescoringScorer
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine
 from jobs.lock import locked
@@ -40,9 +41,10 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str,
 def make_job(
     out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
     span_threshold: float | None, strict: bool, options: ReadOptions, language_model: str | Path | None = None,
+    rescorer: str | Path | None = None, rescore_above: float = ABOVE,
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
-    for documents whose shard names no language."""
+    for documents whose shard names no language, ``rescorer`` the file of a second stage."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
     card = card_of(path, probe.digest, probe.labels)
@@ -50,10 +52,14 @@ def make_job(
     spans = card.span_thresholds
     if span_threshold is not None:
         spans = dict.fromkeys(spans, span_threshold)
-    scorer = FastTextScorer(
+    first = FastTextScorer(
         str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
     )
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
+    scorer: FastTextScorer | RescoringScorer = first
+    if rescorer is not None:
+        scorer = RescoringScorer.open(first, Path(rescorer).resolve(), rescore_above)
+        described["rescorer"] = scorer.describe()
     identify = None if language_model is None else LanguageModel.open(language_model)
     if identify is not None:
         described["language_model"] = identify.describe()
@@ -76,6 +82,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
     )
     if total.other_language:
         click.echo(f"  in another language than {job.language}, so not counted as flagged: {total.other_language:,}")
+    if job.rescored:
+        click.echo(f"  read again by the second stage: {total.rescored:,}")
     for reason, count in total.rejected.items():
         click.echo(f"  rejected {reason}: {count:,}")
     if total.incomplete_shards or total.failed_shards:
@@ -111,6 +119,11 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
     "--stride", default=64, type=click.IntRange(1), show_default=True, help="Words from one window to the next."
 )
 @click.option("--span-threshold", type=PROBABILITY, help="Window score kept as evidence. [default: card's]")
+@click.option("--rescore", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+              help="A second stage, made by 'rescorer train': what passes a low threshold is read again and gets "
+              "further columns, such as adverse_rescored.")  # fmt: skip
+@click.option("--rescore-above", type=PROBABILITY, metavar="SCORE",
+              help=f"Score of the first stage from which it is. [default: {ABOVE}]")  # fmt: skip
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
@@ -131,8 +144,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 def command(
     inputs: tuple[str, ...], out: str, model: Path | None, language_model: Path | None, engine: str,
     workers: int | None, label: str | None, threshold: float | None, window: int, stride: int,
-    span_threshold: float | None, strict: bool, dry_run: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions,
-    **reading: Any,
+    span_threshold: float | None, rescore: Path | None, rescore_above: float | None, strict: bool, dry_run: bool,
+    quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
@@ -155,12 +168,15 @@ def command(
     """
     if not out.strip():
         raise click.UsageError("--out is empty; name a folder or URL")
+    if rescore_above is not None and rescore is None:
+        raise click.UsageError("--rescore-above needs --rescore")
     tasks = plan_scan(inputs, out)
     if dry_run:
         return _print_plan(tasks)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
+        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above,
     )  # fmt: skip
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)

@@ -17,6 +17,7 @@ from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
 from classifiers.language import LanguageModel
+from classifiers.rescoring import RescoringScorer
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, absolute, say_failure
 from jobs.local import Event, run_tasks
@@ -36,6 +37,7 @@ MOST_ABORTS = 20
 """Jobs that Spark gives up because of one shard, each after all attempts, before the rest is given up, too."""
 
 Attempts = Callable[[ShardJob[Any], Sequence[ShardTask]], Iterator[Event[ShardTask]]]
+Shippable = FastTextScorer | RescoringScorer | LanguageModel
 Shipped = dict[str, str]
 """What a model file is called on the executors, by its path here."""
 Said = list[tuple[ShardTask, str]]
@@ -110,10 +112,8 @@ def _shipped(session: SparkSession, job: ShardJob[Any], options: SparkOptions) -
     """Send the job's models to the executors, unless their paths hold there, too."""
     if options.shared_model or not isinstance(job, ScanJob):
         return {}
-    models = (job.scorer, job.identify)
-    return {
-        m.path: ship_file(session, m.path, m.digest) for m in models if isinstance(m, FastTextScorer | LanguageModel)
-    }
+    models = (job.scorer, getattr(job.scorer, "first", None), job.identify)
+    return {m.path: ship_file(session, m.path, m.digest) for m in models if isinstance(m, Shippable)}
 
 
 def _run(context: SparkContext, work: Callable[[Any], Iterator[Any]], parts: Sequence[list[ShardTask]]) -> Said:
@@ -158,7 +158,9 @@ def run_partition(
 
 
 def _here_is(model: Any, shipped: Shipped) -> Any:
-    """The model with the path that its file has on this executor."""
+    """The model with the path that its file has on this executor, and so with its first stage."""
+    if isinstance(model, RescoringScorer):
+        model = replace(model, first=_here_is(model.first, shipped))
     name = shipped.get(getattr(model, "path", ""))
     return model if name is None else replace(model, path=shipped_file(name))
 

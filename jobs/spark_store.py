@@ -12,7 +12,6 @@ from jobs.engine import absolute
 from jobs.spark_report import SparkTables, for_java, read_tags
 from pipeline.report.folder import open_folder
 from pipeline.report.queries import MONTH, YEAR
-from pipeline.schema import tags_schema
 
 CRAWL_DATE, HOST_BUCKET = "crawl_date", "host_bucket"
 ROWS_A_FILE = 5_000_000
@@ -30,8 +29,7 @@ def save_tags(spark: SparkSession, folder: str, where: str, *, buckets: int = 64
     """
     tables = SparkTables(spark, folder)
     scanned = open_folder(folder, tables)
-    schema = tags_schema(scanned.labels)
-    read_tags(tables.session, tables.root, scanned.files, schema).createOrReplaceTempView("stored")
+    read_tags(tables.session, tables.root, scanned.files, scanned.schema).createOrReplaceTempView("stored")
     placed = tables.session.sql(
         f"SELECT *, {_FIRST_DAY} AS {CRAWL_DATE}, {_bucket(buckets)} AS {HOST_BUCKET} FROM stored"
     )

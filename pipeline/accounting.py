@@ -64,7 +64,8 @@ class Tally:
 class ShardReport:
     """What became of a shard. Adds up with ``+`` over shards. ``seconds`` is wall time in the worker.
 
-    ``no_score`` and ``other_language`` are documents of that status; the latter are never ``flagged``.
+    ``no_score`` and ``other_language`` are documents of that status; the latter are never ``flagged``. ``rescored`` are
+    those that a second stage read.
     """
 
     shards: int = 0
@@ -76,6 +77,7 @@ class ShardReport:
     other_language: int = 0
     flagged: int = 0
     flagged_words: int = 0
+    rescored: int = 0
     other_records: int = 0
     input_bytes: int = 0
     chars: int = 0

@@ -5,8 +5,9 @@ Knows neither files, nor engines, nor how a score is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -62,7 +63,8 @@ MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
 
 Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
-``<label>_window`` (float32, null where there is no score), ``spans`` and ``status``."""
+``<label>_window`` (float32, null where there is no score), ``<label>_rescored`` for those of a second stage, ``spans``
+and ``status``."""
 
 LanguageIdentifier = Callable[[pa.Array], pa.Array]
 """Texts (large_string, no nulls) in; out, in the same order, what language each is in (string), null where unsure."""
@@ -79,24 +81,37 @@ def window_column(column: str) -> str:
     return f"{column}_window"
 
 
-def score_fields(labels: Sequence[str]) -> list[pa.Field]:
-    """Two float32 fields for each label: the document's score and its strongest window's."""
-    columns = label_columns(labels)
-    names = [name for c in columns for name in (c, window_column(c))]
+def rescored_column(column: str) -> str:
+    """Name of the column with what a second stage makes of the score in ``column``."""
+    return f"{column}_rescored"
+
+
+def score_fields(labels: Sequence[str], rescored: Sequence[str] = ()) -> list[pa.Field]:
+    """Two float32 fields for each label: the document's score and its strongest window's; then one for each label that
+    a second stage rescores, null where it did not read the document."""
+    names = [name for c in label_columns(labels) for name in (c, window_column(c))]
+    names += [rescored_column(c) for c in label_columns(rescored)]
     if len(set(names)) != len(names):
         raise ValueError(f"labels {sorted(labels)} make two columns of one name; rename a label of the model")
     return [pa.field(name, pa.float32()) for name in names]
 
 
-def scores_schema(labels: Sequence[str]) -> pa.Schema:
-    """What a `Scorer` returns for a model with these labels."""
+def scores_schema(labels: Sequence[str], rescored: Sequence[str] = ()) -> pa.Schema:
+    """What a `Scorer` returns for a model with these labels, some of them ``rescored`` by a second stage."""
     words = next(f for f in TAG_BASE if f.name == "words")
-    return pa.schema([words, *score_fields(labels), *TAG_EVIDENCE])
+    return pa.schema([words, *score_fields(labels, rescored), *TAG_EVIDENCE])
 
 
-def tags_schema(labels: Sequence[str], metadata: dict[str, str] | None = None) -> pa.Schema:
+def tags_schema(
+    labels: Sequence[str], metadata: dict[str, str] | None = None, rescored: Sequence[str] = ()
+) -> pa.Schema:
     """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer."""
-    return pa.schema([*TAG_BASE, *score_fields(labels), *TAG_EVIDENCE], metadata=metadata)
+    return pa.schema([*TAG_BASE, *score_fields(labels, rescored), *TAG_EVIDENCE], metadata=metadata)
+
+
+def rescored_labels(model: Mapping[str, Any]) -> list[str]:
+    """The labels that a second stage rescored, from the description of the model in the tags' metadata."""
+    return list(model.get("rescorer", {}).get("labels", []))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,16 @@ from pipeline import storage
 from pipeline.accounting import ShardReport, Tally
 from pipeline.languages import is_other, with_languages
 from pipeline.readers import read_documents
-from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, LanguageIdentifier, Scorer, label_columns, tags_schema
+from pipeline.schema import (
+    NO_WORDS,
+    OTHER_LANGUAGE,
+    LanguageIdentifier,
+    Scorer,
+    label_columns,
+    rescored_column,
+    rescored_labels,
+    tags_schema,
+)
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask, digest
 
@@ -64,6 +73,11 @@ class ScanJob:
     def labels(self) -> list[str]:
         """The model's labels, in order."""
         return list(self.model["labels"])
+
+    @property
+    def rescored(self) -> list[str]:
+        """The labels that a second stage rescores, in order."""
+        return rescored_labels(self.model)
 
     def settings(self) -> dict[str, Any]:
         """What must be equal for two scans to give equal output, as plain types."""
@@ -125,7 +139,7 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     begin = time.monotonic()
     tally, counter = Tally(), _Counter(job)
     with storage.whole_file(job.tags_url(task)) as file:
-        schema = tags_schema(job.labels, _metadata(job, task))
+        schema = tags_schema(job.labels, _metadata(job, task), job.rescored)
         with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=REPETITIVE, store_schema=True) as writer:
             for table in _grouped(_tagged(job, task, tally, counter, progress), schema):
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
@@ -166,7 +180,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
 def _tagged(
     job: ScanJob, task: ShardTask, tally: Tally, counter: _Counter, progress: Callable[[Progress], None] | None
 ) -> Iterator[pa.RecordBatch]:
-    schema = tags_schema(job.labels)
+    schema = tags_schema(job.labels, rescored=job.rescored)
     for documents in read_documents(task, job.options, tally):
         documents = with_languages(documents, job.identify)
         tags = tag_batch(documents, job.scorer(documents), schema, job.language)
@@ -222,8 +236,9 @@ class _Counter:
     def __init__(self, job: ScanJob) -> None:
         self.column = label_columns(job.labels)[job.labels.index(job.label)]
         self.threshold = job.threshold
+        self.rescored_column = rescored_column(label_columns(job.rescored)[0]) if job.rescored else None
         self.tagged = self.no_score = self.other_language = self.flagged = self.flagged_words = 0
-        self.chars = self.bytes = self.words = 0
+        self.chars = self.bytes = self.words = self.rescored = 0
 
     def add(self, tags: pa.RecordBatch) -> None:
         self.add_flagged(tags)
@@ -233,6 +248,8 @@ class _Counter:
         self.chars += pc.sum(tags.column("chars")).as_py() or 0
         self.bytes += pc.sum(tags.column("bytes")).as_py() or 0
         self.words += pc.sum(tags.column("words")).as_py() or 0
+        if self.rescored_column:
+            self.rescored += pc.count(tags.column(self.rescored_column)).as_py()
 
     def add_flagged(self, tags: pa.RecordBatch) -> None:
         reached = pc.fill_null(pc.greater_equal(tags.column(self.column), self.threshold), False)
@@ -250,6 +267,7 @@ class _Counter:
             other_language=self.other_language,
             flagged=self.flagged,
             flagged_words=self.flagged_words,
+            rescored=self.rescored,
             other_records=tally.other_records,
             input_bytes=tally.input_bytes,
             chars=self.chars,

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.audit_labels import METHOD
+from jobs.audit_slices import LEAST_SLICES, shrunken_slices
 from jobs.audit_tags import drawn_rows
 from jobs.main import cli
 from jobs.tag_rows import open_tags
@@ -25,6 +26,7 @@ from labels.codebook import LABELS
 from labels.store import Candidate, Store, add_draw, designed_selections, open_store, record_label
 from labels.store.tables import ACQUIRED, DESIGNED
 from pipeline.prevalence.plan import load_plan, plan_from_json
+from pipeline.prevalence.sample import count_sample, stratified
 from pipeline.prevalence.slices import Slicer
 
 DOCUMENTS = 1500
@@ -268,6 +270,17 @@ def test_model_based_figures_say_so_and_take_labels_by_their_chances(scanned: Pa
     printed = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1")
     assert "holds under prior shift" in printed and "no interval" in printed
     assert run("audit", "model-based", scanned, "--draw", "a1").exit_code == 2
+
+
+def test_nothing_is_shrunken_to_a_prior_that_nothing_was_fitted_to() -> None:
+    """A slice in which a stratum was not read has labels of unknown worth: it neither fits the prior nor gets it."""
+    documents, read = np.array([9000, 1000]), np.array([200, 50])
+    whole = [stratified(count_sample(documents, read, np.array([2, 20]))) for _ in range(LEAST_SLICES)]
+    part = stratified(count_sample(documents, np.array([200, 0]), np.array([1, 0])))
+    assert part.effective_n is None
+    found = shrunken_slices([part, *whole])
+    assert found[0] is None and all(one and one.estimate.value < 0.1 for one in found[1:])
+    assert shrunken_slices([part] * 20) == [None] * 20
 
 
 def test_slices_of_hosts_dates_and_lengths() -> None:

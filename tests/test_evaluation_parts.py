@@ -16,7 +16,7 @@ from classifiers.contributions import contributions
 from classifiers.evaluation import area_under_roc, average_precision, by_source, precision_recall, roc
 from classifiers.fasttext_file import read_model, write_model
 from classifiers.linear import LinearOptions, train_linear
-from classifiers.passage_vectors import PASSAGES, passages
+from classifiers.passage_vectors import PASSAGES, first_passages
 from classifiers.rewrites import masked_names, swapped
 from classifiers.score import FastTextScorer
 from classifiers.scored import ScoredTexts, scores_by_label
@@ -200,7 +200,7 @@ def test_a_paired_difference_is_that_of_the_same_resamples() -> None:
 
 def test_passages_are_the_first_of_equal_parts() -> None:
     text = " ".join(str(k) for k in range(1000))
-    found = passages(text)
+    found = first_passages(text)
     assert len(found) == PASSAGES and " ".join(found) == text[: len(" ".join(found))]
     assert {len(part.split()) for part in found} == {125}
-    assert passages("") == [""]
+    assert first_passages("") == [""]

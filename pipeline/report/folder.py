@@ -9,12 +9,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.report.tables import Tables
 from pipeline.scan import read_report
-from pipeline.schema import tags_schema
+from pipeline.schema import rescored_labels, tags_schema
 from pipeline.tasks import ReadOptions, ShardTask
 
 _SUFFIX = ".parquet"
@@ -48,6 +49,11 @@ class TagsFolder:
     def labels(self) -> list[str]:
         """The model's labels, in order."""
         return list(self.model["labels"])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of every tags file."""
+        return tags_schema(self.labels, rescored=rescored_labels(self.model))
 
     def name_of(self, file: str) -> str:
         """A shard's name in the job, from its tags file's URL."""
@@ -201,6 +207,6 @@ def _check_model(url: str, scan: dict[str, Any], model: dict[str, Any]) -> None:
 def _check_columns(file: str, model: dict[str, Any]) -> None:
     with storage.open_input(file) as opened:
         found = pq.read_schema(opened).names
-    expected = tags_schema(model["labels"]).names
+    expected = tags_schema(model["labels"], rescored=rescored_labels(model)).names
     if found != expected:
         raise TagsError(f"{file}: columns {', '.join(found)} are not those of this version's tags; scan again")

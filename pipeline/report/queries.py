@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.report.folder import TagsFolder
 from pipeline.report.tables import Tables
-from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE, tags_schema
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -105,6 +105,15 @@ def score_columns(labels: Sequence[str]) -> list[str]:
     return [f"{kind}{i}" for i in range(len(labels)) for kind in "dw"]
 
 
+def stored_columns(folder: TagsFolder) -> list[str]:
+    """What all columns of a tags file are called here, in their order: scores as in `score_columns`, those of a second
+    stage ``r0, r1 …``, the others by their names."""
+    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
+    scores = score_columns(folder.labels)
+    rescored = [f"r{i}" for i in range(len(folder.schema) - len(before) - len(scores) - len(after))]
+    return [*before, *scores, *rescored, *after]
+
+
 def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) -> Query:
     """Make the views that every question is asked of; ``scores`` has the columns ``d0, w0, d1, w1 …`` of all labels.
 
@@ -112,7 +121,7 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
     """
     scores = score_columns(folder.labels)
     before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
-    tables.open_files("stored", folder.files, tags_schema(folder.labels), [*before, *scores, *after])
+    tables.open_files("stored", folder.files, folder.schema, stored_columns(folder))
     other = f"status = '{OTHER_LANGUAGE}'"
     tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
     tables.view(

@@ -1,0 +1,100 @@
+"""A small BERT encoder in NumPy: word pieces in, a vector for each of a passage's heads out; no deep-learning library.
+
+Knows arrays; knows neither files nor texts. Each passage is computed by itself, without padding and in 32 bits, so that
+its logits do not depend on what else is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+EPSILON = 1e-12
+"""Of layer normalisation, as BERT's checkpoints have it."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one layer (Vaswani et al. 2017, section 3.1; Devlin et al. 2019), matrices (in, out), of width d:
+    ``attention`` (d, 3 d) of queries, keys and values side by side, ``mixing`` (d, d), ``widening`` (d, m) and
+    ``narrowing`` (m, d); each with its bias; both norms (2, d), scale and shift."""
+
+    attention: Array
+    attention_bias: Array
+    mixing: Array
+    mixing_bias: Array
+    mixing_norm: Array
+    widening: Array
+    widening_bias: Array
+    narrowing: Array
+    narrowing_bias: Array
+    narrowing_norm: Array
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """``words`` (pieces, d) and ``positions`` (most, d), in which the only kind of segment is added in, their ``norm``,
+    the ``layers``, and a linear layer of ``heads`` (d, labels) with its bias on the mean of all pieces."""
+
+    attention_heads: int
+    words: Array
+    positions: Array
+    norm: Array
+    layers: Sequence[Layer]
+    heads: Array
+    heads_bias: Array
+
+    def logits(self, pieces: Sequence[int]) -> Array:
+        """Logits of one passage, float32 (labels,); of its first pieces where there are more than positions."""
+        kept = np.asarray(pieces[: len(self.positions)], np.int64)
+        states = _normalised(self.words[kept] + self.positions[: len(kept)], self.norm)
+        for layer in self.layers:
+            states = _apply(layer, states, self.attention_heads)
+        return np.asarray(states.mean(axis=0) @ self.heads + self.heads_bias, np.float32)
+
+
+def _apply(layer: Layer, states: Array, heads: int) -> Array:
+    mixed = _attend(states @ layer.attention + layer.attention_bias, heads) @ layer.mixing + layer.mixing_bias
+    from scipy.special import erf  # here: a scan without a second stage need not load SciPy
+
+    states = _normalised(states + mixed, layer.mixing_norm)
+    wide = states @ layer.widening + layer.widening_bias
+    bent = np.asarray(wide * np.float32(0.5) * (1 + erf(wide * np.float32(0.5**0.5))), np.float32)  # GELU
+    return _normalised(states + bent @ layer.narrowing + layer.narrowing_bias, layer.narrowing_norm)
+
+
+def _attend(projected: Array, heads: int) -> Array:
+    """Scaled dot-product attention, (pieces, 3 d) to (pieces, d)."""
+    n, width = len(projected), projected.shape[1] // 3
+    queries, keys, values = projected.reshape(n, 3, heads, width // heads).transpose(1, 2, 0, 3)
+    scores = np.asarray(queries @ keys.transpose(0, 2, 1) * np.float32((width / heads) ** -0.5), np.float32)
+    scores -= scores.max(axis=2, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=2, keepdims=True)
+    return np.asarray((scores @ values).transpose(1, 0, 2).reshape(n, width), np.float32)
+
+
+def _normalised(states: Array, norm: Array) -> Array:
+    centred = states - states.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(EPSILON))
+    return np.asarray(centred / deviation * norm[0] + norm[1], np.float32)
+
+
+def pooled(logits: Array) -> Array:
+    """Of the logits of a document's passages, (passages, labels), the document's: the log of the mean of exponentials.
+
+    It lies between mean and maximum, and every passage gets a gradient (Pinheiro and Collobert 2015, section 3.2, for
+    images of which only a label of the whole is known).
+    """
+    top = logits.max(axis=0)
+    return np.asarray(top + np.log(np.exp(logits - top).mean(axis=0)), np.float32)
+
+
+def layers_of(weights: Mapping[str, Array], n: int) -> list[Layer]:
+    """The ``n`` layers whose fields stand under ``layer.K.FIELD``."""
+    fields = Layer.__dataclass_fields__
+    return [Layer(**{name: weights[f"layer.{k}.{name}"] for name in fields}) for k in range(n)]
