@@ -15,13 +15,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from pipeline.report.figures import (
     BLUE,
     BROWN,
-    FEWER_TICKS,
     GREEN,
     INK,
     Mark,
     Picture,
     log_counts,
-    logit_ticks,
+    logit_axis,
     name_at,
     percent,
     picture,
@@ -134,9 +133,8 @@ def strata_picture(shown: Plain, audit: Plain) -> Picture:
                 at = min(max(one["low"], edges[0]), edges[-1])
                 axes.axvline(at, color=INK, linewidth=1, dashes=(1, 2))
                 marks.append(Mark(axes, at, axes.get_ylim()[1] / 3, _of_stratum(one)))
-        axes.set_xscale("logit")
+        logit_axis(axes)
         axes.set_xlim(edges[0], edges[-1])
-        logit_ticks(axes.xaxis, FEWER_TICKS)
         axes.set_xlabel("Score (log-odds scale)")
         axes.set_ylabel("Documents (log scale)")
         axes.legend(loc="upper center", ncols=3, fontsize=9)
@@ -151,9 +149,8 @@ def _of_stratum(one: Plain) -> str:
 
 
 def _log_odds_axis(axes: Axes, xs: Sequence[float], own: float) -> None:
-    axes.set_xscale("logit")
+    logit_axis(axes)
     axes.set_xlim(xs[0] / (1 + xs[0] * 0.2), 1 - (1 - xs[-1]) / 1.2)
-    logit_ticks(axes.xaxis, FEWER_TICKS)
     axes.axvline(own, color=INK, linewidth=1, dashes=(4, 2))
     axes.set_xlabel("Threshold (log-odds scale)")
 

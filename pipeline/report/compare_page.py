@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.report.figures import BLUE, BROWN, FEWER_TICKS, Mark, Picture, logit_ticks, percent, picture, tick_percent
+from pipeline.report.figures import BLUE, BROWN, Mark, Picture, logit_axis, percent, picture, tick_percent
 from pipeline.report.page import open_environment, script_of
 
 Plain = dict[str, Any]
@@ -28,9 +28,8 @@ def _curves(points: list[Plain]) -> Picture:
         for name, colour, stroke in (("first", BLUE, "-"), ("second", BROWN, "--")):
             ys = [point[name] or float("nan") for point in points]
             axes.plot(xs, ys, stroke, color=colour, label="A" if name == "first" else "B", linewidth=1.8)
-        axes.set_xscale("logit")
+        logit_axis(axes)
         axes.set_xlim(xs[0], xs[-1])
-        logit_ticks(axes.xaxis, FEWER_TICKS)
         if any(point["first"] or point["second"] for point in points):
             axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick_percent(y)))

@@ -188,9 +188,8 @@ def histogram_picture(label: dict[str, Any], edges: Sequence[float], flag: float
         log_counts(axes, label["document_bars"] + label["window_bars"])
         if flag is not None:
             axes.axvline(flag, color=INK, linewidth=1, dashes=(4, 2))
-        axes.set_xscale("logit")
+        logit_axis(axes)
         axes.set_xlim(inside[0], inside[-1])
-        logit_ticks(axes.xaxis, FEWER_TICKS)
         axes.set_xlabel("Score (log-odds scale)")
         axes.set_ylabel("Documents (log scale)")
         axes.legend(loc="upper center", ncols=2, fontsize=9.5)
