@@ -35,8 +35,13 @@ def _interval(figure: dict[str, Any] | None, digits: int = 3) -> str:
     if figure is None or figure["value"] != figure["value"]:
         return "–"
     low, high = (f"{figure[end]:.{digits}f}" if figure[end] == figure[end] else "?" for end in ("low", "high"))
-    return f"{figure['value']:.{digits}f} ({low} to {high})"
+    return _told(f"{figure['value']:.{digits}f}", low, high)
 
 
 def _signed(figure: dict[str, Any]) -> str:
-    return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"
+    return _told(*(f"{figure[part]:+.3f}" for part in ("value", "low", "high")))
+
+
+def _told(value: str, low: str, high: str) -> str:
+    """No-break spaces: on a narrow screen the line may end before the interval, not within it."""
+    return f"{value} ({low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high})"
