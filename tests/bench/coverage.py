@@ -114,7 +114,7 @@ def make_population(
     scores = np.append(0.0, GRID)
     at = assign(strata, np.repeat(scores, CELLS), np.tile(scores, CELLS))
     held = np.bincount(at, weights=found, minlength=len(strata)).astype(np.int64)
-    lowest = np.array([i for i, one in enumerate(strata) if one.low == 0.0])
+    lowest = np.flatnonzero([one.lowest for one in strata])
     return Population(np.array([one.documents for one in strata], np.int64), held, lowest)
 
 
