@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import slurm_stand_in
+from command import COMMAND, ROOT, tropescan
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import alive, below
 from recipes import follow, recipes
-from test_scan import ROOT, contents, tropescan, write_shard
+from test_scan import contents, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
 from jobs.trove_options import TroveOptions
@@ -209,7 +210,7 @@ def test_killed_in_mid_shard_and_run_again_gives_the_same(tmp_path: Path, victim
     tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
     out = tmp_path / "out"
     arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), *DATATROVE, "--tasks", "1", "--quiet"]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     while not list(out.rglob("*unfinished-big*")):
         assert process.poll() is None

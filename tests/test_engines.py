@@ -18,8 +18,9 @@ import pyarrow as pa
 import pytest
 import slurm_stand_in
 from clusters import PATHS, SPARK_SETTINGS
+from command import COMMAND, ROOT, tropescan
 from processes import parent_of, unfinished, writer_of
-from test_scan import ROOT, contents, tropescan, write_shard
+from test_scan import contents, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
 from jobs.spark_options import SparkOptions
@@ -166,7 +167,7 @@ def test_killed_in_mid_shard_on_slurm(ready: Any, slurm: Path, victim: str, tmp_
     tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
     out = tmp_path / "out"
     arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", *ready("slurm")]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     writer = writer_of(unfinished(out, "big"))
     os.kill({"shard": writer, "task": parent_of(writer), "command": process.pid}[victim], signal.SIGKILL)

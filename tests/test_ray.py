@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND, ROOT, tropescan
 from processes import parent_of, unfinished, writer_of
 from recipes import follow, recipes
-from test_scan import ROOT, contents, tropescan, write_shard
+from test_scan import contents, write_shard
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
 pytest.importorskip("ray", reason="Ray (extra ray) is not installed")
@@ -50,7 +51,7 @@ def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: st
     tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
     out = tmp_path / "out"
     arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(ray_address)]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     writer = writer_of(unfinished(out, "big"))
     os.kill({"shard": writer, "worker": parent_of(writer), "driver": process.pid}[victim], signal.SIGKILL)

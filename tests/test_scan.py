@@ -10,7 +10,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import COMMAND, ROOT, tropescan
 
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
@@ -31,14 +31,7 @@ from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
 from pipeline.tasks import ReadOptions, ShardTask
 
-ROOT = Path(__file__).parent.parent
 WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
-
-
-def tropescan(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
 
 
 def write_shard(path: Path, n: int, seed: int) -> None:
@@ -138,7 +131,7 @@ def test_a_shard_that_changed_is_done_again(crawl: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path: Path, seed: int) -> None:
     tropescan("scan", crawl, "--out", tmp_path / "whole", "--workers", 2)
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(crawl)]
+    command = [*COMMAND, "scan", str(crawl)]
     command += ["--out", str(tmp_path / "out"), "--workers", "2"]
     source = random.Random(seed)
     for _ in range(3):
@@ -378,7 +371,7 @@ def write_long_crawl(folder: Path) -> None:
 def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp_path: Path) -> None:
     write_long_crawl(tmp_path / "in")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
+    command = [*COMMAND, "scan", str(tmp_path / "in")]
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], cwd=ROOT, stderr=subprocess.DEVNULL,
                                start_new_session=True)  # fmt: skip
     try:
@@ -404,7 +397,7 @@ def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
 
 def interrupt(folder: Path, out: Path, seconds: float | None) -> tuple[int, str]:
     """Ctrl-C to a scan so long after its folder is there, or once a shard is being tagged; status and messages."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(folder)]
+    command = [*COMMAND, "scan", str(folder)]
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "2"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
     while not (list(out.rglob("*unfinished*")) if seconds is None else out.exists()) and process.poll() is None:

@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from clusters import SPARK_SETTINGS, spark_home
+from command import ROOT, tropescan
 from processes import below, processes
 from recipes import follow, recipes
 from small_models import language_model
-from test_scan import ROOT, contents, tropescan, write_shard
+from test_scan import contents, write_shard
 
 from classifiers.prepare import model_digest
 from jobs.main import cli
