@@ -13,10 +13,21 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from clusters import PATHS, SPARK_SETTINGS, ray_cluster, standalone_spark
+from clusters import PATHS, SHORT_LIVED_JAVA, SPARK_SETTINGS, ray_cluster, standalone_spark
 
 from jobs.main import cli
 from tests.postgresql import cluster, new_schema, programs
+
+LONGEST = (
+    "test_engines", "test_spark", "test_datatrove", "test_scan", "test_ray", "test_rescoring", "test_cache",
+    "test_audit", "test_spark_report", "test_label_page_browser", "test_apply", "test_bench", "test_report",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that processes which share the files out end together."""
+    place = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +69,7 @@ def java() -> Iterator[str]:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATHS)
+        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED_JAVA)
         yield home
 
 
