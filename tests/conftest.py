@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from clusters import PATHS, SHORT_LIVED_JAVA, SPARK_SETTINGS, ray_cluster, standalone_spark
+from command import tropescan
+from crawls import contents, write_shard
 
 from jobs.main import cli
 from tests.postgresql import cluster, new_schema, programs
@@ -55,6 +57,16 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> str:
     done = CliRunner().invoke(cli, ["scan", str(shards), "--out", str(folder), "--quiet", "--workers", "1"])
     assert done.exit_code == 1, done.output
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def long_crawl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A shard long enough to be killed in and a small one, and what the local engine makes of them."""
+    crawl, whole = tmp_path_factory.mktemp("long") / "crawl", tmp_path_factory.mktemp("long") / "whole"
+    write_shard(crawl / "big.jsonl.gz", 12_000, 1)
+    write_shard(crawl / "small.jsonl.gz", 30, 2)
+    assert tropescan("scan", crawl, "--out", whole, "--workers", 1).returncode == 0
+    return crawl, contents(whole)
 
 
 @pytest.fixture(scope="module")

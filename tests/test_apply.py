@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from click.testing import CliRunner
+from crawls import contents
 from made_scan import made_up_records, scan, write_lines, write_parquet
 from made_tags import MODEL
-from test_scan import contents
 
 from jobs.apply import make_apply_job
 from jobs.main import cli

@@ -19,29 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import COMMAND, ROOT, tropescan
+from crawls import contents, read_tags, write_shard
 
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
 from classifiers.training import zeroed_memory
-from jobs.lock import LOCK, locked
+from jobs.lock import locked
 from jobs.scan import make_job
 from pipeline import storage
 from pipeline.scan import check_folder, plan_scan, split_done, write_scan_report
 from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
 from pipeline.tasks import ReadOptions, ShardTask
-
-WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
-
-
-def write_shard(path: Path, n: int, seed: int) -> None:
-    source = random.Random(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt") as file:
-        for i in range(n):
-            text = " ".join(source.choices(WORDS, k=source.randint(1, 300)))
-            row = {"id": f"{path.name}/{i}", "text": text, "url": f"https://Site{i % 3}.example:8080/p?{i}"}
-            file.write(json.dumps(row) + "\n")
 
 
 def make_crawl(folder: Path) -> Path:
@@ -73,24 +62,6 @@ def whole(crawl: Path) -> dict[str, bytes]:
 def one_worker(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """A scan by one worker: where a test asks for no more, another is only one more Python that starts."""
     return tropescan("scan", *arguments, "--workers", 1, **options)
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """All files of a scan but the command's lock, with the times taken out of reports."""
-    found = {}
-    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != LOCK):
-        data = path.read_bytes()
-        if path.suffix == ".json":
-            report = json.loads(data)
-            report["figures"].pop("seconds")
-            report.pop("command", None)
-            data = json.dumps(report).encode()
-        found[str(path.relative_to(out))] = data
-    return found
-
-
-def read_tags(out: Path) -> pa.Table:
-    return pa.concat_tables(pq.read_table(path) for path in sorted((out / "tags").rglob("*.parquet")))
 
 
 def test_every_document_is_tagged_in_its_place(crawl: Path, tmp_path: Path) -> None:

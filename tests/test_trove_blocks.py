@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import ROOT, tropescan
-from test_scan import WORDS
+from crawls import WORDS
 
 from pipeline.schema import label_columns, window_column
 
