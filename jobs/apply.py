@@ -92,7 +92,8 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
 @click.option("--policy", "policy_file", required=True, metavar="FILE", help="The policy, a TOML file.")
 @click.option("--out", metavar="DIR", help="Folder (or fsspec URL) for documents, decisions, reports.")
 @click.option("--to", type=click.Choice(FORMATS), default="same", show_default=True,
-              help="Format; same: Parquet stays Parquet, all else is jsonl.zst; tar: for webdataset.")  # fmt: skip
+              help="Format; same: Parquet stays Parquet, all else is jsonl.zst; tar: for webdataset; mds, and "
+                   "compressed mds.zstd: for MosaicML's streaming.")  # fmt: skip
 @click.option("--keep-dropped", is_flag=True, help="Also write dropped documents, with rule, score and spans.")
 @click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from pipeline.apply.edit import Edited, edit
 from pipeline.apply.job import ApplyJob
 from pipeline.apply.lines import LinesOutput
 from pipeline.apply.lockstep import LockstepError, TagsReader, in_lockstep
+from pipeline.apply.mds import INDEX, MdsWriter
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
 from pipeline.apply.replacement import Replacements, find_replacements
 from pipeline.apply.tables import GroupedWriter, TableOutput
@@ -40,6 +42,8 @@ from pipeline.tasks import ReadOptions, ShardTask
 KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replaced_by", pa.string())])
 """DECISIONS as they are kept beside the documents; ``replaced_by`` is the id of the document that takes the place of a
 dropped one and so counts once more."""
+_PLAIN = ("text", "id", "url", "metadata")
+"""Columns of documents whose values hardly ever repeat."""
 DROPPED = pa.schema(
     [
         *(DECISIONS.field(name) for name in ("row", "id", "rule", "score", "draw")),
@@ -109,8 +113,7 @@ class _Outputs:
     """The files of one shard; each gets its name when ``stack`` ends without an exception."""
 
     def __init__(self, stack: ExitStack, job: ApplyJob, task: ShardTask) -> None:
-        file = stack.enter_context(storage.whole_file(job.data_url(task)))
-        self._data = stack.enter_context(closing(_data_output(job, task, file)))
+        self._data = stack.enter_context(closing(_data_output(stack, job, task)))
         metadata = _metadata(job, task)
         self._decisions = _parquet(stack, job.decisions_url(task), KEPT_DECISIONS.with_metadata(metadata), ("id",))
         self._dropped = None
@@ -131,14 +134,28 @@ class _Outputs:
             self._dropped.write(every.filter(pc.equal(decisions.column("action"), DROP)))
 
 
-def _data_output(job: ApplyJob, task: ShardTask, file: IO[bytes]) -> TableOutput | LinesOutput | TarOutput:
+def _data_output(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TableOutput | LinesOutput | TarOutput:
     added = AddedColumns.of(job.policy)
+    file = stack.enter_context(storage.whole_file(job.data_url(task)))
     match job.format_of(task):
         case "parquet":
-            return TableOutput(file, _parquet_schema(task), added, task.url)
+            return TableOutput(partial(GroupedWriter, file, plain=_PLAIN), _parquet_schema(task), added, task.url)
+        case "mds" | "mds.zstd":
+            return TableOutput(_mds(stack, job, task, file), _parquet_schema(task), added, task.url)
         case "tar":
             return TarOutput(file, added, task.url)
     return LinesOutput(file, added, task.url)
+
+
+def _mds(stack: ExitStack, job: ApplyJob, task: ShardTask, index: IO[bytes]) -> Callable[[pa.Schema], MdsWriter]:
+    """The files get their names together, before their index does."""
+    files = stack.enter_context(ExitStack())
+    folder = job.data_url(task).removesuffix(INDEX)
+
+    def create(name: str) -> IO[bytes]:
+        return files.enter_context(storage.whole_file(f"{folder}{name}"))
+
+    return lambda schema: MdsWriter(create, index, schema, task.url, compressed=job.to == "mds.zstd")
 
 
 def _parquet(stack: ExitStack, url: str, schema: pa.Schema, plain: tuple[str, ...]) -> GroupedWriter:
