@@ -91,6 +91,11 @@ class ApplyJob:
         """Where a shard's dropped documents go, if they are kept."""
         return storage.join(self.out, "dropped", f"{task.name}.parquet")
 
+    @property
+    def replacement_url(self) -> str:
+        """Where it stands how many documents each shard has to replace, and can replace others with."""
+        return storage.join(self.out, "replacement.parquet")
+
     def report_url(self, task: ShardTask) -> str:
         """Where a shard's report goes."""
         return storage.join(self.out, "reports", f"{task.name}.json")

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pipeline import storage
 from pipeline.apply.accounting import ApplyReport
 from pipeline.apply.job import MDS, ApplyJob
 from pipeline.apply.mds import merge_indexes
+from pipeline.apply.replacement_plan import unreplaced
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables
 from pipeline.scan import LISTED, Failure, plan_scan, read_reports, summary_url
@@ -111,6 +113,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         "shards": len(tasks),
         "figures": total.to_dict(),
         "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
+        "unreplaced": list(islice(unreplaced(job, tasks), LISTED)) if job.policy.replaces else [],
         "with_rejections": troubled[:LISTED],
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
         "data": [storage.below(job.out, url) for url in data],

@@ -28,7 +28,9 @@ from pipeline.apply.lines import LinesOutput
 from pipeline.apply.lockstep import LockstepError, TagsReader, in_lockstep
 from pipeline.apply.mds import INDEX, MdsWriter
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
-from pipeline.apply.replacement import Replacements, find_replacements
+from pipeline.apply.replacement import NAMES, Replacements
+from pipeline.apply.replacement_plan import read_replacements
+from pipeline.apply.strata import strata_of
 from pipeline.apply.tables import GroupedWriter, TableOutput
 from pipeline.apply.tar import TarOutput
 from pipeline.policy.actions import CONDITION, DROP, EXCISE, MASK, ControlTokens, Excise, Mask
@@ -39,9 +41,9 @@ from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask
 
-KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replaced_by", pa.string())])
-"""DECISIONS as they are kept beside the documents; ``replaced_by`` is the id of the document that takes the place of a
-dropped one and so counts once more."""
+KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replacement", pa.string()), pa.field("replaces", NAMES)])
+"""DECISIONS as they are kept beside the documents. ``replacement`` is the name of what takes the place of a dropped
+document; the one document, of any shard, in whose ``replaces`` it stands counts once more for it."""
 _PLAIN = ("text", "id", "url", "metadata")
 """Columns of documents whose values hardly ever repeat."""
 DROPPED = pa.schema(
@@ -85,14 +87,16 @@ def _replacements(job: ApplyJob, task: ShardTask) -> Replacements:
     if not job.policy.replaces:
         return Replacements()
     with ExitStack() as stack:
-        return find_replacements(_open_tags(stack, job, task).batches(), job.policy)
+        tags = _open_tags(stack, job, task)
+        return read_replacements(job, task, strata_of(tags.batches(), job.policy))
 
 
 def _decisions(job: ApplyJob, tags: pa.RecordBatch, replacements: Replacements, start: int) -> pa.RecordBatch:
     """KEPT_DECISIONS of the tags from position ``start`` on."""
     decided = decide(tags, job.policy)
-    extra, replaced_by = replacements.between(start, start + tags.num_rows)
-    columns = dict(zip(decided.schema.names, decided.columns, strict=True)) | {"replaced_by": replaced_by}
+    extra, replaced, replaces = replacements.between(start, start + tags.num_rows)
+    columns = dict(zip(decided.schema.names, decided.columns, strict=True))
+    columns |= {"replacement": replaced, "replaces": replaces}
     columns["weight"] = pa.array(decided.column("weight").to_numpy() + extra)
     return pa.RecordBatch.from_arrays([columns[name] for name in KEPT_DECISIONS.names], schema=KEPT_DECISIONS)
 
@@ -267,8 +271,11 @@ class _Counter:
             kept=self.documents - sum(self.dropped.values()),
             written=self.written,
             mixed_in=self.mixed_in,
-            replaced=len(self._replacements.replaced_by),
+            replaced=len(self._replacements.replaced),
             unreplaced=self._replacements.unreplaced,
+            words_replaced=self._replacements.words_replaced,
+            words_replacing=self._replacements.words_replacing,
+            words_unreplaced=self._replacements.words_unreplaced,
             forged=self.forged,
             words=self.words,
             words_kept=self.words_kept,
