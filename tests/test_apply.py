@@ -7,9 +7,9 @@ import json
 import os
 import random
 import shutil
-import signal
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import zstandard
 from click.testing import CliRunner
 from made_scan import made_up_records, scan, write_lines, write_parquet
 from made_tags import MODEL
+from processes import killed_before_file
 from test_scan import contents
 
 from jobs.apply import make_apply_job
@@ -474,20 +475,7 @@ def test_killed_between_any_two_writes(crawl: Path, scanned: Path, tmp_path: Pat
     apply(crawl, scanned, tmp_path / "whole", MIXED)
     for k in (0, 1, 2, 5, 9, 12):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            apply(crawl, scanned, out, MIXED)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(apply, crawl, scanned, out, MIXED))
         assert list(out.rglob("*unfinished*"))
         assert len(apply(crawl, scanned, out, MIXED)) == 4 - k // 3
         assert contents(out) == contents(tmp_path / "whole")

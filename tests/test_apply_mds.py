@@ -6,10 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import signal
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from made_scan import made_up_records, scan, write_lines, write_parquet
+from processes import killed_before_file
 from test_apply import DROP, MIXED, apply, figures, invoke, job_of, rows
 from test_scan import contents
 
@@ -189,20 +189,7 @@ def test_killed_between_any_two_files(crawl: Path, scanned: Path, tmp_path: Path
     assert of_first > 3
     for k in (0, 2, of_first - 1, of_first, of_first + 2, of_first + 5):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            apply(crawl, scanned, out, MIXED, to="mds")
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(apply, crawl, scanned, out, MIXED, to="mds"))
         for index in out.rglob("index.json"):
             assert list(samples_of(index.parent))
         apply(crawl, scanned, out, MIXED, to="mds")

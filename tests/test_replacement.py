@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_scan import WORDS, scan, write_lines, write_parquet
 from made_tags import tags
+from processes import killed_before_file
 from test_apply import apply, decisions, figures, invoke, job_of, rows
 from test_scan import contents
 
@@ -261,20 +261,7 @@ def test_killed_between_any_two_files(crawl: Path, scanned: Path, tmp_path: Path
     apply(crawl, scanned, tmp_path / "whole", FORUM)
     for k in (0, 1, 2, 5, 15):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            apply(crawl, scanned, out, FORUM)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(apply, crawl, scanned, out, FORUM))
         assert (out / "replacement.parquet").exists() == (k > 0)
         assert len(apply(crawl, scanned, out, FORUM)) == 5 - max(0, k - 1) // 3
         assert contents(out) == contents(tmp_path / "whole")
