@@ -22,6 +22,7 @@ from processes import killed_before_file
 from test_apply import DROP, MIXED, apply, figures, invoke, job_of, rows
 from test_scan import contents
 
+from pipeline import storage
 from pipeline.apply import mds
 from pipeline.apply.plan import open_scan, plan_apply, write_apply_report
 from pipeline.scan import split_done
@@ -208,8 +209,6 @@ def test_tags_that_do_not_fit_leave_no_file(crawl: Path, tmp_path: Path, small_f
 
 
 def test_into_a_store(crawl: Path, scanned: Path, tmp_path: Path) -> None:
-    from pipeline import storage
-
     apply(crawl, scanned, tmp_path / "out", MIXED, to="mds.zstd")
     job = job_of(scanned, Path(""), MIXED, to="mds.zstd").into("memory://applied-mds")
     tasks = plan_apply([str(crawl)], open_scan(str(scanned)))

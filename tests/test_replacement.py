@@ -311,6 +311,14 @@ def test_a_plan_for_other_tags_is_an_error_and_not_another_draw(crawl: Path, sca
         job.run(made[0])
 
 
+def test_another_policy_does_not_write_over_the_plan(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    apply(crawl, scanned, tmp_path / "out", FORUM)
+    before = contents(tmp_path / "out")
+    with pytest.raises(ValueError, match="made with another policy"):
+        apply(crawl, scanned, tmp_path / "out", DROP)
+    assert contents(tmp_path / "out") == before
+
+
 def test_too_many_strata_are_an_error(
     crawl: Path, scanned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

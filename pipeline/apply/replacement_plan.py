@@ -19,6 +19,7 @@ from pipeline.apply.lockstep import LockstepError, TagsReader
 from pipeline.apply.replacement import Matching, Replacements
 from pipeline.apply.strata import Counts, Running, ShardStrata, Stratum, strata_of
 from pipeline.apply.tables import GroupedWriter
+from pipeline.scan import check_folder
 from pipeline.tasks import ShardTask, digest
 
 MOST_STRATA = 1_000_000
@@ -136,8 +137,12 @@ def unreplaced(job: ApplyJob, tasks: Sequence[ShardTask]) -> Iterator[dict[str, 
 
 def planned(job: ApplyJob, tasks: Sequence[ShardTask], counts: Iterable[Counts] | None = None) -> list[ShardTask]:
     """The tasks as they are to be done, with the plan in the folder if the policy replaces documents. ``counts`` are
-    asked for, in the order of `in_order`, only if there is no plan yet; None: this process counts."""
+    asked for, in the order of `in_order`, only if there is no plan yet; None: this process counts.
+
+    Raises `pipeline.scan.StaleOutputError` rather than write over the plan of other settings.
+    """
     tasks = among(job, tasks)
     if job.policy.replaces and tasks and not is_planned(job, tasks):
+        check_folder(job)
         write_plan(job, tasks, counts if counts is not None else (count_strata(job, task) for task in in_order(tasks)))
     return tasks
