@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from jobs.label_forms import FORMS, READERS, form_of
+from jobs.label_forms import FORMS, read_tasks
 from jobs.label_options import keep_option, opened, store_option
 from labels.interchange.tasks import Task, merged
 from labels.records import texts_by_digest
@@ -16,10 +16,14 @@ from labels.store.exchange import import_tasks
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @store_option
 @click.option("--name", required=True, help="Name of the draw that the items make; its queue has it too.")
-@click.option("--form", type=click.Choice(FORMS), help="[default: by the ending .jsonl, .csv or .parquet]")
+@click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    help="[default: by the ending .jsonl, .csv or .parquet, or by what a folder holds]",
+)
 @click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
 @keep_option
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each item.")
@@ -30,7 +34,7 @@ def command(
     """Import documents and their labels; documents without labels wait in the draw's queue.
 
     \b
-    jsonl         label records, a line each (as in labels/seed and labels/real)
+    jsonl         label records, a line each, or a folder of such files (as labels/seed and labels/real are)
     csv, parquet  the same as tables; nested columns are JSON
     datasets      a folder of Parquet (or Arrow) files, as Hugging Face's datasets has
     label-studio  its JSON export; annotations are of people, predictions of models
@@ -41,7 +45,7 @@ def command(
     can tell what they nearly repeat. A record that the store has already is not doubled. All files are imported, or
     none. Imported items train; they never enter an estimate, for no one wrote down how they were chosen.
     """
-    read = (task for file in files for task in READERS[form_of(file, form)](file))
+    read = (task for file in files for task in read_tasks(file, form))
     tasks = with_texts(merged(read), texts)
     with opened(place) as store:
         new, known = import_tasks(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.label_forms import READERS, WRITERS
+from jobs.label_forms import READERS, WRITERS, read_tasks
 from labels import codebook
 from labels.interchange import argilla, label_studio, prodigy, tables
 from labels.interchange.tasks import Task
@@ -172,3 +172,14 @@ def test_the_store_takes_tasks_and_gives_them_back_and_doubles_nothing(place: st
     assert [Task(**{**vars(task), "split": None}) for task in given_back] == own
     assert export_tasks(store, ["seed"], with_text=False)[0].text is None
     store.close()
+
+
+def test_folders_tell_their_form(tmp_path: Path) -> None:
+    seed = ROOT / "labels" / "seed"
+    found = read_tasks(seed, None)
+    assert found == [task for file in sorted(seed.glob("*.jsonl")) for task in tables.read_jsonl(file)]
+    tables.write_datasets(found[:9], tmp_path / "data set")
+    assert read_tasks(tmp_path / "data set", None) == found[:9]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: neither Parquet nor Arrow files"):
+        read_tasks(tmp_path / "empty", None)

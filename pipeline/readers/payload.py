@@ -29,6 +29,7 @@ PLAIN = "text/plain"
 _HTTP = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
 )
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 class Refusal(NamedTuple):
@@ -54,12 +55,12 @@ class Payload(NamedTuple):
         return min(most, HTML_BYTES) if self.media in HTML or self.encodings else most
 
 
-def payload_of(kind: str, headers: dict[str, str], head: bytes) -> Payload | Refusal:
+def payload_of(kind: str, headers: dict[str, str], block: bytes | memoryview) -> Payload | Refusal:
     """What a record carries, or why that can be no document, by its WARC-Type, its WARC header by lower-case name, and
-    the first `HEAD` bytes of its block."""
+    its block, of which the first `HEAD` bytes count."""
     content_type = headers.get("content-type", "")
-    if kind == "response" and (content_type.startswith("application/http") or head.startswith(b"HTTP/")):
-        payload = _http(head, headers.get("warc-identified-payload-type", ""))
+    if kind == "response" and (content_type.startswith("application/http") or block[:5] == b"HTTP/"):
+        payload = _http(bytes(block[:HEAD]), headers.get("warc-identified-payload-type", ""))
         return payload if isinstance(payload, Refusal) else _if_text(payload)
     return _without_http(content_type, extracted=kind == "conversion")
 
@@ -80,7 +81,7 @@ def text_of(
 ) -> Text | Refusal:
     """The text of a record, in UTF-8, or why it has none. ``block`` is its content, or the start of it if ``size``
     (bytes) is too large to be held."""
-    payload = payload_of(kind, headers, bytes(block[:HEAD]))
+    payload = payload_of(kind, headers, block)
     if isinstance(payload, Refusal):
         return payload
     if size > len(block):
@@ -180,7 +181,7 @@ def _is_text(data: bytes | memoryview) -> bool:
     """Whether bytes are text as they stand: UTF-8, no byte order mark or NUL, not blank. Large ones are not decoded
     to find out: that takes up to four times their size."""
     head = bytes(data[:1024])
-    if b"\0" in head or head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    if b"\0" in head or head.startswith(_MARKS):
         return False
     if len(data) > HEAD:
         return _is_utf8(data) and not all(bytes(data[at : at + HEAD]).isspace() for at in range(0, len(data), HEAD))

@@ -129,8 +129,9 @@ class _Bounded:
         return self._decoder.decompress(data, LONGEST_STEP)
 
 
+_GZIP_MEMBER = b"\x1f\x8b\x08"
 _MAGIC = {
-    Compression.GZIP: (b"\x1f\x8b\x08",),
+    Compression.GZIP: (_GZIP_MEMBER,),
     Compression.ZSTD: (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),
     Compression.BZIP2: tuple(b"BZh%d" % n for n in range(1, 10)),
     Compression.XZ: (b"\xfd7zXZ\x00",),
@@ -228,6 +229,8 @@ class _Frames:
         while head := self._stored.peek(6):
             frame = self._stored.offset
             if head.startswith(magics) or any(magic.startswith(head) for magic in magics):
+                if frames and (yield from self._members()):
+                    continue
                 damage = yield from self._frame(frame, check=frames == 0)
                 frames += 1
             elif self._skip_zeros():
@@ -236,6 +239,25 @@ class _Frames:
                 damage = self._damage("garbage", frame, f"no {self._compression} frame where one should begin")
             if damage:
                 yield Piece(b"", frame, damage=damage)
+
+    def _members(self) -> Generator[Piece, None, bool]:
+        """Short gzip members that lie whole in the present chunk, each in one call, which takes half the time; ends
+        at what is long, damaged or no member, and returns whether there were any before that."""
+        stored, any_yet = self._stored, False
+        if self._compression is not Compression.GZIP:
+            return False
+        chunk, begin = stored.chunk, stored.place
+        while (end := chunk.find(_GZIP_MEMBER, begin + 1)) >= 0:
+            decoder = isal_zlib.decompressobj(31)
+            try:
+                data = decoder.decompress(chunk[begin:end], LONGEST_STEP)
+            except _ERRORS:
+                break
+            if not decoder.eof or decoder.unused_data or not data:
+                break
+            frame, stored.place, begin, any_yet = stored.offset, end, end, True
+            yield Piece(data, frame, first=True, last=True)
+        return any_yet
 
     def _frame(self, frame: int, *, check: bool) -> Generator[Piece, None, Damage | None]:
         """A frame as one piece, or as several if it is large; returns the damage, if any."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
 DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
+_FIELD = re.compile(r"\n([^:\n]*):([^\n]*)")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 _RECORD_END = b"\r\n\r\n"
@@ -341,18 +343,21 @@ def record_of(piece: Piece) -> Record | None:
     end = data.find(_RECORD_END) + 4
     if not (piece.first and piece.last and end > 3 and data.startswith(b"WARC/") and data.endswith(_RECORD_END)):
         return None
-    headers = parse_header(data[:end])
+    headers, size = parse_header(data[:end]), len(data) - end - 4
     kind = headers.get("warc-type", "").lower()
-    if not kind or headers.get("content-length") != str(len(data) - end - 4):
+    if not kind or headers.get("content-length") != str(size):
         return None
-    return Record(piece.offset, kind, headers, data[end:-4], len(data) - end - 4)
+    return Record(piece.offset, kind, headers, data[end:-4], size)
 
 
 def parse_header(data: bytes) -> dict[str, str]:
     """Fields of a header by lower-case name; of a repeated one the first. The version line is left out."""
-    fields: dict[str, str] = {}
-    for line in data.decode("utf-8", "replace").split("\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.setdefault(name.rstrip().lower(), value.strip())
-    return fields
+    found = _FIELD.findall(data.decode("utf-8", "replace"))
+    names, values = zip(*reversed(found), strict=True) if found else ((), ())
+    return dict(zip(_lower(names), map(str.strip, values), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of fields; nearly all records of a file have the same."""
+    return tuple(name.rstrip().lower() for name in names)
