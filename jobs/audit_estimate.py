@@ -12,14 +12,13 @@ from jobs.audit_engine import audit_engine, engine_options
 from jobs.audit_examples import examples
 from jobs.audit_figures import Audit, against, filtering, flag_rates, join, modes, prevalences, shown, strata
 from jobs.audit_labels import LabelledDraw, labelled_draw
-from jobs.audit_phases import two_phase_counts
+from jobs.audit_phases import Phases, both_phases
 from jobs.audit_print import BY_MODE, print_estimate
 from jobs.audit_slices import slices
 from jobs.audit_thresholds import read_bars, thresholds
 from jobs.label_options import opened, store_option
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
-from labels.store import Store
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
@@ -44,8 +43,8 @@ def _checks(context: click.Context, parameter: click.Parameter, value: str | Non
     return Checks(right, tried)
 
 
-def _phases(store: Store, draw: str, people: str, label: str) -> dict[str, Any]:
-    counts = two_phase_counts(store, draw, people, label)
+def _two_phase(phases: Phases) -> dict[str, Any]:
+    counts = phases.counts(phases.first.plan.documents)
     sensitivity, specificity = annotator_checks(counts)
     return {
         "figure": shown(two_phase(counts)), "first_phase": int(counts.read.sum()),
@@ -72,7 +71,7 @@ def _notes(labelled: LabelledDraw) -> list[str]:
     return notes
 
 
-def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
+def _gathered(audit: Audit, options: _Options, phases: Phases | None) -> dict[str, Any]:
     labelled, totals = audit.labelled, audit.census.whole.sums.sum(axis=0)
     return {
         "label": labelled.plan.label, "draw": options.draw, "drawn": labelled.drawn,
@@ -81,8 +80,8 @@ def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
         "prevalence": prevalences(audit, options.sensitivity, options.specificity, options.form),
         "flag_rate": flag_rates(audit), "filter": filtering(audit), "against": against(audit),
-        "slices": {one.by: slices(audit, one, options.most) for one in audit.slicers},
-        "two_phase": None,
+        "slices": {one.by: slices(audit, one, options.most, phases) for one in audit.slicers},
+        "two_phase": _two_phase(phases) if phases else None,
     }  # fmt: skip
 
 
@@ -131,7 +130,8 @@ def command(
 
     Intervals are 95 %: 1 % of error below, 4 % above. Those of dates (--by month, year) hold all at once. The q-value
     of a slice is for its differing from the rest, controlled over all slices; a slice with too few labels has a
-    shrunken figure beside it, which is model-based.
+    shrunken figure beside it, which is model-based. With --people the prevalence by documents and that of each slice
+    are corrected; differences, q-values and all other figures are of settled labels.
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
@@ -139,12 +139,11 @@ def command(
     slicers = [one for one in dict.fromkeys((*by, *(ON_THE_PAGE if out else ()))) if one != BY_MODE]
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
         labelled = labelled_draw(store, draw)
-        audit = join(tags, labelled, slicers, gather)
-        found = _gathered(audit, options)
+        phases = both_phases(store, draw, people, labelled.plan.label) if people else None
+        audit = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
+        found = _gathered(audit, options, phases)
         if BY_MODE in by and not out:
             found["modes"] = modes(audit)
-        if people:
-            found["two_phase"] = _phases(store, draw, people, labelled.plan.label)
         if out:
             found |= _for_a_page(tags, audit)
     if out:

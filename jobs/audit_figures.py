@@ -55,12 +55,17 @@ class Audit:
         return self.audited.sample(self.census.whole.sums, positive, unit)
 
 
-def join(tags: Tags, labelled: LabelledDraw, by: Sequence[str], gather: Gather = gather_here) -> Audit:
-    """Read the tags once more. Raises `ValueError` if they are not those that the plan was made for."""
+def join(
+    tags: Tags, labelled: LabelledDraw, by: Sequence[str], gather: Gather = gather_here, also: Sequence[str] = ()
+) -> Audit:
+    """Read the tags once more, with the rows of the labelled documents and of those in ``also``.
+
+    Raises `ValueError` if they are not those that the plan was made for.
+    """
     plan, slicers = labelled.plan, [Slicer(one) for one in by]
     one = partial(
         census_of, columns=plan.columns, parts=plan.strata, threshold=plan.threshold, slicers=slicers,
-        ids=labelled.documents,
+        ids=[*labelled.documents, *also],
     )  # fmt: skip
     census = gather(tags.folder.files, one, added_up, "Counting")
     counts = np.rint(census.whole.sums[:, 0])

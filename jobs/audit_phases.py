@@ -18,6 +18,9 @@ from labels.store.tables import Item
 from pipeline.prevalence.plan import Plan
 from pipeline.prevalence.two_phase import TwoPhase
 
+Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
 CHEAP = "llm"
 PEOPLE = ("human", "adjudicated")
 
@@ -29,8 +32,8 @@ class FirstPhase:
     plan: Plan
     documents: list[str]
     items: list[Item]
-    strata: NDArray[np.int64]
-    called: NDArray[np.bool_]
+    strata: Ints
+    called: Flags
 
 
 def first_phase(store: Store, draw: str, label: str) -> FirstPhase:
@@ -51,8 +54,31 @@ def first_phase(store: Store, draw: str, label: str) -> FirstPhase:
     return FirstPhase(plan, [s.document for s, _ in read], [item for _, item in read], strata, called)
 
 
-def two_phase_counts(store: Store, draw: str, people: str, label: str) -> TwoPhase:
-    """Counts by stratum of both phases; people's labels of documents outside of their own draw do not enter."""
+@dataclass(frozen=True)
+class Phases:
+    """Both phases: which documents of the first people read (``checked``), and which of those are positive (``right``),
+    bool, shape (documents,)."""
+
+    first: FirstPhase
+    checked: Flags
+    right: Flags
+
+    def counts(self, documents: Ints, which: Flags | None = None) -> TwoPhase:
+        """By stratum, of the population or of a slice of it: how many ``documents`` it has, and which were drawn."""
+        inside = np.ones(len(self.checked), bool) if which is None else which
+        called = self.first.called
+
+        def count(of: Flags) -> Ints:
+            return np.bincount(self.first.strata[of & inside], minlength=len(documents)).astype(np.int64)
+
+        return TwoPhase(
+            documents, count(inside), count(called), count(called & self.checked), count(called & self.right),
+            count(~called & self.checked), count(~called & self.right),
+        )  # fmt: skip
+
+
+def both_phases(store: Store, draw: str, people: str, label: str) -> Phases:
+    """What both found; people's labels of documents outside of their own draw do not enter."""
     phase = first_phase(store, draw, label)
     drawn = {item.id for _, item in designed_selections(store, [people])}
     truth = {
@@ -60,15 +86,6 @@ def two_phase_counts(store: Store, draw: str, people: str, label: str) -> TwoPha
         for one in settled(store, [people])
         if one.kind in PEOPLE and one.item.id in drawn
     }
-    n = len(phase.plan.strata)
     checked = np.array([item.id in truth for item in phase.items], bool)
     right = np.array([truth.get(item.id, False) for item in phase.items], bool)
-    called, strata = phase.called, phase.strata
-
-    def count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(strata[which], minlength=n).astype(np.int64)
-
-    return TwoPhase(
-        phase.plan.documents, np.bincount(strata, minlength=n).astype(np.int64), count(called), count(called & checked),
-        count(called & right), count(~called & checked), count(~called & right),
-    )  # fmt: skip
+    return Phases(phase, checked, right)

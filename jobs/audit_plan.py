@@ -51,7 +51,7 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
     """Said where the budget cannot deliver what is wanted, with what could."""
     if wanted is None or plan.outlook.relative_error <= wanted:
         return None
-    lowest = np.array([i for i, one in enumerate(plan.strata) if not one.low], np.int64)
+    lowest = np.flatnonzero([one.lowest for one in plan.strata])
     rates = anticipate(plan.documents, lowest, plan.expected)
     enough = budget_for(
         plan.documents, pilot_rates(*pilot, rates) if pilot else rates, wanted, min(MOST, plan.population)

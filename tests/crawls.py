@@ -32,7 +32,7 @@ def contents(out: Path) -> dict[str, bytes]:
         data = path.read_bytes()
         if path.suffix == ".json":
             report = json.loads(data)
-            report["figures"].pop("seconds")
+            report.get("figures", {}).pop("seconds", None)
             report.pop("command", None)
             data = json.dumps(report).encode()
         found[str(path.relative_to(out))] = data

@@ -240,12 +240,21 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 150)
     label_all(store, "people", "human", lambda text: MARK in text)
     store.close()
-    found = done("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--people", "people", "--json")
+    words = ("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--json", "--by", "host", "--by", "month")
+    found = done(*words, "--people", "people")
     phases = found["two_phase"]
     figure = phases["figure"]
     assert (figure["low"] or 0.0) <= truth(scanned) <= figure["high"] < phases["first_phase_alone"]
     assert phases["first_phase"] == 700 and phases["model_specificity"] < 0.99
     assert "--people corrects" in " ".join(found["notes"])
+    for by in ("host", "month"):
+        figures = [one["figure"] for one in found["slices"][by]]
+        assert sum(one["labels"] for one in figures) == phases["read_by_people"]
+        assert sum(one["positives"] for one in figures) == figure["positives"]
+    for month, one in zip(sorted((scanned.parent / "crawl").iterdir()), found["slices"]["month"], strict=True):
+        texts = gzip.decompress(month.read_bytes()).decode().splitlines()
+        assert sum(MARK in text for text in texts) / len(texts) <= one["figure"]["high"] < 0.2
+        assert "two-phase" in one["figure"]["method"]
 
 
 def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path, Path]) -> None:

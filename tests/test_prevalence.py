@@ -127,7 +127,8 @@ def test_histograms_add_up_and_strata_are_the_same_for_every_order() -> None:
     assert np.bincount(at).tolist() == [one.documents for one in strata]
     assert np.bincount(at, weights=whole[2]).tolist() == [one.words for one in strata]
     assert strata[-1].low is None and strata[-1].documents == int(np.isnan(whole[0]).sum())
-    assert sum(one.proxy_low is not None for one in strata) == 1
+    assert sum(one.proxy_low is not None for one in strata) == 3
+    assert [one.lowest for one in strata].count(True) == 2  # the corner of low score and low proxy, and those unscored
     assert any(one.low == GRID[240] for one in strata)
 
 

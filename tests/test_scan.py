@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from command import COMMAND, ROOT, tropescan
 from crawls import contents, read_tags, write_shard
+from processes import killed_before_file
 
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
@@ -159,20 +161,7 @@ def test_killed_between_any_two_writes(crawl: Path, whole: dict[str, bytes], tmp
     """The process dies just before the k-th file gets its name, for every k, and is run again."""
     for k in range(9):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            finish(crawl, out)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(finish, crawl, out))
         assert len(list(out.rglob("*unfinished*"))) == 1
         finish(crawl, out)
         assert contents(out) == whole

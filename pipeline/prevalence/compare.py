@@ -26,10 +26,15 @@ def simultaneous(samples: Sequence[Sample], *, form: Form = "mid-p", draws: int 
 
     Independent given how many documents of each slice were drawn, hence Šidák's and not Bonferroni's level.
     """
-    tails = (_sidak(TAILS[0], len(samples)), _sidak(TAILS[1], len(samples)))
+    tails = tails_together(len(samples))
     random = np.random.default_rng(0)
     figures = [stratified(one, tails=tails, form=form, random=random, draws=draws * 2) for one in samples]
     return [Figure(f.estimate, f.positives, f.basis, f.design_effect, round(1 - sum(TAILS), 6)) for f in figures]
+
+
+def tails_together(slices: int) -> tuple[float, float]:
+    """Errors below and above of each of so many intervals that hold at once with 95 % (Šidák 1967)."""
+    return _sidak(TAILS[0], slices), _sidak(TAILS[1], slices)
 
 
 def _sidak(error: float, tests: int) -> float:

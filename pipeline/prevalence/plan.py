@@ -100,7 +100,7 @@ def make_plan(
     if not found:
         raise ValueError("the tags hold no document; there is nothing to audit")
     documents = np.array([one.documents for one in found], np.int64)
-    lowest = np.array([i for i, one in enumerate(found) if not one.low], np.int64)
+    lowest = np.flatnonzero([one.lowest for one in found])
     rates = anticipate(documents, lowest, expected)
     if pilot:
         rates = pilot_rates(*pilot, rates)

@@ -23,8 +23,9 @@ GRID = 1 / (1 + np.exp(-np.linspace(-REACH, REACH, 481)))
 CELLS = len(GRID) + 1
 UNITS = ("documents", "words", "bytes")
 CUTS = (5.0, 1.0, 0.2)
-"""Where strata begin, in multiples of the expected prevalence, from the top. Of those tried in simulation (two to four
-cuts, from 50 to 0.2) these gave the shortest intervals at 0.1 and 1 %, with a good classifier and with poor ones."""
+"""Where strata begin, in multiples of the expected prevalence, from the top, by score and in the lowest by proxy. Of
+those tried in simulation (one to four cuts of each, from 50 to 0.2) these gave the shortest intervals at 0.1 and 1 %,
+with a good classifier and with poor ones."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Stratum:
     words_squared: float = 0.0
     bytes_squared: float = 0.0
 
+    @property
+    def lowest(self) -> bool:
+        """Whether neither score nor proxy points to a positive, or there is no score."""
+        return not self.low and not self.proxy_low
+
 
 def cells(scores: Floats) -> Ints:
     """The grid cell of each score, float64 in, int64 out; a score that is NaN has none and must not be asked for."""
@@ -75,13 +81,13 @@ def histogram(scores: Floats, proxies: Floats, words: Ints, size: Ints) -> Histo
 
 
 def make_strata(
-    counted: Histogram, expected: float, *, threshold: float | None = None, split_tail: bool = True, least: int = 20
+    counted: Histogram, expected: float, *, threshold: float | None = None, least: int = 20
 ) -> list[Stratum]:
     """Strata from the lowest to the highest score, made without any label.
 
     Cuts are where `CUTS` times the expected prevalence lie above, so that a useful classifier has its positives in the
     upper strata, whatever its calibration; and at the threshold of the filter, so that precision and recall are of
-    whole strata. The lowest is split where its proxy is among the highest, by the first of `CUTS` likewise.
+    whole strata. The lowest is cut by its proxy likewise.
     No stratum of fewer than ``least`` documents is made but by the threshold. Empty strata are left out.
     """
     by_score = counted.sums.sum(axis=1)
@@ -89,12 +95,10 @@ def make_strata(
     strata = []
     for at, (start, stop) in enumerate(pairwise(edges)):
         low, high = _score_at(start), _score_at(stop)
-        proxy = (
-            _proxy_cut(counted.sums[start:stop, :, 0].sum(axis=0), expected, least) if at == 0 and split_tail else None
-        )
-        for first, last in [(0, proxy), (proxy, CELLS)] if proxy else [(0, CELLS)]:
+        by_proxy = counted.sums[start:stop, :, 0].sum(axis=0)
+        for first, last in pairwise(_edges(by_proxy, expected, least, None) if at == 0 else [0, CELLS]):
             sums = counted.sums[start:stop, first:last].sum(axis=(0, 1))
-            bounds = (None if not first else _score_at(first), None if last == CELLS else _score_at(last or CELLS))
+            bounds = (_score_at(first) if first else None, _score_at(last) if last < CELLS else None)
             strata.append(_stratum(low, high, *bounds, sums))
     if counted.unscored[0]:
         strata.append(Stratum("no score", None, None, None, None, *_sums(counted.unscored)))
@@ -113,12 +117,6 @@ def _edges(documents: Floats, expected: float, least: int, threshold: float | No
     if threshold is not None:
         cuts.add(int(np.searchsorted(GRID, threshold, side="left")) + 1)
     return sorted(cuts)
-
-
-def _proxy_cut(documents: Floats, expected: float, least: int) -> int | None:
-    above = np.cumsum(documents[::-1])[::-1]
-    cut = int(np.argmax(above <= CUTS[0] * expected * above[0])) if len(above) else 0
-    return cut if cut and above[cut] >= least else None
 
 
 def _score_at(cell: int) -> float:
