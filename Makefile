@@ -31,8 +31,9 @@ demo: $(VENV)/.installed
 	$(BIN)/tropescan report $(OUT) --out $(OUT)/report.html
 	@echo "The report is at $(CURDIR)/$(OUT)/report.html"
 
+# A process of tests for each core, each file in one of them: what a file starts (a JVM, a Ray, a server), its tests share.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Where compiled code and prepared models are kept, so that a machine makes each of them once.
 
-Works where the package's own folder is read-only and where there is no home folder.
+Works where the package's own folder is read-only and where there is no home folder. Loads no compiler before one is
+needed.
 """
 
 from __future__ import annotations
@@ -10,18 +11,11 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import numba
-from llvmlite import binding
-from numba.core import caching
-
-from classifiers.kernel.stage import OPTIONS
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -60,52 +54,15 @@ def _is_ours(folder: Path) -> bool:
 @cache
 def kernel_folder() -> Path:
     """Folder for compiled code, named by the digest of all sources that make it and the model's tables."""
+    from numba import __version__ as numba_version  # here: it takes half a second
+
     package = resources.files("classifiers")
     kernel = sorted((f for f in package.joinpath("kernel").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
-    others = ("cache.py", "fasttext_file.py", "prepare.py", "settings.py")
+    others = ("cache.py", "compiling.py", "fasttext_file.py", "prepare.py", "settings.py")
     sources = [*kernel, *(package.joinpath(name) for name in others)]
     text = b"".join(f.read_bytes() for f in sources)
-    name = hashlib.sha256(text + numba.__version__.encode()).hexdigest()[:16]
+    name = hashlib.sha256(text + numba_version.encode()).hexdigest()[:16]
     return cache_folder() / f"kernel-{name}"
-
-
-class _KernelLocator:
-    """Keeps machine code in `kernel_folder`, wherever the package is installed or zipped.
-
-    Numba's own locators go by the path and the date of the file of the outermost function: they compile anew for
-    each installation, and keep stale code when another file changes.
-    """
-
-    def ensure_cache_path(self) -> None:
-        kernel_folder().mkdir(parents=True, exist_ok=True)
-
-    def get_cache_path(self) -> str:
-        return str(kernel_folder())
-
-    def get_source_stamp(self) -> str:
-        return kernel_folder().name
-
-    def get_disambiguator(self) -> str:
-        return "kernel"
-
-    @classmethod
-    def from_function(cls, _function: Callable[..., Any], _file: str) -> _KernelLocator:
-        return cls()
-
-
-class _KernelCacheContent(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (_KernelLocator,)
-
-
-class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
-    _impl_class = _KernelCacheContent
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first call, as `classifiers.kernel.stage` does, and keep the machine code in `kernel_folder`."""
-    dispatcher = numba.njit(**OPTIONS)(function)
-    dispatcher._cache = _KernelCache(function)
-    return dispatcher  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -115,14 +72,3 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     with open(folder / f"{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def compile_once(signature: str, warm_up: Callable[[], None]) -> None:
-    """Run ``warm_up``, which makes Numba compile or load; only one process at a time while nothing is stored yet."""
-    folder = kernel_folder()
-    done = folder / f"compiled-{binding.get_host_cpu_name()}-{signature}"
-    if done.exists():
-        return warm_up()
-    with locked(folder, "compile"):
-        warm_up()
-        done.touch()

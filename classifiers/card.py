@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from classifiers.cache import cache_folder
 from classifiers.calibration import Calibration
 from pipeline.schema import OTHER_LANGUAGE
 
@@ -84,8 +85,6 @@ def default_model() -> Path:
 
 
 def _unpacked(name: str) -> Path:
-    from classifiers.cache import cache_folder  # here: it loads Numba
-
     parts = {suffix: resources.files("classifiers.models") / f"{name[:-4]}{suffix}" for suffix in (".json", ".bin")}
     contents = {suffix: part.read_bytes() for suffix, part in parts.items()}
     folder = cache_folder() / "shipped" / hashlib.sha256(b"".join(contents.values())).hexdigest()[:16]

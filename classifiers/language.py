@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from classifiers.cache import compile_once, compiled
+from classifiers.compiling import compile_once, compiled
 from classifiers.kernel.best import best_labels
 from classifiers.kernel.sample import LONGEST_WORD, sample_texts
-from classifiers.prepare import PreparedModel, model_digest
+from classifiers.prepare import PreparedModel, model_digest, prepare
 from classifiers.score import TextBuffer, load_scoring_model, sum_texts, text_buffer
 
 _best_labels = compiled(best_labels)
@@ -46,7 +46,7 @@ class LanguageModel:
     def open(cls, path: str | Path) -> LanguageModel:
         """Read, check and prepare the model at ``path``. Raises `ModelFileError` if it cannot be scored."""
         model = cls(str(Path(path).resolve()), model_digest(path))
-        _load(model.path, model.digest)
+        prepare(model.path, model.digest)
         return model
 
     def describe(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.cache import cache_folder, compiled, kernel_folder, locked
+from classifiers.cache import cache_folder, kernel_folder, locked
+from classifiers.compiling import compiled
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
 from classifiers.kernel.hashing import word_keys
 from classifiers.kernel.lookup import find_pilots, key_groups

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from classifiers.cache import compile_once, compiled
+from classifiers.compiling import compile_once, compiled
 from classifiers.kernel.batch import Sums, new_block, sum_batch
 from classifiers.kernel.windows import new_room, score_batch
 from classifiers.prepare import PreparedModel, model_digest, prepare
@@ -172,7 +172,7 @@ class FastTextScorer:
         Raises `ModelFileError` if it cannot be scored, `ValueError` if the options do not fit it.
         """
         digest = model_digest(path)
-        labels = tuple(load_scoring_model(str(path), digest).labels)
+        labels = tuple(prepare(path, digest).labels)  # compiled code is loaded by the process that scores
         spans = dict.fromkeys(labels, 0.5) if span_thresholds is None else span_thresholds
         return cls(str(path), digest, labels, window, stride, tuple(spans), tuple(spans.values()))
 

@@ -13,8 +13,10 @@ from jobs.engine import absolute
 from jobs.local import available_cores
 from jobs.lock import locked
 from jobs.main import installed_version
+from jobs.replacing import strata_counts
 from jobs.running import choose_engine, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
+from jobs.tag_counting import is_small
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.apply.accounting import ApplyReport
@@ -23,6 +25,7 @@ from pipeline.apply.job import FORMATS, ApplyJob, To
 from pipeline.apply.outgoing import AddedColumns
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
 from pipeline.apply.preview import preview
+from pipeline.apply.replacement_plan import in_order, planned
 from pipeline.policy import Policy, load_policy
 from pipeline.report.folder import TagsFolder
 from pipeline.tasks import ShardTask
@@ -51,7 +54,10 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
     for action, count in total.edited.items():
         click.echo(f"  {action}: {count:,}")
     if total.replaced or total.unreplaced:
-        click.echo(f"  replaced: {total.replaced:,}; with none like them in their shard: {total.unreplaced:,}")
+        click.echo(
+            f"  replaced: {total.replaced:,} of {total.words_replaced:,} words, by {total.words_replacing:,} words; "
+            f"with none like them in the corpus: {total.unreplaced:,} of {total.words_unreplaced:,} words"
+        )
     if total.forged:
         click.echo(f"  held a control token of the policy already: {total.forged:,}")
     if total.mixed_in:
@@ -68,7 +74,7 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
 def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> None:
     """What the policy would do, as a table of before and after."""
     tagged = {scan.name_of(file): file for file in scan.files}
-    files = [tagged[task.name] for task in tasks if task.name in tagged]
+    files = [tagged[task.name] for task in in_order(tasks) if task.name in tagged]
     found = preview(files, job.policy, scan.model, workers)
     table = Table("documents with", "before", "after", "words before", "after", "share", box=None)
     for name, amount in found.groups.items():
@@ -86,13 +92,19 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
         click.echo(f"{missing} of {len(tasks)} shards have no tags in {scan.url} and would fail")
 
 
+def _planned(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int, *, quiet: bool) -> list[ShardTask]:
+    workers = 1 if is_small(scan) else workers
+    return planned(job, tasks, strata_counts(job, in_order(tasks), workers, quiet=quiet))
+
+
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.argument("tags", metavar="TAGS")
 @click.option("--policy", "policy_file", required=True, metavar="FILE", help="The policy, a TOML file.")
 @click.option("--out", metavar="DIR", help="Folder (or fsspec URL) for documents, decisions, reports.")
 @click.option("--to", type=click.Choice(FORMATS), default="same", show_default=True,
-              help="Format; same: Parquet stays Parquet, all else is jsonl.zst; tar: for webdataset.")  # fmt: skip
+              help="Format; same: Parquet stays Parquet, all else is jsonl.zst; tar: for webdataset; mds, and "
+                   "compressed mds.zstd: for MosaicML's streaming.")  # fmt: skip
 @click.option("--keep-dropped", is_flag=True, help="Also write dropped documents, with rule, score and spans.")
 @click.option("--engine", type=click.Choice(("local", "datatrove", "spark")), default="local", show_default=True,
               help="What schedules the shards; the output is the same.")  # fmt: skip
@@ -149,6 +161,7 @@ def command(
     check_places(job, tasks)
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
+        tasks = _planned(job, tasks, scan, min(workers or available_cores(), available_cores()), quiet=quiet)
         failures = run_shards(job, tasks, chosen, quiet=quiet)
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
         write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])

@@ -12,16 +12,13 @@ from rich.table import Table
 
 from classifiers.calibration import Calibration
 from jobs.local import available_cores
-from jobs.tag_counting import counted
+from jobs.tag_counting import counted, is_small
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables
 from pipeline.reweight.cells import MOST_CELLS
 from pipeline.reweight.goals import read_goals
 from pipeline.reweight.target import Probability, measure_of, target
 from pipeline.reweight.weights import save_weights
-
-_FEW = 2_000_000
-"""Documents that one process counts in the time that others take to start."""
 
 
 def calibrations(folder: TagsFolder) -> dict[str, Probability]:
@@ -103,8 +100,7 @@ def command(goals_file: str, folder: str, out: str, cells: int, workers: int | N
     with closing(DuckTables(folder)) as tables:
         opened = open_folder(folder, tables)
     measure = measure_of(goals, opened.model, calibrations(opened))
-    few = opened.scan.get("figures", {}).get("tagged", _FEW) < _FEW
-    whole = counted(opened.files, measure, cells, workers or (1 if few else available_cores()))
+    whole = counted(opened.files, measure, cells, workers or (1 if is_small(opened) else available_cores()))
     weights = target(whole.finish(), goals, str(opened.model.get("digest", "")))
     save_weights(weights, out)
     if as_json:

@@ -10,10 +10,18 @@ from rich.console import Console
 from rich.progress import track
 
 from jobs.local import Work, run_tasks
+from pipeline.report.folder import TagsFolder
 from pipeline.reweight.cells import Cells, Measure, Ranking, rank, tally
 
 _GROUPS = 8
 """Of files for each worker."""
+_FEW = 2_000_000
+"""Documents that one process counts in the time that others take to start."""
+
+
+def is_small(folder: TagsFolder) -> bool:
+    """Whether the tags are so few that one process counts them."""
+    return bool(folder.scan.get("figures", {}).get("tagged", _FEW) < _FEW)
 
 
 def counted(files: Sequence[str], measure: Measure, cells: int, workers: int) -> Cells:

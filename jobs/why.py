@@ -46,14 +46,21 @@ class Run:
 
     def decided(self, id: str) -> list[dict[str, Any]]:
         """The decisions on documents of this id, with ``shard``, the name of each one's shard."""
+        return self._where("id = $value", id)
+
+    def replacing(self, name: str) -> list[dict[str, Any]]:
+        """The decision on the document that is the replacement of this name."""
+        return self._where("list_contains(replaces, $value)", name)
+
+    def _where(self, condition: str, value: str) -> list[dict[str, Any]]:
         files = {self._decisions(name): name for name in self.content["done"]}
         if not files:
             return []
         with closing(duckdb.connect(config={"autoinstall_known_extensions": "false"})) as connection:
             if not storage.is_local(self.folder):
                 connection.register_filesystem(storage.filesystem(self.folder)[0])
-            query = "SELECT *, filename FROM read_parquet($files, filename = true) WHERE id = $id LIMIT $most"
-            given = {"files": list(map(escape_glob, files)), "id": id, "most": SHOWN}
+            query = f"SELECT *, filename FROM read_parquet($files, filename = true) WHERE {condition} LIMIT $most"
+            given = {"files": list(map(escape_glob, files)), "value": value, "most": SHOWN}
             result = connection.execute(query, given)
             names = [column[0] for column in result.description]
             found = [dict(zip(names, values, strict=True)) for values in result.fetchall()]
@@ -113,8 +120,14 @@ def _print_decision(console: Console, run: Run, row: dict[str, Any]) -> None:
         console.print(f"  {measure}{row['score']:.6g}", highlight=False)
     if row["draw"] is not None:
         console.print(f"  {_draw(run, rule, row['draw'])}", highlight=False)
-    if row.get("replaced_by"):
-        console.print(f"  in its place counts once more: {escape(row['replaced_by'])}", highlight=False)
+    if row.get("replacement"):
+        for one in run.replacing(row["replacement"]):
+            console.print(
+                f"  in its place counts once more: {escape(one['id'])} ({escape(one['shard'])}, row {one['row']})",
+                highlight=False,
+            )
+    if row.get("replaces"):
+        console.print(f"  counts once more for each of: {escape(', '.join(row['replaces']))}", highlight=False)
 
 
 def _draw(run: Run, rule: Rule | None, draw: float) -> str:

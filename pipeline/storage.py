@@ -44,6 +44,12 @@ def join(folder: str, *parts: str) -> str:
     return "/".join([folder.rstrip("/") or "/", *parts])
 
 
+def below(folder: str, url: str) -> str:
+    """A file's path below a folder, whichever way the store writes both."""
+    (_, root), (_, path) = filesystem(folder), filesystem(url)
+    return str(path).removeprefix(root.rstrip("/") + "/")
+
+
 def open_input(url: str) -> IO[bytes]:
     """Open for reading, seekable; raises `OSError` naming the file."""
     if is_local(url):

@@ -20,6 +20,8 @@ SPARK_SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",  # of 200, most are empty in tests, and each takes its time
 }
+SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Options for JVMs that live for seconds: what they would compile best and collect side by side never pays off."""
 RAY_DRIVER = """
 import ray, sys
 ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=80_000_000, _memory=8 * 2**30)

@@ -13,10 +13,23 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from clusters import PATHS, SPARK_SETTINGS, ray_cluster, standalone_spark
+from clusters import PATHS, SHORT_LIVED_JAVA, SPARK_SETTINGS, ray_cluster, standalone_spark
+from command import tropescan
+from crawls import contents, write_shard
 
 from jobs.main import cli
 from tests.postgresql import cluster, new_schema, programs
+
+LONGEST = (
+    "test_engines", "test_spark", "test_datatrove", "test_scan", "test_ray", "test_rescoring", "test_cache",
+    "test_audit", "test_spark_report", "test_label_page_browser", "test_apply", "test_bench", "test_report",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that processes which share the files out end together."""
+    place = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +59,16 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def long_crawl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A shard long enough to be killed in and a small one, and what the local engine makes of them."""
+    crawl, whole = tmp_path_factory.mktemp("long") / "crawl", tmp_path_factory.mktemp("long") / "whole"
+    write_shard(crawl / "big.jsonl.gz", 12_000, 1)
+    write_shard(crawl / "small.jsonl.gz", 30, 2)
+    assert tropescan("scan", crawl, "--out", whole, "--workers", 1).returncode == 0
+    return crawl, contents(whole)
+
+
 @pytest.fixture(scope="module")
 def java() -> Iterator[str]:
     """Home of the Java; the executors' Python also finds the modules of the tests."""
@@ -58,6 +81,7 @@ def java() -> Iterator[str]:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATHS)
+        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED_JAVA)
         yield home
 
 

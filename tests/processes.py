@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def writer_of(file: Path) -> int:
@@ -25,6 +28,26 @@ def unfinished(out: Path, name: str, seconds: float = 120) -> Path:
         assert time.monotonic() < end, f"no process began {name}"
         time.sleep(0.01)
     return found[0]
+
+
+def killed_before_file(k: int, work: Callable[[], object]) -> None:
+    """Do the work in a process that dies just before the k-th of its files, from 0, gets its name."""
+    child = os.fork()
+    if child == 0:
+        left, real = [k], os.replace
+
+        def replace(source: Any, target: Any) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(source, target)
+
+        os.replace = replace  # type: ignore[assignment]
+        try:
+            work()
+        finally:
+            os._exit(0)  # before pytest sees an exception in a second process
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def processes() -> dict[int, tuple[int, str]]:

@@ -7,9 +7,9 @@ import json
 import os
 import random
 import shutil
-import signal
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from click.testing import CliRunner
+from crawls import contents
 from made_scan import made_up_records, scan, write_lines, write_parquet
 from made_tags import MODEL
-from test_scan import contents
+from processes import killed_before_file
 
 from jobs.apply import make_apply_job
 from jobs.main import cli
@@ -29,6 +30,7 @@ from jobs.running import local_engine, run_shards
 from pipeline import storage
 from pipeline.apply.job import ApplyJob
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
+from pipeline.apply.replacement_plan import planned
 from pipeline.policy import parse_policy
 from pipeline.readers.parquet import without_views
 from pipeline.scan import check_folder, split_done
@@ -71,6 +73,7 @@ def apply(crawl: Path, scanned: Path, out: Path, policy: str, **options: Any) ->
     job, tasks = job_of(scanned, out, policy, **options), plan_apply([str(crawl)], open_scan(str(scanned)))
     storage.remove_unfinished(str(out))
     check_places(job, tasks)
+    tasks = planned(job, tasks)
     check_folder(job)
     todo, _ = split_done(job, tasks)
     for task in todo:
@@ -282,27 +285,6 @@ def test_weights_that_were_made_for_a_goal_reach_it(crawl: Path, scanned: Path, 
     assert before > 1000 and after / before == pytest.approx(0.5, abs=0.005)
 
 
-@pytest.mark.parametrize("weight_as", ["column", "repeat"])
-def test_dropped_documents_are_replaced_by_kept_ones_like_them(
-    crawl: Path, scanned: Path, tmp_path: Path, weight_as: str
-) -> None:
-    """The budget of words holds, the draw depends on nothing but the shard, and each replacement is of the length."""
-    policy = f'weight_as = "{weight_as}"\n{DROP}replace = true\n'
-    apply(crawl, scanned, tmp_path / "out", policy)
-    total = figures(tmp_path / "out")
-    assert total["replaced"] + total["unreplaced"] == total["dropped"]["overt"] and total["unreplaced"] < 10
-    assert total["words_weighed"] == pytest.approx(total["words"], rel=0.03)
-    assert total["words_kept"] < 0.8 * total["words"]
-    for name in ("a/0.parquet", "b/0.jsonl"):
-        tags, extra = by_id(scanned, name), dict[str, int]()
-        for one in decisions(tmp_path / "out", name):
-            if (by := one["replaced_by"]) is not None:
-                assert one["action"] == "drop" and 1 / 1.2 < tags[by]["words"] / tags[one["id"]]["words"] < 1.2
-                extra[by] = extra.get(by, 0) + 1
-        wanted = {one["id"]: 1 + extra.get(one["id"], 0) for one in decisions(tmp_path / "out", name) if one["weight"]}
-        assert {one["id"]: one["weight"] for one in decisions(tmp_path / "out", name) if one["weight"]} == wanted
-
-
 def test_a_column_that_the_policy_adds_must_not_be_there(tmp_path: Path) -> None:
     for suffix, write in ((".parquet", write_parquet), (".jsonl", write_lines)):
         folder = tmp_path / suffix[1:]
@@ -493,20 +475,7 @@ def test_killed_between_any_two_writes(crawl: Path, scanned: Path, tmp_path: Pat
     apply(crawl, scanned, tmp_path / "whole", MIXED)
     for k in (0, 1, 2, 5, 9, 12):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            apply(crawl, scanned, out, MIXED)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(apply, crawl, scanned, out, MIXED))
         assert list(out.rglob("*unfinished*"))
         assert len(apply(crawl, scanned, out, MIXED)) == 4 - k // 3
         assert contents(out) == contents(tmp_path / "whole")

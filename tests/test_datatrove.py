@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import slurm_stand_in
+from command import COMMAND, ROOT, tropescan
+from crawls import contents, write_shard
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import alive, below
 from recipes import follow, recipes
-from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
 from jobs.trove_options import TroveOptions
@@ -66,7 +67,7 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(crawl: Path) -> dict[str, bytes]:
     """What the local engine makes of the crawl."""
     out = crawl.parent / f"{crawl.name}-whole"
-    assert tropescan("scan", crawl, "--out", out).returncode == 0
+    assert tropescan("scan", crawl, "--out", out, "--workers", 1).returncode == 0
     return contents(out)
 
 
@@ -176,7 +177,7 @@ def test_shards_that_fail_or_kill_hurt_only_themselves(own_crawl: Path, tmp_path
     """One rank has all shards; two of them kill its process, one raises, whatever comes after them is tagged."""
     for name, word in [("a", "fatal"), ("b", "refused to score"), ("c", "fatal")]:
         (own_crawl / f"{name}.jsonl").write_text(json.dumps({"text": f"{word} " * 20_000}) + "\n")
-    assert tropescan("scan", own_crawl, "--out", tmp_path / "whole").returncode == 0
+    assert tropescan("scan", own_crawl, "--out", tmp_path / "whole", "--workers", 1).returncode == 0
     out, healed = tmp_path / "out", tmp_path / "healed"
     total = run_deadly(own_crawl, out, healed, tasks=1)
     assert (total.shards, total.failed_shards) == (6, 3)
@@ -203,13 +204,12 @@ def test_a_shard_that_always_fails_makes_the_status_one(own_crawl: Path, tmp_pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_killed_in_mid_shard_and_run_again_gives_the_same(tmp_path: Path, victim: str) -> None:
-    write_shard(tmp_path / "crawl" / "big.jsonl.gz", 12_000, 1)
-    write_shard(tmp_path / "crawl" / "small.jsonl.gz", 30, 2)
-    tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
-    out = tmp_path / "out"
-    arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), *DATATROVE, "--tasks", "1", "--quiet"]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+def test_killed_in_mid_shard_and_run_again_gives_the_same(
+    long_crawl: tuple[Path, dict[str, bytes]], tmp_path: Path, victim: str
+) -> None:
+    (crawl, whole), out = long_crawl, tmp_path / "out"
+    arguments = ["scan", str(crawl), "--out", str(out), *DATATROVE, "--tasks", "1", "--quiet"]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     while not list(out.rglob("*unfinished-big*")):
         assert process.poll() is None
@@ -225,7 +225,7 @@ def test_killed_in_mid_shard_and_run_again_gives_the_same(tmp_path: Path, victim
         time.sleep(0.05)
     assert not any(map(alive, workers))
     assert tropescan(*arguments).returncode == 0
-    assert contents(out) == contents(tmp_path / "whole")
+    assert contents(out) == whole
 
 
 def test_two_runs_at_once_give_one_result(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def arrays(slurm: Path) -> list[dict[str, Any]]:
 def test_slurm_arrays_are_split_and_give_the_same_bytes(own_crawl: Path, slurm: Path, tmp_path: Path) -> None:
     for k in range(2):
         write_shard(own_crawl / f"more{k}.jsonl.gz", 20, 9 + k)
-    tropescan("scan", own_crawl, "--out", tmp_path / "whole")
+    tropescan("scan", own_crawl, "--out", tmp_path / "whole", "--workers", 1)
     out = tmp_path / "out"
     done = tropescan("scan", own_crawl, "--out", out, *SLURM, "--tasks", 8, "--max-array-size", 3, "--wait",
                      "--workers", 2, "--sbatch-arg", "account=abc", "--sbatch-arg", "exclusive")  # fmt: skip
@@ -373,7 +373,7 @@ def test_twenty_five_hundred_tasks_are_submitted_as_three_arrays(slurm: Path, tm
 
 
 def test_the_recipes_for_this_machine_and_for_slurm(own_crawl: Path, slurm: Path, tmp_path: Path) -> None:
-    assert tropescan("scan", own_crawl, "--out", tmp_path / "whole").returncode == 0
+    assert tropescan("scan", own_crawl, "--out", tmp_path / "whole", "--workers", 1).returncode == 0
     for mark in ("--workers 8", "--tasks 16"):
         [local] = recipes(mark)
         done = follow(local, tmp_path)

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pytest
 import slurm_stand_in
 from clusters import PATHS, SPARK_SETTINGS
+from command import COMMAND, ROOT, tropescan
+from crawls import contents, write_shard
 from processes import parent_of, unfinished, writer_of
-from test_scan import ROOT, contents, tropescan, write_shard
 
 from jobs.scan import choose_engine, make_job, run_scan
 from jobs.spark_options import SparkOptions
@@ -160,13 +161,12 @@ def patient_scan(crawl: str, out: str, engine: str, address: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", ["shard", "task", "command"])
-def test_killed_in_mid_shard_on_slurm(ready: Any, slurm: Path, victim: str, tmp_path: Path) -> None:
-    write_shard(tmp_path / "crawl" / "big.jsonl.gz", 12_000, 1)
-    write_shard(tmp_path / "crawl" / "small.jsonl.gz", 30, 2)
-    tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
-    out = tmp_path / "out"
-    arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", *ready("slurm")]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+def test_killed_in_mid_shard_on_slurm(
+    ready: Any, slurm: Path, long_crawl: tuple[Path, dict[str, bytes]], victim: str, tmp_path: Path
+) -> None:
+    (crawl, whole), out = long_crawl, tmp_path / "out"
+    arguments = ["scan", str(crawl), "--out", str(out), "--quiet", *ready("slurm")]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     writer = writer_of(unfinished(out, "big"))
     os.kill({"shard": writer, "task": parent_of(writer), "command": process.pid}[victim], signal.SIGKILL)
@@ -179,7 +179,7 @@ def test_killed_in_mid_shard_on_slurm(ready: Any, slurm: Path, victim: str, tmp_
         arguments[arguments.index("--wait")] = "--collect"
     again = tropescan(*arguments)
     assert again.returncode == 0, again.stderr
-    assert contents(out) == contents(tmp_path / "whole")
+    assert contents(out) == whole
     assert not list(out.rglob("*unfinished*"))
 
 

@@ -12,6 +12,7 @@ from made_tags import LABELS, MODEL
 
 from jobs.apply import make_apply_job
 from pipeline.apply.plan import open_scan, plan_apply
+from pipeline.apply.replacement_plan import planned
 from pipeline.policy import load_policy
 from pipeline.policy.read import ACTION_KEYS, CONDITION_KEYS
 from pipeline.reweight.weights import ScoreFactor, Weights, save_weights
@@ -43,7 +44,7 @@ def test_the_policies_are_carried_out(folder: Path, number: int) -> None:
     (folder / "policy.toml").write_text(POLICIES[number])
     found = open_scan(str(folder / "scanned"))
     job = make_apply_job(load_policy(str(folder / "policy.toml")), found, str(folder / f"out-{number}"))
-    (task,) = plan_apply([str(folder / "crawl")], found)
+    (task,) = planned(job, plan_apply([str(folder / "crawl")], found))
     report = job.run(task)
     assert report.read == 150 and (report.dropped or report.edited or report.words_weighed != report.words)
 

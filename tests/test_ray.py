@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND, ROOT, tropescan
+from crawls import contents, write_shard
 from processes import parent_of, unfinished, writer_of
 from recipes import follow, recipes
-from test_scan import ROOT, contents, tropescan, write_shard
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
 pytest.importorskip("ray", reason="Ray (extra ray) is not installed")
@@ -44,13 +45,12 @@ def test_a_shard_that_fails_on_ray_is_told_and_the_others_finish(ray_address: st
 
 
 @pytest.mark.parametrize("victim", ["shard", "worker", "driver"])
-def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: str) -> None:
-    write_shard(tmp_path / "crawl" / "big.jsonl.gz", 12_000, 1)
-    write_shard(tmp_path / "crawl" / "small.jsonl.gz", 30, 2)
-    tropescan("scan", tmp_path / "crawl", "--out", tmp_path / "whole")
-    out = tmp_path / "out"
-    arguments = ["scan", str(tmp_path / "crawl"), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(ray_address)]
-    process = subprocess.Popen([sys.executable, "-c", "from jobs.main import main; main()", *arguments], cwd=ROOT,
+def test_killed_in_mid_shard_on_ray(
+    ray_address: str, long_crawl: tuple[Path, dict[str, bytes]], tmp_path: Path, victim: str
+) -> None:
+    (crawl, whole), out = long_crawl, tmp_path / "out"
+    arguments = ["scan", str(crawl), "--out", str(out), "--quiet", "--tasks", "1", *on_ray(ray_address)]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     writer = writer_of(unfinished(out, "big"))
     os.kill({"shard": writer, "worker": parent_of(writer), "driver": process.pid}[victim], signal.SIGKILL)
@@ -62,4 +62,4 @@ def test_killed_in_mid_shard_on_ray(ray_address: str, tmp_path: Path, victim: st
     if victim != "worker":
         again = tropescan(*arguments)
         assert again.returncode == 0, again.stderr
-    assert contents(out) == contents(tmp_path / "whole")
+    assert contents(out) == whole

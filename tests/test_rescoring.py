@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from command import tropescan
+from crawls import contents, read_tags, write_shard
 from small_rescorers import rescorer_file, small_content, tokenizer_json
 from test_evaluation_command import records
-from test_scan import contents, read_tags, tropescan, write_shard
 
 from classifiers.card import default_model
 from classifiers.passages import passages

@@ -10,8 +10,8 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import COMMAND, ROOT, tropescan
+from crawls import contents, read_tags, write_shard
+from processes import killed_before_file
 
 from classifiers.card import default_model
 from classifiers.score import FastTextScorer
 from classifiers.training import zeroed_memory
-from jobs.lock import LOCK, locked
+from jobs.lock import locked
 from jobs.scan import make_job
 from pipeline import storage
 from pipeline.scan import check_folder, plan_scan, split_done, write_scan_report
@@ -31,50 +34,36 @@ from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
 from pipeline.tasks import ReadOptions, ShardTask
 
-ROOT = Path(__file__).parent.parent
-WORDS = ["robot", "garden", "slugs", "the", "a", "machine", "obeys", "refuses", "crew", "tea", "naïve", "雪", "ghost"]
 
-
-def tropescan(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-
-
-def write_shard(path: Path, n: int, seed: int) -> None:
-    source = random.Random(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt") as file:
-        for i in range(n):
-            text = " ".join(source.choices(WORDS, k=source.randint(1, 300)))
-            row = {"id": f"{path.name}/{i}", "text": text, "url": f"https://Site{i % 3}.example:8080/p?{i}"}
-            file.write(json.dumps(row) + "\n")
-
-
-@pytest.fixture
-def crawl(tmp_path: Path) -> Path:
-    folder = tmp_path / "crawl"
+def make_crawl(folder: Path) -> Path:
     for k in range(4):
         write_shard(folder / f"part{k % 2}" / f"{k}.jsonl.gz", 300 + 200 * k, k)
     return folder
 
 
-def contents(out: Path) -> dict[str, bytes]:
-    """All files of a scan but the command's lock, with the times taken out of reports."""
-    found = {}
-    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != LOCK):
-        data = path.read_bytes()
-        if path.suffix == ".json":
-            report = json.loads(data)
-            report["figures"].pop("seconds")
-            report.pop("command", None)
-            data = json.dumps(report).encode()
-        found[str(path.relative_to(out))] = data
-    return found
+@pytest.fixture
+def own_crawl(tmp_path: Path) -> Path:
+    """A crawl that the test may change."""
+    return make_crawl(tmp_path / "crawl")
 
 
-def read_tags(out: Path) -> pa.Table:
-    return pa.concat_tables(pq.read_table(path) for path in sorted((out / "tags").rglob("*.parquet")))
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crawl for all tests that leave it as it is."""
+    return make_crawl(tmp_path_factory.mktemp("crawl") / "crawl")
+
+
+@pytest.fixture(scope="module")
+def whole(crawl: Path) -> dict[str, bytes]:
+    """What one worker makes of the crawl."""
+    out = crawl.parent / "whole"
+    assert one_worker(crawl, "--out", out).returncode == 0
+    return contents(out)
+
+
+def one_worker(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A scan by one worker: where a test asks for no more, another is only one more Python that starts."""
+    return tropescan("scan", *arguments, "--workers", 1, **options)
 
 
 def test_every_document_is_tagged_in_its_place(crawl: Path, tmp_path: Path) -> None:
@@ -99,7 +88,7 @@ def test_every_document_is_tagged_in_its_place(crawl: Path, tmp_path: Path) -> N
 
 
 def test_scores_and_spans_are_the_scorers(crawl: Path, tmp_path: Path) -> None:
-    assert tropescan("scan", crawl, "--out", tmp_path / "out", "--span-threshold", 0.2).returncode == 0
+    assert one_worker(crawl, "--out", tmp_path / "out", "--span-threshold", 0.2).returncode == 0
     raw = gzip.decompress((crawl / "part0" / "2.jsonl.gz").read_bytes())
     texts = [json.loads(line) for line in raw.splitlines()]
     tags = pq.read_table(tmp_path / "out" / "tags" / "part0" / "2.jsonl.gz.parquet")
@@ -116,29 +105,32 @@ def test_scores_and_spans_are_the_scorers(crawl: Path, tmp_path: Path) -> None:
         assert piece == piece.strip() and len(piece.split()) <= len(text.split()) and span["score"] >= 0.2
 
 
-def test_workers_do_not_change_the_output_and_a_second_run_does_nothing(crawl: Path, tmp_path: Path) -> None:
-    tropescan("scan", crawl, "--out", tmp_path / "one", "--workers", 1)
-    tropescan("scan", crawl, "--out", tmp_path / "three", "--workers", 3)
-    assert contents(tmp_path / "one") == contents(tmp_path / "three")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "one" / "tags").rglob("*.parquet")}
-    again = tropescan("scan", crawl, "--out", tmp_path / "one")
+def test_workers_do_not_change_the_output_and_a_second_run_does_nothing(
+    crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "three"
+    tropescan("scan", crawl, "--out", out, "--workers", 3)
+    assert contents(out) == whole
+    before = {p: p.stat().st_mtime_ns for p in (out / "tags").rglob("*.parquet")}
+    again = tropescan("scan", crawl, "--out", out)
     assert "4 of 4 shards were done before" in again.stderr and again.returncode == 0
-    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "one" / "tags").rglob("*.parquet")}
-    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+    assert before == {p: p.stat().st_mtime_ns for p in (out / "tags").rglob("*.parquet")}
+    assert contents(out) == whole
 
 
-def test_a_shard_that_changed_is_done_again(crawl: Path, tmp_path: Path) -> None:
-    tropescan("scan", crawl, "--out", tmp_path / "out")
-    write_shard(crawl / "part0" / "0.jsonl.gz", 10, 99)
-    again = tropescan("scan", crawl, "--out", tmp_path / "out")
+def test_a_shard_that_changed_is_done_again(own_crawl: Path, tmp_path: Path) -> None:
+    one_worker(own_crawl, "--out", tmp_path / "out")
+    write_shard(own_crawl / "part0" / "0.jsonl.gz", 10, 99)
+    again = one_worker(own_crawl, "--out", tmp_path / "out")
     assert "3 of 4" in again.stderr
     assert json.loads((tmp_path / "out" / "scan.json").read_text())["figures"]["read"] == 10 + 500 + 700 + 900
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path: Path, seed: int) -> None:
-    tropescan("scan", crawl, "--out", tmp_path / "whole", "--workers", 2)
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(crawl)]
+def test_killed_at_any_moment_and_run_again_gives_the_same(
+    crawl: Path, whole: dict[str, bytes], tmp_path: Path, seed: int
+) -> None:
+    command = [*COMMAND, "scan", str(crawl)]
     command += ["--out", str(tmp_path / "out"), "--workers", "2"]
     source = random.Random(seed)
     for _ in range(3):
@@ -147,8 +139,8 @@ def test_killed_at_any_moment_and_run_again_gives_the_same(crawl: Path, tmp_path
         time.sleep(source.uniform(0.4, 1.6))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert tropescan("scan", crawl, "--out", tmp_path / "out").returncode == 0
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert one_worker(crawl, "--out", tmp_path / "out").returncode == 0
+    assert contents(tmp_path / "out") == whole
 
 
 def finish(crawl: Path, out: Path, label: str | None = None, threshold: float | None = None) -> list[ShardTask]:
@@ -165,34 +157,20 @@ def finish(crawl: Path, out: Path, label: str | None = None, threshold: float | 
     return todo
 
 
-def test_killed_between_any_two_writes(crawl: Path, tmp_path: Path) -> None:
+def test_killed_between_any_two_writes(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """The process dies just before the k-th file gets its name, for every k, and is run again."""
-    finish(crawl, tmp_path / "whole")
     for k in range(9):
         out = tmp_path / f"out-{k}"
-        child = os.fork()
-        if child == 0:
-            left, real = [k], os.replace
-
-            def replace(a: Any, b: Any, left: list[int] = left, real: Any = real) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(a, b)
-
-            os.replace = replace  # type: ignore[assignment]
-            finish(crawl, out)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        killed_before_file(k, partial(finish, crawl, out))
         assert len(list(out.rglob("*unfinished*"))) == 1
         finish(crawl, out)
-        assert contents(out) == contents(tmp_path / "whole")
+        assert contents(out) == whole
 
 
 def test_tags_of_another_model_or_other_options_are_not_mixed(crawl: Path, tmp_path: Path) -> None:
-    tropescan("scan", crawl / "part0", "--out", tmp_path / "out")
+    one_worker(crawl / "part0", "--out", tmp_path / "out")
     before = contents(tmp_path / "out")
-    done = tropescan("scan", crawl / "part0", "--out", tmp_path / "out", "--window", 64)
+    done = one_worker(crawl / "part0", "--out", tmp_path / "out", "--window", 64)
     assert done.returncode == 2 and "choose another --out" in done.stderr
     assert contents(tmp_path / "out") == before
 
@@ -207,8 +185,8 @@ def test_another_threshold_or_label_counts_the_tags_anew(crawl: Path, tmp_path: 
 
 
 def test_other_inputs_with_other_settings_are_refused(crawl: Path, tmp_path: Path) -> None:
-    tropescan("scan", crawl / "part0", "--out", tmp_path / "out")
-    done = tropescan("scan", crawl / "part1", "--out", tmp_path / "out", "--window", 64)
+    one_worker(crawl / "part0", "--out", tmp_path / "out")
+    done = one_worker(crawl / "part1", "--out", tmp_path / "out", "--window", 64)
     assert done.returncode == 2 and "scan.json: made with another model" in done.stderr
 
 
@@ -216,23 +194,23 @@ def test_strict_fails_shards_that_were_done_before_without_it(tmp_path: Path) ->
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.jsonl").write_text('{"id":"1","text":"one"}\n{bad\n')
     (tmp_path / "in" / "good.jsonl").write_text('{"id":"2","text":"two"}\n')
-    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
-    strict = tropescan("scan", tmp_path / "in", "--out", tmp_path / "out", "--strict")
+    assert one_worker(tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+    strict = one_worker(tmp_path / "in", "--out", tmp_path / "out", "--strict")
     assert strict.returncode == 1 and "record 1" in strict.stderr
     assert "1 of 2 shards were done before" in strict.stderr and "1 documents read = 1 tagged + 0" in strict.stdout
     scan = json.loads((tmp_path / "out" / "scan.json").read_text())
     assert scan["tags"] == ["good.jsonl"] and scan["figures"]["failed_shards"] == 1
     assert tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html").stderr.count("of 1 documents") == 1
-    assert tropescan("scan", tmp_path / "in", "--out", tmp_path / "out").returncode == 1
+    assert one_worker(tmp_path / "in", "--out", tmp_path / "out").returncode == 1
 
 
-def test_the_report_leaves_out_old_tags(crawl: Path, tmp_path: Path) -> None:
+def test_the_report_leaves_out_old_tags(own_crawl: Path, tmp_path: Path) -> None:
     """Of a shard that changed and could not be scanned again, and of one that is no input any more."""
-    tropescan("scan", crawl, "--out", tmp_path / "out")
-    (crawl / "part0" / "0.jsonl.gz").unlink()
-    (crawl / "part0" / "0.jsonl.gz").write_text('{"text": 5}\n')
-    (crawl / "part0" / "2.jsonl.gz").unlink()
-    assert tropescan("scan", crawl, "--out", tmp_path / "out", "--strict").returncode == 1
+    one_worker(own_crawl, "--out", tmp_path / "out")
+    (own_crawl / "part0" / "0.jsonl.gz").unlink()
+    (own_crawl / "part0" / "0.jsonl.gz").write_text('{"text": 5}\n')
+    (own_crawl / "part0" / "2.jsonl.gz").unlink()
+    assert one_worker(own_crawl, "--out", tmp_path / "out", "--strict").returncode == 1
     page = tropescan("report", tmp_path / "out", "--out", tmp_path / "page.html")
     assert "of 1,400 documents" in page.stderr and "2 tags files are left out" in page.stderr, page.stderr
 
@@ -240,21 +218,21 @@ def test_the_report_leaves_out_old_tags(crawl: Path, tmp_path: Path) -> None:
 def test_rejections_are_counted_and_the_status_says_so(tmp_path: Path) -> None:
     shard = tmp_path / "a.jsonl"
     shard.write_text('{"id":"1","text":"one"}\n{bad\n{"id":"3","text":null}\n{"id":"4","text":"four"}\n')
-    done = tropescan("scan", shard, "--out", tmp_path / "out")
+    done = one_worker(shard, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "4 documents read = 2 tagged + 2 rejected" in done.stdout
     report = json.loads((tmp_path / "out" / "reports" / "a.jsonl.json").read_text())
     assert report["figures"]["rejected"] == {"bad_json": 1, "null_text": 1}
     assert {e["row"] for e in report["rejection_examples"]} == {1, 2}
     assert pq.read_table(tmp_path / "out" / "tags" / "a.jsonl.parquet")["row"].to_pylist() == [0, 3]
-    strict = tropescan("scan", shard, "--out", tmp_path / "strict", "--strict")
+    strict = one_worker(shard, "--out", tmp_path / "strict", "--strict")
     assert strict.returncode == 2 and "record 1" in strict.stderr
     assert not list((tmp_path / "strict").rglob("*.parquet"))
 
 
-def test_one_bad_shard_does_not_stop_the_others(crawl: Path, tmp_path: Path) -> None:
-    (crawl / "part0" / "broken.parquet").write_bytes(b"PAR1 this is no parquet file PAR1")
-    done = tropescan("scan", crawl, "--out", tmp_path / "out")
+def test_one_bad_shard_does_not_stop_the_others(own_crawl: Path, tmp_path: Path) -> None:
+    (own_crawl / "part0" / "broken.parquet").write_bytes(b"PAR1 this is no parquet file PAR1")
+    done = one_worker(own_crawl, "--out", tmp_path / "out")
     assert done.returncode == 1
     scan = json.loads((tmp_path / "out" / "scan.json").read_text())
     assert scan["figures"]["tagged"] == 2400
@@ -345,7 +323,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(crawl: Path, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_is_an_error_and_leaves_no_half_file(crawl: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_half_file(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     limit = 20_000  # the larger shards' tags are larger
 
     def limited() -> None:
@@ -357,14 +335,13 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(crawl: Path, tmp_path: 
     assert "disk may be full" in done.stderr and ".parquet" in done.stderr
     for path in (out / "tags").rglob("*"):
         assert path.is_dir() or pq.read_table(path).num_rows > 0
-    assert tropescan("scan", crawl, "--out", out).returncode == 0
-    tropescan("scan", crawl, "--out", tmp_path / "whole")
-    assert contents(out) == contents(tmp_path / "whole")
+    assert one_worker(crawl, "--out", out).returncode == 0
+    assert contents(out) == whole
 
 
 def test_an_output_folder_that_cannot_be_made(crawl: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = tropescan("scan", crawl, "--out", tmp_path / "file" / "out")
+    done = one_worker(crawl, "--out", tmp_path / "file" / "out")
     assert done.returncode == 2 and "Traceback" not in done.stderr and "file" in done.stderr
 
 
@@ -378,20 +355,20 @@ def write_long_crawl(folder: Path) -> None:
 def test_a_second_scan_into_the_folder_stops_and_a_killed_one_leaves_it_free(tmp_path: Path) -> None:
     write_long_crawl(tmp_path / "in")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(tmp_path / "in")]
+    command = [*COMMAND, "scan", str(tmp_path / "in")]
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], cwd=ROOT, stderr=subprocess.DEVNULL,
                                start_new_session=True)  # fmt: skip
     try:
         while not list(out.rglob("*unfinished*")) and process.poll() is None:
             time.sleep(0.02)
-        second = tropescan("scan", tmp_path / "in", "--out", f"{out}/", "--window", 64)
+        second = one_worker(tmp_path / "in", "--out", f"{out}/", "--window", 64)
         assert second.returncode == 2 and "another run is writing into this folder" in second.stderr
         assert process.poll() is None and list(out.rglob("*unfinished*"))
     finally:
         os.kill(process.pid, signal.SIGKILL)  # its worker lives on for a moment
         process.wait()
     (tmp_path / "one.jsonl").write_text('{"text": "one"}\n')
-    after = tropescan("scan", tmp_path / "one.jsonl", "--out", out)
+    after = one_worker(tmp_path / "one.jsonl", "--out", out)
     assert after.returncode == 0, after.stderr
 
 
@@ -404,7 +381,7 @@ def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
 
 def interrupt(folder: Path, out: Path, seconds: float | None) -> tuple[int, str]:
     """Ctrl-C to a scan so long after its folder is there, or once a shard is being tagged; status and messages."""
-    command = [sys.executable, "-c", "from jobs.main import main; main()", "scan", str(folder)]
+    command = [*COMMAND, "scan", str(folder)]
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "2"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
     while not (list(out.rglob("*unfinished*")) if seconds is None else out.exists()) and process.poll() is None:
@@ -434,7 +411,7 @@ def test_a_model_of_the_users_own(tmp_path: Path) -> None:
         trained = fasttext.train_supervised(str(tmp_path / "t.txt"), thread=1, dim=64, verbose=0)
     trained.save_model(str(tmp_path / "m.bin"))
     (tmp_path / "a.jsonl").write_text('{"id":"1","text":"alpha gamma"}\n{"id":"2","text":"unheard of"}\n')
-    done = tropescan("scan", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--model", tmp_path / "m.bin")
+    done = one_worker(tmp_path / "a.jsonl", "--out", tmp_path / "out", "--model", tmp_path / "m.bin")
     assert done.returncode == 0, done.stderr
     tags = read_tags(tmp_path / "out")
     assert tags["id"].to_pylist() == ["1", "2"]  # the label `id` gave way
@@ -481,9 +458,7 @@ def test_output_below_the_input_is_not_scanned(tmp_path: Path) -> None:
     write_shard(tmp_path / "in" / "a.jsonl.gz", 5, 1)
     for out in (tmp_path / "in" / "out", tmp_path / "in"):
         for _ in range(2):
-            done = tropescan(
-                "scan", tmp_path / "in" / "a.jsonl.gz" if out.name == "in" else tmp_path / "in", "--out", out
-            )
+            done = one_worker(tmp_path / "in" / "a.jsonl.gz" if out.name == "in" else tmp_path / "in", "--out", out)
             assert done.returncode == 0, done.stderr
         assert json.loads((out / "scan.json").read_text())["figures"]["read"] == 5
         shutil.rmtree(tmp_path / "in" / "out", ignore_errors=True)
@@ -492,9 +467,9 @@ def test_output_below_the_input_is_not_scanned(tmp_path: Path) -> None:
 def test_an_empty_out_is_wrong_usage_and_another_input_of_the_name_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_shard(tmp_path / name / "x.jsonl.gz", 5, 1)
-    assert tropescan("scan", tmp_path / "a", "--out", "").returncode == 2
-    assert tropescan("scan", tmp_path / "a", "--out", tmp_path / "out").returncode == 0
+    assert one_worker(tmp_path / "a", "--out", "").returncode == 2
+    assert one_worker(tmp_path / "a", "--out", tmp_path / "out").returncode == 0
     before = contents(tmp_path / "out")
-    done = tropescan("scan", tmp_path / "b", "--out", tmp_path / "out")
+    done = one_worker(tmp_path / "b", "--out", tmp_path / "out")
     assert done.returncode == 2 and "another input of that name" in done.stderr
     assert contents(tmp_path / "out") == before

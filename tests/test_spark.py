@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from clusters import SPARK_SETTINGS, spark_home
+from command import ROOT, tropescan
+from crawls import contents, write_shard
 from processes import below, processes
 from recipes import follow, recipes
 from small_models import language_model
-from test_scan import ROOT, contents, tropescan, write_shard
 
 from classifiers.prepare import model_digest
 from jobs.main import cli
@@ -58,7 +59,7 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(crawl: Path) -> dict[str, bytes]:
     """What the local engine makes of the crawl."""
     out = crawl.parent / "whole"
-    assert tropescan("scan", crawl, "--out", out).returncode == 0
+    assert tropescan("scan", crawl, "--out", out, "--workers", 1).returncode == 0
     return contents(out)
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from command import ROOT, tropescan
 from test_report import MODEL, document, write_scan, write_tags
-from test_scan import ROOT, tropescan
 
 from jobs.main import cli
 from pipeline.report.collect import ReportOptions, collect

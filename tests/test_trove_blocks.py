@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_scan import ROOT, WORDS, tropescan
+from command import ROOT, tropescan
+from crawls import WORDS
 
 from pipeline.schema import label_columns, window_column
 

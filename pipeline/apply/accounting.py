@@ -15,9 +15,10 @@ class ApplyReport:
 
     ``dropped`` counts by rule, ``edited`` by action, ``rejected`` by reason. ``written`` are rows of the output,
     repeats and the documents ``mixed_in`` among them. Words are those of the tags: of all documents that have tags, of
-    those kept, and of those kept times their weights (``words_weighed``). ``unreplaced`` were dropped, were to be
-    replaced, and have none like them in their shard; ``forged`` were kept, and held a control token of the policy
-    before it put any in.
+    those kept, and of those kept times their weights (``words_weighed``). ``replaced`` documents were dropped and have
+    another one of the corpus in their place, which need not be in the same shard: ``words_replacing`` are those of
+    documents that count once more, for others anywhere. ``unreplaced`` were to be replaced, and have none like them in
+    the whole corpus. ``forged`` were kept, and held a control token of the policy before it put any in.
     """
 
     shards: int = 0
@@ -34,6 +35,9 @@ class ApplyReport:
     words_kept: int = 0
     words_weighed: float = 0.0
     words_mixed_in: int = 0
+    words_replaced: int = 0
+    words_replacing: int = 0
+    words_unreplaced: int = 0
     other_records: int = 0
     input_bytes: int = 0
     seconds: float = 0.0

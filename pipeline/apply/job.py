@@ -11,12 +11,15 @@ from typing import Any, ClassVar, Literal, Self
 
 from pipeline import storage
 from pipeline.apply.accounting import ApplyReport
+from pipeline.apply.mds import INDEX
 from pipeline.policy.policy import Policy
 from pipeline.shard_job import Progress
 from pipeline.tasks import ShardTask, digest
 
-To = Literal["same", "parquet", "jsonl.zst", "tar"]
-FORMATS: tuple[To, ...] = ("same", "parquet", "jsonl.zst", "tar")
+To = Literal["same", "parquet", "jsonl.zst", "tar", "mds", "mds.zstd"]
+FORMATS: tuple[To, ...] = ("same", "parquet", "jsonl.zst", "tar", "mds", "mds.zstd")
+MDS: tuple[To, ...] = ("mds", "mds.zstd")
+"""Formats of which a shard becomes a folder of files, and ``data_url`` is their index."""
 _PARQUET = (".parquet", ".pq")
 
 
@@ -24,8 +27,8 @@ _PARQUET = (".parquet", ".pq")
 class ApplyJob:
     """``tags`` is the folder of the scan, whose tags are found by the tasks' names; ``model`` the digest of the model
     that made them. ``to`` is the format of the output: ``same`` gives Parquet for shards that are named so and
-    JSON lines for all others, ``tar`` what webdataset reads. With ``keep_dropped``, dropped documents are written
-    beside."""
+    JSON lines for all others, ``tar`` what webdataset reads, ``mds`` what MosaicML's streaming does. With
+    ``keep_dropped``, dropped documents are written beside."""
 
     command: ClassVar[str] = "apply"
     marks: ClassVar[str] = "dropped"
@@ -75,6 +78,8 @@ class ApplyJob:
 
     def data_url(self, task: ShardTask) -> str:
         """Where a shard's documents go: under its name, with the suffix of the format unless it has that."""
+        if self.to in MDS:
+            return storage.join(self.out, "data", f"{task.name}.mds", INDEX)
         suffix = f".{self.format_of(task)}"
         return storage.join(self.out, "data", task.name if task.name.endswith(suffix) else f"{task.name}{suffix}")
 
@@ -85,6 +90,11 @@ class ApplyJob:
     def dropped_url(self, task: ShardTask) -> str:
         """Where a shard's dropped documents go, if they are kept."""
         return storage.join(self.out, "dropped", f"{task.name}.parquet")
+
+    @property
+    def replacement_url(self) -> str:
+        """Where it stands how many documents each shard has to replace, and can replace others with."""
+        return storage.join(self.out, "replacement.parquet")
 
     def report_url(self, task: ShardTask) -> str:
         """Where a shard's report goes."""

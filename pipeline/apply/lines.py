@@ -86,7 +86,7 @@ def _as_lines(part: Outgoing) -> list[bytes]:
     if isinstance(originals, list):
         return originals
     rows = part.records.documents.drop_columns(["row"]) if originals is None else originals
-    return [orjson.dumps(row, default=_plain) for row in rows.to_pylist()]
+    return [orjson.dumps(row, default=plain) for row in rows.to_pylist()]
 
 
 def _with_text(line: bytes, path: tuple[str, ...], text: str) -> bytes:
@@ -101,6 +101,6 @@ def _with_text(line: bytes, path: tuple[str, ...], text: str) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON has no type for: bytes as hex digits, all else (decimals, durations) as it is printed."""
     return value.hex() if isinstance(value, bytes) else str(value)

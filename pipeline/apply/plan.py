@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pipeline import storage
 from pipeline.apply.accounting import ApplyReport
-from pipeline.apply.job import ApplyJob
+from pipeline.apply.job import MDS, ApplyJob
+from pipeline.apply.mds import merge_indexes
+from pipeline.apply.replacement_plan import unreplaced
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables
 from pipeline.scan import LISTED, Failure, plan_scan, read_reports, summary_url
@@ -77,7 +80,8 @@ class Summary:
 
 
 def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str) -> Summary:
-    """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written.
+    """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written. Of MDS,
+    merge the indexes.
 
     ``not_of_this_run`` are files of documents that an earlier run left, of shards that failed now or are no longer
     among the inputs: nothing is deleted, but whoever reads the folder as a whole must know.
@@ -95,7 +99,10 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         done.append(task.name)
         if not figures.clean:
             troubled.append({"shard": task.url, "complete": report["complete"], "rejected": figures.rejected})
-    data = [job.data_url(task) for task in good if task.name in set(done)]
+    finished = set(done)
+    data = [job.data_url(task) for task in good if task.name in finished]
+    if job.to in MDS:
+        merge_indexes(storage.join(job.out, "data"), data)
     content = {
         "command": command,
         **job.settings(),
@@ -106,9 +113,10 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         "shards": len(tasks),
         "figures": total.to_dict(),
         "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
+        "unreplaced": list(islice(unreplaced(job, tasks), LISTED)) if job.policy.replaces else [],
         "with_rejections": troubled[:LISTED],
         "with_rejections_not_listed": max(0, len(troubled) - LISTED),
-        "data": [_below(job.out, url) for url in data],
+        "data": [storage.below(job.out, url) for url in data],
         "not_of_this_run": _others(job, data),
         "done": done,
     }
@@ -122,10 +130,12 @@ def _others(job: ApplyJob, data: Sequence[str]) -> list[str]:
         found = [url for url, _, _ in storage.list_files(storage.join(job.out, "data"))]
     except FileNotFoundError:
         return []
-    return sorted({_below(job.out, url) for url in found} - {_below(job.out, url) for url in data})
+    left = {storage.below(job.out, url) for url in found} - {storage.below(job.out, url) for url in data}
+    return sorted(left - set(_beside_indexes(job, data, left)))
 
 
-def _below(folder: str, url: str) -> str:
-    """A file's path below a folder, whichever way the store writes both."""
-    (_, root), (_, path) = storage.filesystem(folder), storage.filesystem(url)
-    return str(path).removeprefix(root.rstrip("/") + "/")
+def _beside_indexes(job: ApplyJob, data: Sequence[str], files: Iterable[str]) -> Iterator[str]:
+    """Of files below ``job.out``, those that belong to a folder of MDS, and the index of all."""
+    if job.to in MDS:
+        folders = {storage.below(job.out, url).rpartition("/")[0] for url in data}
+        yield from (file for file in files if file.rpartition("/")[0] in {*folders, "data"})

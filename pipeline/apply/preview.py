@@ -5,7 +5,7 @@ Knows tags and decisions; neither shards nor how figures are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.apply.replacement import Replacements, find_replacements
+from pipeline.apply.replacement import Matching, Replacements
+from pipeline.apply.strata import Counts, Running, strata_of
 from pipeline.policy.actions import ACTIONS, DROP
 from pipeline.policy.decide import decide
 from pipeline.policy.policy import Policy
@@ -73,21 +74,37 @@ def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 
 def preview(files: Sequence[str], policy: Policy, model: Mapping[str, Any], workers: int) -> Preview:
-    """What the policy would do to the documents of these tags files (URLs), read by so many threads.
+    """What the policy would do to the documents of these tags files (URLs, in the order of the shards' names), read by
+    so many threads.
 
     Raises `OSError` naming a file that cannot be read.
     """
-    with ThreadPoolExecutor(workers) as pool:
-        return reduce(add, pool.map(lambda file: _of_file(file, policy, model), files), Preview())
-
-
-def _of_file(file: str, policy: Policy, model: Mapping[str, Any]) -> Preview:
     columns = {*policy.columns(model["labels"]), "words", "status"}
     columns |= {score_column(label, window=False) for label in model["labels"]}
-    replacements = find_replacements(_read(file, columns), policy) if policy.replaces else Replacements()
+    with ThreadPoolExecutor(workers) as pool:
+        replacing = [lambda file: Replacements()] * len(files)
+        if policy.replaces:
+            counted = pool.map(lambda file: strata_of(_read(file, columns), policy).counts, files)
+            replacing = list(_replacing(list(counted), columns, policy))
+        found = pool.map(lambda file, by: _of_file(file, columns, policy, model, by(file)), files, replacing)
+        return reduce(add, found, Preview())
+
+
+def _replacing(counts: Sequence[Counts], columns: set[str], policy: Policy) -> Iterator[Callable[[str], Replacements]]:
+    """For each file, how its replacements are found."""
+    running = Running()
+    before = list(map(running.add, counts))
+    matching = Matching(running.total, policy.seed)
+    for one in before:
+        yield lambda file, one=one: matching.of(strata_of(_read(file, columns), policy), one)  # type: ignore[misc]
+
+
+def _of_file(
+    file: str, columns: set[str], policy: Policy, model: Mapping[str, Any], replacements: Replacements
+) -> Preview:
     found, at = Preview(unreplaced=replacements.unreplaced), 0
     for batch in _read(file, columns):
-        extra, _ = replacements.between(at, at + batch.num_rows)
+        extra, _, _ = replacements.between(at, at + batch.num_rows)
         found += _of_batch(batch, decide(batch, policy), extra, model)
         at += batch.num_rows
     return found

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -25,8 +26,11 @@ from pipeline.apply.edit import Edited, edit
 from pipeline.apply.job import ApplyJob
 from pipeline.apply.lines import LinesOutput
 from pipeline.apply.lockstep import LockstepError, TagsReader, in_lockstep
+from pipeline.apply.mds import INDEX, MdsWriter
 from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
-from pipeline.apply.replacement import Replacements, find_replacements
+from pipeline.apply.replacement import NAMES, Replacements
+from pipeline.apply.replacement_plan import read_replacements
+from pipeline.apply.strata import strata_of
 from pipeline.apply.tables import GroupedWriter, TableOutput
 from pipeline.apply.tar import TarOutput
 from pipeline.policy.actions import CONDITION, DROP, EXCISE, MASK, ControlTokens, Excise, Mask
@@ -37,9 +41,11 @@ from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask
 
-KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replaced_by", pa.string())])
-"""DECISIONS as they are kept beside the documents; ``replaced_by`` is the id of the document that takes the place of a
-dropped one and so counts once more."""
+KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replacement", pa.string()), pa.field("replaces", NAMES)])
+"""DECISIONS as they are kept beside the documents. ``replacement`` is the name of what takes the place of a dropped
+document; the one document, of any shard, in whose ``replaces`` it stands counts once more for it."""
+_PLAIN = ("text", "id", "url", "metadata")
+"""Columns of documents whose values hardly ever repeat."""
 DROPPED = pa.schema(
     [
         *(DECISIONS.field(name) for name in ("row", "id", "rule", "score", "draw")),
@@ -81,14 +87,16 @@ def _replacements(job: ApplyJob, task: ShardTask) -> Replacements:
     if not job.policy.replaces:
         return Replacements()
     with ExitStack() as stack:
-        return find_replacements(_open_tags(stack, job, task).batches(), job.policy)
+        tags = _open_tags(stack, job, task)
+        return read_replacements(job, task, strata_of(tags.batches(), job.policy))
 
 
 def _decisions(job: ApplyJob, tags: pa.RecordBatch, replacements: Replacements, start: int) -> pa.RecordBatch:
     """KEPT_DECISIONS of the tags from position ``start`` on."""
     decided = decide(tags, job.policy)
-    extra, replaced_by = replacements.between(start, start + tags.num_rows)
-    columns = dict(zip(decided.schema.names, decided.columns, strict=True)) | {"replaced_by": replaced_by}
+    extra, replaced, replaces = replacements.between(start, start + tags.num_rows)
+    columns = dict(zip(decided.schema.names, decided.columns, strict=True))
+    columns |= {"replacement": replaced, "replaces": replaces}
     columns["weight"] = pa.array(decided.column("weight").to_numpy() + extra)
     return pa.RecordBatch.from_arrays([columns[name] for name in KEPT_DECISIONS.names], schema=KEPT_DECISIONS)
 
@@ -109,8 +117,7 @@ class _Outputs:
     """The files of one shard; each gets its name when ``stack`` ends without an exception."""
 
     def __init__(self, stack: ExitStack, job: ApplyJob, task: ShardTask) -> None:
-        file = stack.enter_context(storage.whole_file(job.data_url(task)))
-        self._data = stack.enter_context(closing(_data_output(job, task, file)))
+        self._data = stack.enter_context(closing(_data_output(stack, job, task)))
         metadata = _metadata(job, task)
         self._decisions = _parquet(stack, job.decisions_url(task), KEPT_DECISIONS.with_metadata(metadata), ("id",))
         self._dropped = None
@@ -131,14 +138,28 @@ class _Outputs:
             self._dropped.write(every.filter(pc.equal(decisions.column("action"), DROP)))
 
 
-def _data_output(job: ApplyJob, task: ShardTask, file: IO[bytes]) -> TableOutput | LinesOutput | TarOutput:
+def _data_output(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TableOutput | LinesOutput | TarOutput:
     added = AddedColumns.of(job.policy)
+    file = stack.enter_context(storage.whole_file(job.data_url(task)))
     match job.format_of(task):
         case "parquet":
-            return TableOutput(file, _parquet_schema(task), added, task.url)
+            return TableOutput(partial(GroupedWriter, file, plain=_PLAIN), _parquet_schema(task), added, task.url)
+        case "mds" | "mds.zstd":
+            return TableOutput(_mds(stack, job, task, file), _parquet_schema(task), added, task.url)
         case "tar":
             return TarOutput(file, added, task.url)
     return LinesOutput(file, added, task.url)
+
+
+def _mds(stack: ExitStack, job: ApplyJob, task: ShardTask, index: IO[bytes]) -> Callable[[pa.Schema], MdsWriter]:
+    """The files get their names together, before their index does."""
+    files = stack.enter_context(ExitStack())
+    folder = job.data_url(task).removesuffix(INDEX)
+
+    def create(name: str) -> IO[bytes]:
+        return files.enter_context(storage.whole_file(f"{folder}{name}"))
+
+    return lambda schema: MdsWriter(create, index, schema, task.url, compressed=job.to == "mds.zstd")
 
 
 def _parquet(stack: ExitStack, url: str, schema: pa.Schema, plain: tuple[str, ...]) -> GroupedWriter:
@@ -250,8 +271,11 @@ class _Counter:
             kept=self.documents - sum(self.dropped.values()),
             written=self.written,
             mixed_in=self.mixed_in,
-            replaced=len(self._replacements.replaced_by),
+            replaced=len(self._replacements.replaced),
             unreplaced=self._replacements.unreplaced,
+            words_replaced=self._replacements.words_replaced,
+            words_replacing=self._replacements.words_replacing,
+            words_unreplaced=self._replacements.words_unreplaced,
             forged=self.forged,
             words=self.words,
             words_kept=self.words_kept,

@@ -1,4 +1,4 @@
-"""Outgoing documents as Parquet: all columns of the input as they are, and what the policy adds.
+"""Outgoing documents as tables, and so as Parquet: all columns of the input as they are, and what the policy adds.
 
 Knows Arrow and Parquet; nothing of rules.
 """
@@ -6,9 +6,9 @@ Knows Arrow and Parquet; nothing of rules.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import orjson
@@ -67,15 +67,30 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return [found.column(i).path for i in range(len(found))]
 
 
-class TableOutput:
-    """Writes outgoing documents of a shard; ``schema`` is that of the shard's own columns, None if it is no Parquet."""
+class RowWriter(Protocol):
+    """Writes rows that have its schema."""
 
-    def __init__(self, file: IO[bytes], schema: pa.Schema | None, added: AddedColumns, where: str) -> None:
+    schema: pa.Schema
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+
+    def close(self) -> None:
+        """Write what is held."""
+
+
+class TableOutput:
+    """Writes outgoing documents of a shard by the writer that ``make`` makes for their columns; ``schema`` is that of
+    the shard's own columns, None if it is no Parquet."""
+
+    def __init__(
+        self, make: Callable[[pa.Schema], RowWriter], schema: pa.Schema | None, added: AddedColumns, where: str
+    ) -> None:
         own = OF_RECORDS if schema is None else schema
         added.check(own.names, where)
         self._own, self._added = own, added
         self._from_parquet = schema is not None
-        self._writer = GroupedWriter(file, _with(own, added), ("text", "id", "url", "metadata"))
+        self._writer = make(_with(own, added))
 
     def write(self, part: Outgoing) -> None:
         """Write a batch: first copies in order, with what is mixed in behind them, then further copies."""
