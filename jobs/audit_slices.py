@@ -37,7 +37,7 @@ def slices(audit: Audit, slicer: Slicer, most: int, phases: Phases | None = None
         return []
     counted = audit.census.slices[slicer.by]
     names = _largest(counted, slicer, MOST_DATES if slicer.by in DATES else most)
-    mine = _members(slicer, audit.rows, names)
+    mine = members(slicer, audit.rows, names)
     samples = [audit.audited.sample(counted[n].sums, audit.positive, mine=which) for n, which in mine.items()]
     if phases:
         figures = _corrected(audit, slicer, {name: counted[name] for name in names}, phases)
@@ -58,7 +58,7 @@ def slices(audit: Audit, slicer: Slicer, most: int, phases: Phases | None = None
 
 
 def _corrected(audit: Audit, slicer: Slicer, counted: dict[str, Counted], phases: Phases) -> list[Figure]:
-    mine = _members(slicer, [audit.census.rows[document] for document in phases.first.documents], list(counted))
+    mine = members(slicer, [audit.census.rows[document] for document in phases.first.documents], list(counted))
     tails = tails_together(len(counted)) if slicer.by in DATES else TAILS
     documents = {name: np.rint(one.sums[:, 0]).astype(np.int64) for name, one in counted.items()}
     return [two_phase(phases.counts(documents[name], mine[name]), tails=tails) for name in counted]
@@ -69,8 +69,8 @@ def _largest(counted: dict[str, Counted], slicer: Slicer, most: int) -> list[str
     return sorted(kept) if slicer.by in (*DATES, "length") else kept
 
 
-def _members(slicer: Slicer, rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
-    """Which of the documents read are in each slice."""
+def members(slicer: Slicer, rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    """Which of the documents read are in each slice: bool, shape (rows,), by name."""
     found, at = slicer.of(pa.RecordBatch.from_pylist(list(rows)))
     values = np.array(found, object)[at]
     return {name: values == name for name in names}

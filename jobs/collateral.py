@@ -27,7 +27,8 @@ def _language_model(path: str | None) -> Callable[[str], float] | None:
     return score
 
 
-def _audit(folder: str, run: str, place: str | None, draw: str | None) -> dict[str, Any] | None:
+def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[str, Any] | None:
+    """What an audit says of the whole and of the slices that lose most."""
     if draw is None:
         return None
     if place is None:
@@ -36,7 +37,8 @@ def _audit(folder: str, run: str, place: str | None, draw: str | None) -> dict[s
         from jobs.collateral_audit import audited
     except ModuleNotFoundError as error:
         raise ValueError(f"--draw: {error}; audits need the extra: pip install 'tropescan[labels]'") from error
-    return audited(folder, run, place, draw)
+    losing = {by: [row["name"] for row in margin["by_lost"]] for by, margin in found["margins"].items()}
+    return audited(found["folder"], found["run"], place, draw, losing)
 
 
 def _print_summary(found: dict[str, Any], page: str | None) -> None:
@@ -95,7 +97,7 @@ def command(
         raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
     sampled = TextOptions(texts, text_shards, read_lexicon(terms), ngrams, _language_model(ngrams)) if texts else None
     found = collateral(folder, run, CollateralOptions(label, threshold, MODES, "ai", rows, sampled))
-    found["audit"] = _audit(folder, run, store, draw)
+    found["audit"] = _audit(found, store, draw)
     if json_out:
         write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", json_out)
     if page:

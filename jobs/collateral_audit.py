@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 
-from jobs.audit_figures import join, shown
+from jobs.audit_figures import Audit, Flags, join, shown
 from jobs.audit_labels import labelled_draw
+from jobs.audit_slices import members
 from jobs.label_options import opened
 from jobs.tag_rows import open_tags
 from pipeline.prevalence.sample import stratified
+from pipeline.prevalence.slices import Slicer
 from pipeline.report.decided import open_decisions
 from pipeline.report.folder import open_folder
 from pipeline.report.tables import DuckTables
 
 
-def audited(folder: str, run: str, place: str, draw: str) -> dict[str, Any]:
-    """Shares of all documents, and of their words, that are lost though not the label, and kept though it.
+def audited(folder: str, run: str, place: str, draw: str, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Shares of all documents, and of their words, that are lost though not the label, and kept though it; and of the
+    documents of slices, which ``names`` has by what they are slices of (domain, source …).
 
     Raises as 'tropescan audit estimate' does, for draws that are not designed or tags that are not those of the plan.
     """
     with open_tags(folder) as tags, opened(place) as store:
         labelled = labelled_draw(store, draw)
-        audit = join(tags, labelled, ())
+        audit = join(tags, labelled, tuple(names))
         weights = _weights(folder, run, labelled.documents)
     label = labelled.plan.label
     lost = np.array([weights[document] == 0 for document in labelled.documents], bool)
@@ -40,10 +44,22 @@ def audited(folder: str, run: str, place: str, draw: str) -> dict[str, Any]:
             "name": name, "documents": shown(documents, "documents"), "words": shown(words, "words"),
             "low": round(documents.estimate.low * total), "high": round(documents.estimate.high * total),
         })  # fmt: skip
+    slices = {one.by: _by_slice(audit, one, names[one.by], lost & ~holds, ~lost & holds) for one in audit.slicers}
     missing = labelled.drawn - len(labelled.documents)
     notes = [f"{missing:,} of {labelled.drawn:,} drawn documents have no settled label"] if missing else []
     notes += ["labels are by language models, whose errors no interval here counts"] if "llm" in labelled.kinds else []
-    return {"draw": draw, "labelled": len(labelled.documents), "label": label, "rows": rows, "notes": notes}
+    return {"draw": draw, "labelled": len(labelled.documents), "label": label, "rows": rows, "slices": slices,
+            "notes": notes}  # fmt: skip
+
+
+def _by_slice(audit: Audit, slicer: Slicer, names: Sequence[str], lost: Flags, kept: Flags) -> list[dict[str, Any]]:
+    """Of a slice's documents, the shares wrongly lost and wrongly kept; each interval holds alone."""
+    mine, counted = members(slicer, audit.rows, names), audit.census.slices[slicer.by]
+
+    def share(name: str, wanted: Flags) -> dict[str, Any]:
+        return shown(stratified(audit.audited.sample(counted[name].sums, wanted, mine=mine[name])), "documents")
+
+    return [{"name": name, "lost": share(name, lost), "kept": share(name, kept)} for name in names if name in counted]
 
 
 def _weights(folder: str, run: str, documents: list[str]) -> dict[str, float]:

@@ -323,13 +323,14 @@ def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
         for k in range(3)
         for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
     }
-    truth: Counter[str] = Counter()
+    truth, by_year = Counter[str](), Counter[str]()
     for path in (scanned / "tags").rglob("*.parquet"):
         tags = pq.read_table(path, columns=["row", "id", "adverse"])
         high = np.nan_to_num(tags["adverse"].to_numpy()) >= np.quantile(tags["adverse"].to_numpy(), 0.9)
         dropped = np.where(high, tags["row"].to_numpy() % 2 == 0, tags["row"].to_numpy() % 20 == 0)
         for name, gone in zip(tags["id"].to_pylist(), dropped.tolist(), strict=True):
             truth[f"{'dropped' if gone else 'kept'} {marked[name]}"] += 1
+            by_year[f"202{name[0]} {'dropped' if gone else 'kept'} {marked[name]}"] += 1
         made = tags.select(["row", "id"]).append_column("action", pa.array(np.where(dropped, "drop", "keep")))
         made = made.append_column("rule", pa.nulls(len(tags), pa.string()))
         target = tmp_path / "run" / "decisions" / path.relative_to(scanned / "tags")
@@ -344,6 +345,15 @@ def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
         assert row["low"] <= truth[wanted[row["name"]]] <= row["high"], row
         assert row["documents"]["basis"] == "design" and row["high"] < DOCUMENTS
     assert found["rows"][0]["documents"]["value"] is not None
+    assert {row["name"] for row in found["slices"]["year"]} == {"2020", "2021", "2022"}
+    for row in found["slices"]["year"]:
+        for side, what in (("lost", "dropped False"), ("kept", "kept True")):
+            share = by_year[f"{row['name']} {what}"] / (DOCUMENTS // 3)
+            assert (row[side]["low"] or 0) <= share <= row[side]["high"] < 1, row
+    assert [row["name"] for row in found["slices"]["domain"]] == ["example.co.uk"]
+    page = tmp_path / "page.html"
+    assert run(*(word for word in words if word != "--json"), "--out", page).exit_code == 0
+    assert "how much of it wrongly" in page.read_text()
 
 
 def test_spark_plans_draws_and_estimates_the_same(

@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument(
-        "--reading", type=float, default=2, help="seconds a text is read, on average; people take ten times that"
+        "--reading", type=float, default=10, help="seconds a text is read, on average; people take longer"
     )
     parser.add_argument("--items", type=int, default=100_000)
     arguments = parser.parse_args()
