@@ -379,11 +379,16 @@ def test_a_folder_in_a_store_is_locked_on_this_machine() -> None:
         pass
 
 
+def _heed_interrupts() -> None:
+    """Whoever runs the tests in the background of a shell has them started with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(folder: Path, out: Path, seconds: float | None) -> tuple[int, str]:
     """Ctrl-C to a scan so long after its folder is there, or once a shard is being tagged; status and messages."""
     command = [*COMMAND, "scan", str(folder)]
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "2"], cwd=ROOT, text=True,
-                               stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+                               stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_heed_interrupts)  # fmt: skip
     while not (list(out.rglob("*unfinished*")) if seconds is None else out.exists()) and process.poll() is None:
         time.sleep(0.01)
     time.sleep(seconds or 0)
