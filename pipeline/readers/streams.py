@@ -23,7 +23,8 @@ STEP = 4 << 10
 """Compressed bytes given to a decompressor at once. Bounds what a bomb can return in one call: deflate makes at most
 4 MB of it, zstd 128 MB. What follows the end of a short frame (`unused_data`) is copied, so more would be slower."""
 PIECE = 128 << 10
-"""Frames up to about this size, decompressed, come in one piece; longer ones in several."""
+"""Frames up to about this size, decompressed, come in one piece; longer ones in several, but for gzip members that lie
+whole in a chunk, which come in one up to `LONGEST_STEP`."""
 LONGEST_STEP = 4 << 20
 LARGEST_DICTIONARY = 64 << 20
 ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"

@@ -211,12 +211,12 @@ def measure(classifier: Classifier, kind: str, prevalence: float, labels: int, c
     seed = int(-np.log10(prevalence)) * 100 + CLASSIFIERS.index(classifier) * 10 + KINDS.index(kind)
     truth, draws = _simulated(classifier, kind, prevalence, labels, seed)
     got = [next(draws) for _ in range(count)]
-    low, high, over, under = _misses(got, truth)
+    over, under = _misses(got, truth)
     if more > 1 and _undecided(float(np.mean(over | under)), count):
         got += [next(draws) for _ in range((more - 1) * count)]
-        low, high, over, under = _misses(got, truth)
+        over, under = _misses(got, truth)
     too_few = np.array([figure.too_few_labels for figure, _ in got])
-    width = float(np.mean(high - low))
+    width = float(np.mean([figure.estimate.high - figure.estimate.low for figure, _ in got]))
     wald = (
         float(np.mean([held for _, held in got]))
         if kind not in ("annotators 3 % wrong", "by words", "whole domains")
@@ -228,12 +228,10 @@ def measure(classifier: Classifier, kind: str, prevalence: float, labels: int, c
     )  # fmt: skip
 
 
-def _misses(got: Sequence[Audit], truth: float) -> tuple[Floats, Floats, Bools, Bools]:
-    """Lower and upper ends, and which of them are on the wrong side of the truth."""
-    low, high = (np.array([getattr(figure.estimate, end) for figure, _ in got]) for end in ("low", "high"))
-    too_few = np.array([figure.too_few_labels for figure, _ in got])
-    over = (low > truth * (1 + 1e-9)) & ~too_few  # where only the bound is printed, it alone can be wrong
-    return low, high, over, high < truth * (1 - 1e-9)
+def _misses(got: Sequence[Audit], truth: float) -> tuple[Bools, Bools]:
+    """Which intervals lie above the truth, and which below; where only the bound is printed, it alone can be wrong."""
+    over = [f.estimate.low > truth * (1 + 1e-9) and not f.too_few_labels for f, _ in got]
+    return np.array(over), np.array([f.estimate.high < truth * (1 - 1e-9) for f, _ in got])
 
 
 def _undecided(missed: float, count: int) -> bool:
