@@ -16,7 +16,7 @@ from pipeline.report.collateral_texts import read_lexicon
 
 
 def language_model(path: str | None) -> Callable[[str], float] | None:
-    """The log probability (base 10) of a text under an n-gram model of KenLM; raises `ValueError` where there is none."""
+    """The log probability (base 10) of a text under an n-gram model of KenLM; raises `OSError` where there is none."""
     if path is None:
         return None
     try:

@@ -291,7 +291,8 @@ def test_perplexity_by_kenlm_itself(tmp_path: Path) -> None:
     log10 = language_model(str(tmp_path / "unigrams.arpa"))
     assert log10 is not None
     found = perplexities({"dropped": ["a\na"], "kept": ["b"]}, log10)
-    assert found["dropped"] == pytest.approx(10 ** ((0.25 + 1 + 1 + 0.75) / 3)) and found["kept"] == pytest.approx(10 ** (2.25 / 2))
+    assert found["dropped"] == pytest.approx(10 ** ((0.25 + 1 + 1 + 0.75) / 3))
+    assert found["kept"] == pytest.approx(10 ** ((0.25 + 1.5 + 0.5) / 2))
     (tmp_path / "none.arpa").write_text("no model", "utf-8")
     with pytest.raises(OSError, match=r"Cannot read model .*none\.arpa"):
         language_model(str(tmp_path / "none.arpa"))
