@@ -101,7 +101,7 @@ def command(goals_file: str, folder: str, out: str, cells: int, workers: int | N
         opened = open_folder(folder, tables)
     measure = measure_of(goals, opened.model, calibrations(opened))
     whole = counted(opened.files, measure, cells, workers or (1 if is_small(opened) else available_cores()))
-    weights = target(whole.finish(), goals, str(opened.model.get("digest", "")))
+    weights = target(whole.finish(), goals, str(opened.model.get("digest", "")), opened.topic_digest)
     save_weights(weights, out)
     if as_json:
         click.echo(json.dumps(weights.about, allow_nan=False))

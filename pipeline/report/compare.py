@@ -14,6 +14,7 @@ import numpy as np
 from pipeline import storage
 from pipeline.prevalence.compare import difference_of, q_values
 from pipeline.prevalence.sample import sample_from_json
+from pipeline.schema import topic_digest
 
 Plain = dict[str, Any]
 _PARTS = {"folder", "label", "threshold", "headline", "curve", "model"}
@@ -59,6 +60,8 @@ def _notes(first: Plain, second: Plain) -> Sequence[str]:
     notes = []
     if first["model"].get("digest") != second["model"].get("digest"):
         notes.append("The two were scored by different models: flag rates differ for that alone; prevalences do not.")
+    if "" not in (topics := {topic_digest(one["model"]) for one in (first, second)}) and len(topics) > 1:
+        notes.append("Topics are by different models: slices by topic differ for that alone.")
     if first["threshold"] != second["threshold"]:
         notes.append(f"Flag rates are at different thresholds, {first['threshold']:.4g} and {second['threshold']:.4g}.")
     audits = [one.get("audit") for one in (first, second)]

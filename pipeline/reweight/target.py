@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.prevalence.slices import TOPIC, check_slices
 from pipeline.reweight.balance import PRECISION, Balanced, Constraints, balance
 from pipeline.reweight.cells import Measure, Scored, Table
 from pipeline.reweight.goals import ALL, TOTAL, Goal, Goals, GoalsError
@@ -36,8 +37,9 @@ def measure_of(goals: Goals, model: Mapping[str, Any], probabilities: Mapping[st
     """What is to be counted for the goals in tags of a model (its description in their metadata).
 
     ``probabilities`` maps labels to their calibrations, as far as the model has any. Raises `GoalsError` for labels
-    that the model, or its calibrations, lack.
+    that the model, or its calibrations, lack, and `ValueError` for topics that the tags lack.
     """
+    check_slices(goals.marginals, model, "[hold] topic")
     labels, columns = list(model["labels"]), label_columns(model["labels"])
     for label in (*goals.labels, *goals.thresholds):
         if label not in labels:
@@ -59,8 +61,9 @@ def threshold_of(label: str, goals: Goals, model: Mapping[str, Any]) -> float:
     return float(goals.thresholds.get(label, 0.5 if own is None else own))
 
 
-def target(table: Table, goals: Goals, model: str) -> Weights:
-    """The least distorting weights that reach the goals on the counted tags; ``model`` is the digest of theirs.
+def target(table: Table, goals: Goals, model: str, topic_model: str = "") -> Weights:
+    """The least distorting weights that reach the goals on the counted tags; ``model`` is the digest of theirs,
+    ``topic_model`` that of the model of their topics.
 
     Raises `InfeasibleError` if there are none, `ValueError` for tags without words (or documents).
     """
@@ -70,7 +73,8 @@ def target(table: Table, goals: Goals, model: str) -> Weights:
     if found.missed > REACHED:
         raise InfeasibleError(_explained(problem, constraints, bounds))
     scores, categories = _factors(problem, bounds, found.multipliers)
-    return Weights(scores, categories, goals.floor, goals.cap, model, outcome(problem, found.weights))
+    topics, about = topic_model if TOPIC in table.kinds else "", outcome(problem, found.weights)
+    return Weights(scores, categories, goals.floor, goals.cap, model, topics, about)
 
 
 def _check_labels(problem: Problem) -> None:
