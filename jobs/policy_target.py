@@ -92,6 +92,8 @@ def command(goals_file: str, folder: str, out: str, cells: int, workers: int | N
       domain = 0.05
       length = 0.05
 
+    A goal can be of a topic instead of a label, and topics held, of tags made with 'scan --topics'.
+
     A document counts as holding a label from the model's threshold on (for other labels than its target 0.5, unless
     [thresholds] names one); with count = "probability" by its calibrated probability. If no weights reach the
     goals, nothing is written: the message says which goal is missed, by how much, and what stands in the way.

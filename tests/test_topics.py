@@ -316,3 +316,56 @@ def test_weights_hold_topics_and_go_with_their_model_alone(tmp_path: Path) -> No
     for other in (TOPIC_MODEL | {"digest": "00" * 32}, {}):
         with pytest.raises(PolicyError, match="for the topics of another model, or of none, than that of the tags"):
             ours.check(WITH_TOPICS | {"topic_model": other})
+
+
+def weighed(folder: str, tmp_path: Path, goals: str) -> tuple[Any, Any]:
+    """Words before and after, by topic, of the rows that `rows` gives for 1, under the weights that reach the goals."""
+    (tmp_path / "goals.toml").write_text(goals, "utf-8")
+    done("policy", "target", tmp_path / "goals.toml", folder, "--out", tmp_path / "w.json")
+    found = rows(1000, 1)
+    words = np.array([one["words"] for one in found], np.float64)
+    after = words * load_weights(str(tmp_path / "w.json")).of(batch(found, WITH_TOPICS))
+    topics = np.array([str(one["topic"]) for one in found])
+    return tuple({name: float(of[topics == name].sum()) for name in (*TOPICS, "None")} for of in (words, after))
+
+
+def test_goals_can_be_of_topics(tmp_path: Path) -> None:
+    """A share of all, a multiple of today's, and a ratio to a label; the others keep their proportions."""
+    folder = write_folder(tmp_path / "tags", {"a": rows(1000, 1)}, WITH_TOPICS)
+    share = '[[goal]]\ntopic = "Politics"\nper = "all"\nat_most = 0.05\n'
+    before, after = weighed(folder, tmp_path, share)
+    assert before["Politics"] > 0.1 * sum(before.values())
+    assert after["Politics"] == pytest.approx(0.05 * sum(before.values())) and sum(after.values()) == pytest.approx(
+        sum(before.values())
+    )
+    rest = [after[name] / before[name] for name in ("Health", "Travel & Places", "None")]
+    assert max(rest) == pytest.approx(min(rest)) and min(rest) > 1
+    multiple = 'cap = 20\n[[goal]]\ntopic = "Health"\nat_least = 1.5\n[[goal]]\nlabel = "adverse"\nat_most = 0.5\n'
+    before, after = weighed(folder, tmp_path, multiple)
+    assert after["Health"] == pytest.approx(1.5 * before["Health"])
+    ratio = '[[goal]]\ntopic = "Health"\nper = "adverse"\nat_least = 30\n'
+    before, after = weighed(folder, tmp_path, ratio)
+    about = load_weights(str(tmp_path / "w.json")).about
+    assert about["goals"][0]["goal"] == "topic Health at least 30 to one of adverse"
+    assert after["Health"] == pytest.approx(30 * about["labels"]["adverse"]["words"]["after"])
+
+
+def test_goals_of_topics_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "tags", {"a": rows(100, 1)}, WITH_TOPICS)
+    goals = tmp_path / "goals.toml"
+    for text, message in (
+        (
+            'topic = "Gaming"\nat_most = 1',
+            "'Gaming' is no topic of the model that the tags were made with; it has Trav",
+        ),
+        ('topic = "Health"\nlabel = "adverse"\nat_most = 1', "names both a label and a topic"),
+        ("at_most = 1", "names no label, and no topic"),
+        ('topic = "Health"', "topic Health: neither at_least nor at_most is given"),
+        ('topic = "Health"\nper = "all"\nat_least = 2', "topic Health at least 2 of all is wanted, .* is reached"),
+    ):
+        goals.write_text(f"[[goal]]\n{text}\n", "utf-8")
+        refused = run("policy", "target", goals, folder, "--out", tmp_path / "w.json")
+        assert re.search(message, str(refused.exception)), refused.exception
+    goals.write_text('top = 1\n[[goal]]\ntopic = "Politics"\nat_most = 0.5\n', "utf-8")
+    refused = run("policy", "target", goals, folder, "--out", tmp_path / "w.json")
+    assert "too few are to be counted by themselves: raise top" in str(refused.exception)
