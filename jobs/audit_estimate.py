@@ -27,7 +27,7 @@ from pipeline.prevalence.two_phase import annotator_checks, two_phase
 from pipeline.report.queries import BARS, MOST_TOPICS, edges
 
 ON_THE_PAGE = ("month", "year", "domain", "topic", "source", "lang", "length")
-"""Where tags have topics."""
+"""``topic`` where tags have topics."""
 EXAMPLES = 8
 """Of each kind, for a page to quote."""
 

@@ -192,8 +192,7 @@ def command(
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
-        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above,
-        topics=topics,
+        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above, topics=topics,
     )  # fmt: skip
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)

@@ -32,6 +32,7 @@ from pipeline.report.collateral import CollateralOptions, collateral
 from pipeline.report.collateral_page import render_collateral
 from pipeline.report.collect import collect
 from pipeline.report.compare import compare
+from pipeline.report.compare_page import render_comparison
 from pipeline.report.page import render
 from pipeline.reweight.weights import load_weights
 from pipeline.scan import StaleOutputError
@@ -209,6 +210,11 @@ def test_the_audit_estimates_by_topic_and_the_page_and_comparison_have_it(scanne
     compared = compare(report, report)
     assert [row["difference"]["value"] for row in compared["slices"]["topic"] if row["slice"] == "Politics"] == [0]
     assert not [note for note in compared["notes"] if "Topics" in note]
+    assert [(row["topic"], row["first"], row["difference"]) for row in compared["topics"]] == [
+        ("Health", 1.0, 0.0), ("Politics", 30 / 250, 0.0), ("Travel & Places", 0.0, 0.0),
+    ]  # fmt: skip
+    assert "flagged-by-topic.csv" in render_comparison(compared)
+    assert not compare(report, report | {"topics": None})["topics"]
     other = report | {"model": report["model"] | {"topic_model": TOPIC_MODEL | {"digest": "ef" * 32}}}
     assert "Topics are by different models: slices by topic differ for that alone." in compare(report, other)["notes"]
 
