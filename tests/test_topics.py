@@ -33,7 +33,9 @@ from pipeline.report.collateral_page import render_collateral
 from pipeline.report.collect import collect
 from pipeline.report.compare import compare
 from pipeline.report.compare_page import render_comparison
+from pipeline.report.folder import TagsFolder
 from pipeline.report.page import render
+from pipeline.report.queries import stored_columns
 from pipeline.reweight.weights import load_weights
 from pipeline.scan import StaleOutputError
 from pipeline.schema import tags_schema
@@ -375,3 +377,13 @@ def test_goals_of_topics_that_cannot_be_are_refused(tmp_path: Path) -> None:
     goals.write_text('top = 1\n[[goal]]\ntopic = "Politics"\nat_most = 0.5\n', "utf-8")
     refused = run("policy", "target", goals, folder, "--out", tmp_path / "w.json")
     assert "too few are to be counted by themselves: raise top" in str(refused.exception)
+
+
+def test_columns_go_by_their_place_beside_those_of_a_second_stage() -> None:
+    model = MODEL | {"topic_model": TOPIC_MODEL, "rescorer": {"labels": ["adverse"]}}
+    folder = TagsFolder("scanned", model, ReadOptions(), ("1",), {})
+    names = dict(zip(folder.schema.names, stored_columns(folder), strict=True))
+    assert [names[name] for name in ("source", "topic", "topic_score", "adverse", "ai", "ai_window")] == [
+        "source", "topic", "topic_score", "d0", "d1", "w1",
+    ]  # fmt: skip
+    assert names["adverse_rescored"] == "r0" and names["spans"] == "spans" and "topic" in folder.plain_columns
