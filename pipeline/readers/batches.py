@@ -50,8 +50,11 @@ class BatchBuilder:
 
     def full_with(self, size: int) -> bool:
         """Whether documents of ``size`` bytes belong into the next batch; a large one gets its own."""
-        n = len(self._rows)
-        return n >= BATCH_ROWS or (n > 0 and self._size + size > BATCH_BYTES)
+        return len(self._rows) > 0 and not self.fits(1, size)
+
+    def fits(self, n: int, size: int) -> bool:
+        """Whether ``n`` more documents, of ``size`` bytes in all, belong into this batch."""
+        return len(self._rows) + n <= BATCH_ROWS and self._size + size <= BATCH_BYTES
 
     def add(
         self,
