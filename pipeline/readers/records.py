@@ -16,16 +16,16 @@ from pipeline.readers.streams import Piece
 BLOCK = 256 << 10
 """Bytes of an ordinary record."""
 RECORD_END = b"\r\n\r\n"
-NAMES = {
+_GROUPS = {
     "warc-record-id": "id",
     "warc-target-uri": "url",
     "warc-date": "date",
     "warc-identified-content-language": "lang",
+    "content-length": "length",
 }
-"""The fields that become columns of DOCUMENTS."""
-_GROUPS = {**NAMES, "content-length": "length"}
-_NEEDED = frozenset({"length", "id", "date"})
-_ALIKE = frozenset({"warc-type", "content-type"})
+_NEEDED = frozenset({"id", "date", "length"})
+_SAME = frozenset({"warc-type", "content-type"})
+"""What these say decides how a record is read."""
 _FIELD = re.compile(r"\n([^:\n]*):([^\n]*)")
 _LINE = re.compile(rb"[^:\n]*:.*")
 
@@ -69,28 +69,23 @@ class Alike:
         if not framed or len(block) > BLOCK:
             return False
         self._pieces.append(piece)
-        self._values.append(found.group(*NAMES.values()))
+        self._values.append(found.group("id", "url", "date", "lang"))
         self.blocks.append(block)
         self.size += len(block)
         return True
 
     def columns(self) -> list[list[str]]:
-        """The values of the fields `NAMES`, a list for each field; "" where there is none (of id and date there is).
-        Raises `UnicodeDecodeError`."""
-        return [_strings(values) for values in zip(*self._values, strict=True)]
+        """Ids, URLs as they are given, dates and languages; "" where a record has no such field; an id and a date
+        all have. Raises `UnicodeDecodeError` if one is not UTF-8."""
+        return [[value.decode().strip() for value in values] for values in zip(*self._values, strict=True)]
 
     def records(self) -> Iterator[Record]:
         """The records one by one."""
         return filter(None, map(record_of, self._pieces))
 
 
-def _strings(values: Sequence[bytes]) -> list[str]:
-    """Values of a field, in which no newline can be: decoding them one by one would take three times as long."""
-    return list(map(str.strip, b"\n".join(values).decode().split("\n")))
-
-
 def layout_of(header: bytes) -> re.Pattern[bytes] | None:
-    """What matches headers that have the same fields in the same order, `_ALIKE` with the same values, before what can
+    """What matches headers that have the same fields in the same order, `_SAME` with the same values, before what can
     be text as it stands; with a group for each of `_GROUPS` (empty where there is no such field). None for a header
     that is odd or lacks what is needed.
     """
@@ -101,7 +96,7 @@ def layout_of(header: bytes) -> re.Pattern[bytes] | None:
     absent, pattern = list(_GROUPS.values()), [rb"WARC/.*"]
     for line, name, key in zip(lines, names, _lower(tuple(str(n, "utf-8", "replace") for n in names)), strict=True):
         group = _GROUPS.get(key, "")
-        if key in _ALIKE:
+        if key in _SAME:
             pattern.append(re.escape(line))
         elif group in absent:
             absent.remove(group)

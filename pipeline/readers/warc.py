@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ from pipeline.readers.batches import BatchBuilder
 from pipeline.readers.detect import RECORD
 from pipeline.readers.extract import language_of_page
 from pipeline.readers.payload import HEAD, Payload, Refusal, are_texts, payload_of, text_of
-from pipeline.readers.records import BLOCK, NAMES, RECORD_END, Alike, Record, layout_of, parse_header, record_of
+from pipeline.readers.records import BLOCK, RECORD_END, Alike, Record, layout_of, parse_header, record_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
@@ -47,8 +47,15 @@ def read_warc(
                 continue
             if builder.full_with(len(text)):
                 yield builder.take()
-            values = [[record.headers.get(name)] for name in NAMES]
-            builder.extend([tally.accept()], [text], _others(*values, blocks=[record.block]))
+            headers = record.headers
+            builder.add(
+                tally.accept(),
+                text,
+                id=headers.get("warc-record-id"),
+                url=_url(headers.get("warc-target-uri", "")),
+                date=headers.get("warc-date"),
+                lang=_lang(headers.get("warc-identified-content-language"), record.block),
+            )
     if len(builder):
         yield builder.take()
 
@@ -62,30 +69,27 @@ def _read_at_once(alike: Alike, builder: BatchBuilder, options: ReadOptions, tal
     if not are_texts(blocks):
         return False
     try:
-        others = _others(*alike.columns(), blocks=blocks)
+        ids, urls, dates, langs = alike.columns()
     except UnicodeDecodeError:
         return False
     first = tally.accept_many(len(blocks))
+    others: dict[str, list[str | None]] = {
+        "id": [*ids],
+        "url": list(map(_url, urls)),
+        "date": [*dates],
+        "source": [None] * len(blocks),
+        "lang": list(map(_lang, langs, blocks)),
+    }
     builder.extend(range(first, first + len(blocks)), blocks, others)
     return True
 
 
-def _others(
-    ids: Sequence[str | None],
-    urls: Sequence[str | None],
-    dates: Sequence[str | None],
-    langs: Sequence[str | None],
-    *,
-    blocks: Sequence[bytes | memoryview],
-) -> dict[str, list[str | None]]:
-    """The columns of `OTHERS` from the fields of `NAMES` and the records' blocks."""
-    return {
-        "id": list(ids),
-        "url": [(url or "").strip("<>") or None for url in urls],
-        "date": list(dates),
-        "source": [None] * len(blocks),
-        "lang": [lang or language_of_page(block) for lang, block in zip(langs, blocks, strict=True)],
-    }
+def _url(target: str) -> str | None:
+    return target.strip("<>") or None
+
+
+def _lang(identified: str | None, block: bytes | memoryview) -> str | None:
+    return identified or language_of_page(block)
 
 
 def records(
