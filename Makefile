@@ -31,9 +31,10 @@ demo: $(VENV)/.installed
 	$(BIN)/tropescan report $(OUT) --out $(OUT)/report.html
 	@echo "The report is at $(CURDIR)/$(OUT)/report.html"
 
-# A process of tests for each core, each file in one of them: what a file starts (a JVM, a Ray, a server), its tests share.
+# A process of tests more than there are cores, as many tests wait for others to start or end; each file in one of them:
+# what a file starts (a JVM, a Ray, a server), its tests share.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

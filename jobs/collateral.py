@@ -15,8 +15,8 @@ from pipeline.report.collateral import CollateralOptions, TextOptions, collatera
 from pipeline.report.collateral_texts import read_lexicon
 
 
-def _language_model(path: str | None) -> Callable[[str], float] | None:
-    """The log probability of a text under an n-gram model of KenLM."""
+def language_model(path: str | None) -> Callable[[str], float] | None:
+    """The log probability (base 10) of a text under an n-gram model of KenLM; raises `OSError` where there is none."""
     if path is None:
         return None
     try:
@@ -95,7 +95,7 @@ def command(
     page = out or (None if json_out else "collateral.html")
     if page == json_out:
         raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
-    sampled = TextOptions(texts, text_shards, read_lexicon(terms), ngrams, _language_model(ngrams)) if texts else None
+    sampled = TextOptions(texts, text_shards, read_lexicon(terms), ngrams, language_model(ngrams)) if texts else None
     found = collateral(folder, run, CollateralOptions(label, threshold, MODES, "ai", rows, sampled))
     found["audit"] = _audit(found, store, draw)
     if json_out:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from jobs.collateral import language_model
 from jobs.main import cli
 from pipeline.prevalence.slices import SLICES
 from pipeline.report.collateral import CollateralOptions, TextOptions, collateral
@@ -265,6 +266,36 @@ def test_a_lexicon_that_is_none(tmp_path: Path) -> None:
 def test_perplexity_is_per_word_with_ends_counted() -> None:
     found = perplexities({"dropped": ["a b\nc"], "kept": []}, lambda text: -math.log10(50) * (len(text.split()) + 1))
     assert found == {"dropped": pytest.approx(50), "kept": None, "all": pytest.approx(50)}
+
+
+ARPA = """\\data\\
+ngram 1=4
+ngram 2=1
+
+\\1-grams:
+-1.5\t<unk>
+-99\t<s>\t-0.25
+-0.5\t</s>
+-1.0\ta\t0
+
+\\2-grams:
+-0.75\ta </s>
+
+\\end\\
+"""
+
+
+def test_perplexity_by_kenlm_itself(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm", reason="kenlm, which is built with a C++ compiler, is not installed")
+    (tmp_path / "unigrams.arpa").write_text(ARPA, "utf-8")
+    log10 = language_model(str(tmp_path / "unigrams.arpa"))
+    assert log10 is not None
+    found = perplexities({"dropped": ["a\na"], "kept": ["b"]}, log10)
+    assert found["dropped"] == pytest.approx(10 ** ((0.25 + 1 + 1 + 0.75) / 3))
+    assert found["kept"] == pytest.approx(10 ** ((0.25 + 1.5 + 0.5) / 2))
+    (tmp_path / "none.arpa").write_text("no model", "utf-8")
+    with pytest.raises(OSError, match=r"Cannot read model .*none\.arpa"):
+        language_model(str(tmp_path / "none.arpa"))
 
 
 def test_texts_are_drawn_from_shards_alike_and_lost_shards_are_noted(scanned: str, tmp_path: Path) -> None:
