@@ -278,9 +278,10 @@ class _Framer:
         if record.kind == "response" or len(self._layouts) == LAYOUTS:
             return
         payload = payload_of(record.kind, record.headers, record.block)
-        layout = layout_of(data[: data.find(RECORD_END) + 4])
-        if isinstance(payload, Payload) and payload.is_utf8 and layout and layout not in self._layouts:
-            self._layouts.append(layout)
+        if isinstance(payload, Payload) and payload.is_utf8:
+            layout = layout_of(data[: data.find(RECORD_END) + len(RECORD_END)])
+            if layout and layout not in self._layouts:
+                self._layouts.append(layout)
 
     def _skip_newlines(self, window: _Window) -> bool:
         """Go to the next byte that is no newline; False if none is held."""
