@@ -11,8 +11,8 @@ import click
 from jobs.audit_engine import audit_engine, engine_options
 from jobs.audit_examples import examples
 from jobs.audit_figures import Audit, against, filtering, flag_rates, join, modes, prevalences, shown, strata
-from jobs.audit_labels import LabelledDraw, labelled_draw
-from jobs.audit_phases import Phases, both_phases
+from jobs.audit_labels import labelled_draw
+from jobs.audit_phases import both_phases
 from jobs.audit_print import BY_MODE, print_estimate
 from jobs.audit_slices import MOST_SLICES, slices
 from jobs.audit_thresholds import read_bars, thresholds
@@ -22,8 +22,9 @@ from jobs.tag_rows import Tags, open_tags
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
+from pipeline.prevalence.sample import stratified
 from pipeline.prevalence.slices import SLICES, check_slices, slices_of
-from pipeline.prevalence.two_phase import annotator_checks, two_phase
+from pipeline.prevalence.two_phase import TwoPhase
 from pipeline.report.queries import BARS, MOST_TOPICS, edges
 
 ON_THE_PAGE = ("month", "year", "domain", "topic", "source", "lang", "length")
@@ -44,20 +45,21 @@ def _checks(context: click.Context, parameter: click.Parameter, value: str | Non
     return Checks(right, tried)
 
 
-def _two_phase(phases: Phases) -> dict[str, Any]:
-    counts = phases.counts(phases.first.plan.documents)
-    sensitivity, specificity = annotator_checks(counts)
+def _two_phase(audit: Audit) -> dict[str, Any] | None:
+    counts = audit.sample(audit.positive)
+    if not isinstance(counts, TwoPhase):
+        return None
+    sensitivity, specificity = counts.checks()
     return {
-        "figure": shown(two_phase(counts)), "first_phase": int(counts.read.sum()),
-        "first_phase_alone": counts.uncorrected(),
-        "read_by_people": int((counts.called_checked + counts.passed_checked).sum()),
+        "figure": shown(stratified(counts)), "first_phase": int(counts.read.sum()),
+        "first_phase_alone": counts.uncorrected(), "read_by_people": counts.n,
         "model_sensitivity": None if sensitivity != sensitivity else sensitivity,
         "model_specificity": None if specificity != specificity else specificity,
     }  # fmt: skip
 
 
-def _notes(labelled: LabelledDraw) -> list[str]:
-    notes = []
+def _notes(audit: Audit) -> list[str]:
+    labelled, notes = audit.labelled, []
     missing = labelled.drawn - len(labelled.documents)
     if missing:
         notes.append(
@@ -66,30 +68,33 @@ def _notes(labelled: LabelledDraw) -> list[str]:
         )
     if len(labelled.kinds) > 1:
         kinds = ", ".join(f"{kind} {n:,}" for kind, n in labelled.kinds.items())
-        notes.append(f"labels are of several kinds ({kinds}); --people corrects a model's by people's")
+        by_people = "figures are corrected by people's" if audit.phases else "--people corrects a model's by people's"
+        notes.append(f"labels are of several kinds ({kinds}); {by_people}")
     elif "llm" in labelled.kinds:
         notes.append("all labels are by language models, whose errors no interval here counts; see audit recheck")
     return notes
 
 
-def _gathered(audit: Audit, options: _Options, phases: Phases | None) -> dict[str, Any]:
+def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
     labelled, totals = audit.labelled, audit.census.whole.sums.sum(axis=0)
     return {
         "label": labelled.plan.label, "draw": options.draw, "drawn": labelled.drawn,
-        "labelled": len(labelled.documents), "kinds": labelled.kinds, "notes": _notes(labelled),
+        "labelled": len(labelled.documents), "kinds": labelled.kinds, "notes": _notes(audit),
         "plan": {name: getattr(labelled.plan, name) for name in ("threshold", "expected", "seed", "model")},
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
         "prevalence": prevalences(audit, options.sensitivity, options.specificity, options.form),
         "flag_rate": flag_rates(audit), "filter": filtering(audit), "against": against(audit),
-        "slices": {one.by: slices(audit, one, options.most, phases) for one in audit.slicers},
-        "two_phase": _two_phase(phases) if phases else None,
+        "slices": {one.by: slices(audit, one, options.most) for one in audit.slicers},
+        "two_phase": _two_phase(audit),
     }  # fmt: skip
 
 
-def _for_a_page(tags: Tags, audit: Audit) -> dict[str, Any]:
+def _for_a_page(tags: Tags, audit: Audit, settled: Audit) -> dict[str, Any]:
+    """``settled``: the audit by settled labels, which say of one document what it is."""
+    read = {"edges": edges(BARS), **read_bars(settled, edges(BARS))}
     return {
-        "modes": modes(audit), "strata": strata(audit), "thresholds": thresholds(audit),
-        "read": {"edges": edges(BARS), **read_bars(audit, edges(BARS))}, "examples": examples(tags, audit, EXAMPLES),
+        "modes": modes(audit), "strata": strata(settled), "thresholds": thresholds(audit), "read": read,
+        "examples": examples(tags, settled, EXAMPLES),
     }  # fmt: skip
 
 
@@ -132,8 +137,8 @@ def command(
 
     Intervals are 95 %: 1 % of error below, 4 % above. Those of dates (--by month, year) hold all at once. The q-value
     of a slice is for its differing from the rest, controlled over all slices; a slice with too few labels has a
-    shrunken figure beside it, which is model-based. With --people the prevalence by documents and that of each slice
-    are corrected; differences, q-values and all other figures are of settled labels.
+    shrunken figure beside it, which is model-based. With --people all figures but the ratio of two labels are
+    corrected by what people found. A figure that rests on a language model's word is marked as uncorrected.
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
@@ -144,12 +149,13 @@ def command(
         check_slices(slicers, tags.folder.model, folder)
         labelled = labelled_draw(store, draw)
         phases = both_phases(store, draw, people, labelled.plan.label) if people else None
-        audit = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
-        found = _gathered(audit, options, phases)
+        settled = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
+        audit = settled.corrected(phases) if phases else settled
+        found = _gathered(audit, options)
         if BY_MODE in by and not out:
             found["modes"] = modes(audit)
         if out:
-            found |= _for_a_page(tags, audit)
+            found |= _for_a_page(tags, audit, settled)
     if out:
         with storage.whole_file(out) as file:
             file.write(json.dumps(found, allow_nan=False).encode())

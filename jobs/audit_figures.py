@@ -6,7 +6,7 @@ Composes the labels of a draw, the census of the tags, and the estimators; holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 
 from jobs.audit_engine import Gather, gather_here
 from jobs.audit_labels import LabelledDraw
+from jobs.audit_phases import CHEAP, Phases
 from jobs.tag_rows import Row, Tags
 from labels.codebook import LABELS, MODES
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive
-from pipeline.prevalence.audited import Audited, Sides
-from pipeline.prevalence.figure import Figure
+from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
+from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.frame import Census, added_up, census_of
 from pipeline.prevalence.melding import Form
 from pipeline.prevalence.ratio import ratio
-from pipeline.prevalence.sample import Sample, stratified
+from pipeline.prevalence.sample import Reading, stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
 
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Plain = dict[str, Any]
 HELD_AGAINST = "admirable"
 """The label that the target's documents are counted against: what the ratio of the two is decides, says arXiv
@@ -37,20 +39,33 @@ HELD_AGAINST = "admirable"
 
 @dataclass(frozen=True)
 class Audit:
-    """Labels, census and tags of one audit, joined."""
+    """Labels, census and tags of one audit, joined. ``audited`` and ``rows`` are of the documents labelled, or with
+    ``phases`` of those that the first phase read; see `corrected`."""
 
     labelled: LabelledDraw
     census: Census
     audited: Audited
     rows: list[Row]
     slicers: Sequence[Slicer] = ()
+    phases: Phases | None = None
 
     @property
     def positive(self) -> Flags:
         """Which of the documents read hold the label that the audit was planned for."""
-        return self.labelled.positive(self.labelled.plan.label)
+        return self.holds(self.labelled.plan.label)
 
-    def sample(self, positive: Flags, unit: str = "documents") -> Sample:
+    def holds(self, label: str, mode: str | None = None) -> Flags:
+        """Which of the documents read hold a label (and are of a mode)."""
+        return (self.phases or self.labelled).positive(label, mode)
+
+    def corrected(self, phases: Phases) -> Audit:
+        """The same audit by both phases: figures made of it are corrected by what people found."""
+        rows = [self.census.rows[document] for document in phases.first.documents]
+        arrays = _scores_and_sizes(rows, self.labelled.plan.columns.score)
+        twice = AuditedTwice(phases.first.strata, *arrays, called=phases.first.called, checked=phases.checked)
+        return replace(self, audited=twice, rows=rows, phases=phases)
+
+    def sample(self, positive: Flags, unit: str = "documents") -> Reading:
         """Of the whole population."""
         return self.audited.sample(self.census.whole.sums, positive, unit)
 
@@ -76,9 +91,18 @@ def join(
             "planned on"
         )
     rows = [census.rows[document] for document in labelled.documents]
-    scores = np.array([_number(row[plan.columns.score]) for row in rows], np.float64)
-    sizes = np.array([[1, row["words"], row["bytes"]] for row in rows], np.float64).reshape(-1, 3)
-    return Audit(labelled, census, Audited(labelled.strata, scores, sizes), rows, slicers)
+    arrays = _scores_and_sizes(rows, plan.columns.score)
+    return Audit(labelled, census, Audited(labelled.strata, *arrays, basis_of(labelled)), rows, slicers)
+
+
+def basis_of(labelled: LabelledDraw) -> Basis:
+    """What figures made of settled labels rest on."""
+    return "uncorrected" if CHEAP in labelled.kinds else "design"
+
+
+def _scores_and_sizes(rows: Sequence[Row], score: str) -> tuple[Floats, Floats]:
+    sizes = [[1, row["words"], row["bytes"]] for row in rows]
+    return np.array([_number(row[score]) for row in rows], np.float64), np.array(sizes, np.float64).reshape(-1, 3)
 
 
 def _number(value: float | None) -> float:
@@ -97,7 +121,7 @@ def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | 
     """
 
     def one(label: str, unit: str) -> Plain:
-        sample = audit.sample(audit.labelled.positive(label), unit)
+        sample = audit.sample(audit.holds(label), unit)
         if sensitivity:
             return shown(annotators_corrected(sample, sensitivity, specificity, form=form), unit)
         return shown(stratified(sample, form=form), unit) | {"sample": sample.to_json()}
@@ -109,18 +133,20 @@ def modes(audit: Audit) -> Plain:
     """Of each label in each mode: shares of all documents, as nobody knows the mode of what was not read."""
 
     def one(label: str, mode: str) -> Plain:
-        sample = audit.sample(audit.labelled.positive(label, mode))
+        sample = audit.sample(audit.holds(label, mode))
         return shown(stratified(sample)) | {"sample": sample.to_json()}
 
     return {label: {mode: one(label, mode) for mode in MODES} for label in LABELS}
 
 
 def against(audit: Audit) -> Plain | None:
-    """Documents of the target for each of the label that it is held against; None for that label itself."""
+    """Documents of the target for each of the label that it is held against, by settled labels; None for that label
+    itself."""
     if audit.labelled.plan.label == HELD_AGAINST:
         return None
     second = audit.labelled.positive(HELD_AGAINST)
-    found = ratio(audit.labelled.plan.documents, audit.labelled.strata, audit.positive, second)
+    first = audit.labelled.positive(audit.labelled.plan.label)
+    found = ratio(audit.labelled.plan.documents, audit.labelled.strata, first, second, basis=basis_of(audit.labelled))
     return found.as_json() | {"label": HELD_AGAINST}
 
 

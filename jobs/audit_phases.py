@@ -5,6 +5,7 @@ Composes `labels.store` and `pipeline.prevalence`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from labels.store.judgements import judgements, settled
 from labels.store.lookup import draw_named
 from labels.store.tables import Item
 from pipeline.prevalence.plan import Plan
-from pipeline.prevalence.two_phase import TwoPhase
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -56,36 +56,27 @@ def first_phase(store: Store, draw: str, label: str) -> FirstPhase:
 
 @dataclass(frozen=True)
 class Phases:
-    """Both phases: which documents of the first people read (``checked``), and which of those are positive (``right``),
-    bool, shape (documents,)."""
+    """Both phases: which documents of the first people read (``checked``), bool, shape (documents,), and what they
+    found: labels and mode, none of a document that they did not read."""
 
     first: FirstPhase
     checked: Flags
-    right: Flags
+    labels: list[Mapping[str, bool]]
+    modes: list[str]
 
-    def counts(self, documents: Ints, which: Flags | None = None) -> TwoPhase:
-        """By stratum, of the population or of a slice of it: how many ``documents`` it has, and which were drawn."""
-        inside = np.ones(len(self.checked), bool) if which is None else which
-        called = self.first.called
-
-        def count(of: Flags) -> Ints:
-            return np.bincount(self.first.strata[of & inside], minlength=len(documents)).astype(np.int64)
-
-        return TwoPhase(
-            documents, count(inside), count(called), count(called & self.checked), count(called & self.right),
-            count(~called & self.checked), count(~called & self.right),
-        )  # fmt: skip
+    def positive(self, label: str, mode: str | None = None) -> Flags:
+        """Of which people found a label (and a mode), bool, shape (documents,)."""
+        pairs = zip(self.labels, self.modes, strict=True)
+        return np.array([held.get(label, False) and mode in (None, found) for held, found in pairs], bool)
 
 
 def both_phases(store: Store, draw: str, people: str, label: str) -> Phases:
     """What both found; people's labels of documents outside of their own draw do not enter."""
     phase = first_phase(store, draw, label)
     drawn = {item.id for _, item in designed_selections(store, [people])}
-    truth = {
-        one.item.id: one.labels[label]
-        for one in settled(store, [people])
-        if one.kind in PEOPLE and one.item.id in drawn
-    }
-    checked = np.array([item.id in truth for item in phase.items], bool)
-    right = np.array([truth.get(item.id, False) for item in phase.items], bool)
-    return Phases(phase, checked, right)
+    known = {one.item.id: one for one in settled(store, [people]) if one.kind in PEOPLE and one.item.id in drawn}
+    found = [known.get(item.id) for item in phase.items]
+    return Phases(
+        phase, np.array([one is not None for one in found], bool), [one.labels if one else {} for one in found],
+        [one.mode if one else "" for one in found],
+    )  # fmt: skip

@@ -10,15 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.audit_figures import Audit, Plain, shown
-from jobs.audit_phases import Phases
 from jobs.tag_rows import Row
-from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous, tails_together
+from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
 from pipeline.prevalence.figure import LEAST_POSITIVES, Figure
 from pipeline.prevalence.frame import Counted
-from pipeline.prevalence.melding import TAILS
-from pipeline.prevalence.sample import Sample, stratified
+from pipeline.prevalence.sample import Reading, stratified
 from pipeline.prevalence.slices import TOPIC, Slicer
-from pipeline.prevalence.two_phase import two_phase
 from pipeline.report.queries import MOST_TOPICS
 
 DATES = ("year", "month")
@@ -28,13 +25,12 @@ MOST_DATES = 60
 """Months or years shown at most: all of them hold at once, and each one more makes all intervals wider."""
 
 
-def slices(audit: Audit, slicer: Slicer, most: int | None = None, phases: Phases | None = None) -> list[Plain]:
+def slices(audit: Audit, slicer: Slicer, most: int | None = None) -> list[Plain]:
     """The largest slices, dates in order: estimate, flag rate, what the filter costs there, difference from the rest
     and its q-value.
 
     ``most`` of them; None: `MOST_SLICES`, or `MOST_TOPICS`. Intervals of dates hold at once. ``shrunken`` is
-    model-based, and there for slices with too few labels. With ``phases`` the estimate is that corrected by people;
-    difference and q-value are of settled labels.
+    model-based, and there for slices with too few labels.
     """
     if not audit.rows:
         return []
@@ -43,10 +39,7 @@ def slices(audit: Audit, slicer: Slicer, most: int | None = None, phases: Phases
     names = _largest(counted, slicer, MOST_DATES if slicer.by in DATES else most or usual)
     mine = members(slicer, audit.rows, names)
     samples = [audit.audited.sample(counted[n].sums, audit.positive, mine=which) for n, which in mine.items()]
-    if phases:
-        figures = _corrected(audit, slicer, {name: counted[name] for name in names}, phases)
-    else:
-        figures = simultaneous(samples) if slicer.by in DATES else [stratified(one) for one in samples]
+    figures = simultaneous(samples) if slicer.by in DATES else [stratified(one) for one in samples]
     gaps = [_gap(audit, counted[name], mine[name], one) for name, one in zip(names, samples, strict=True)]
     controlled = q_values(np.array([gap["p_value"] if gap else 1.0 for gap in gaps]))
     drawn = shrunken_slices(figures)
@@ -59,13 +52,6 @@ def slices(audit: Audit, slicer: Slicer, most: int | None = None, phases: Phases
         }
         for name, one, figure, gap, q, small in rows
     ]  # fmt: skip
-
-
-def _corrected(audit: Audit, slicer: Slicer, counted: dict[str, Counted], phases: Phases) -> list[Figure]:
-    mine = members(slicer, [audit.census.rows[document] for document in phases.first.documents], list(counted))
-    tails = tails_together(len(counted)) if slicer.by in DATES else TAILS
-    documents = {name: np.rint(one.sums[:, 0]).astype(np.int64) for name, one in counted.items()}
-    return [two_phase(phases.counts(documents[name], mine[name]), tails=tails) for name in counted]
 
 
 def _largest(counted: dict[str, Counted], slicer: Slicer, most: int) -> list[str]:
@@ -89,7 +75,7 @@ def _sizes(counted: Counted) -> Plain:
     }  # fmt: skip
 
 
-def _gap(audit: Audit, counted: Counted, which: Any, one: Sample) -> Plain | None:
+def _gap(audit: Audit, counted: Counted, which: Any, one: Reading) -> Plain | None:
     rest = audit.audited.sample(audit.census.whole.sums - counted.sums, audit.positive, mine=~which)
     if not rest.size.sum():
         return None

@@ -12,7 +12,7 @@ from pipeline.prevalence.audited import Sides
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.melding import DRAWS
-from pipeline.prevalence.sample import Sample, stratified
+from pipeline.prevalence.sample import Reading, stratified
 from pipeline.prevalence.strata import GRID, UNITS
 
 Flags = NDArray[np.bool_]
@@ -51,7 +51,7 @@ def _row(audit: Audit, sides: Sides, at: float) -> Plain:
     }  # fmt: skip
 
 
-def _shown(sample: Sample, estimator: Callable[..., Figure], draws: int) -> Plain | None:
+def _shown(sample: Reading, estimator: Callable[..., Figure], draws: int) -> Plain | None:
     """None of nothing: there is no share of no documents."""
     return shown(estimator(sample, draws=draws)) if sample.size.sum() else None
 

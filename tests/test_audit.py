@@ -247,7 +247,15 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     figure = phases["figure"]
     assert (figure["low"] or 0.0) <= truth(scanned) <= figure["high"] < phases["first_phase_alone"]
     assert phases["first_phase"] == 700 and phases["model_specificity"] < 0.99
-    assert "--people corrects" in " ".join(found["notes"])
+    assert "corrected by people's" in " ".join(found["notes"])
+    figures = [found["prevalence"][label][unit] for label in LABELS for unit in ("documents", "words", "bytes")]
+    figures += [one for units in ("documents", "words") for one in found["filter"][units].values()]
+    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "uncorrected"
+    assert {one["labels"] for one in figures[:3]} == {phases["read_by_people"]}
+    assert figures[0]["high"] < phases["first_phase_alone"] and figures[3]["high"] == figure["high"]
+    uncorrected = done(*words)
+    mixed = [*uncorrected["prevalence"]["adverse"].values(), *uncorrected["filter"]["words"].values()]
+    assert all(one["basis"] == "uncorrected" and "uncorrected (annotator" in one["words"] for one in mixed)
     for by in ("host", "month"):
         figures = [one["figure"] for one in found["slices"][by]]
         assert sum(one["labels"] for one in figures) == phases["read_by_people"]

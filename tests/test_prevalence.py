@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from labels.sampling import uniform
 from pipeline.prevalence import draw as drawing
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive, rogan_gladen
 from pipeline.prevalence.allocation import allocate, anticipate, budget_for, least_relative_error, outlook, pilot_rates
-from pipeline.prevalence.audited import Audited, Sides
+from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
 from pipeline.prevalence.bounds import betting_bounds, clopper_pearson, gamma_interval
 from pipeline.prevalence.clusters import by_domains
 from pipeline.prevalence.compare import difference_of, q_values, shrunken, simultaneous
@@ -22,9 +23,9 @@ from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.melding import TAILS, stratum_total
 from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
-from pipeline.prevalence.sample import Sample, count_sample, melded_total, stratified
+from pipeline.prevalence.sample import Sample, count_sample, stratified
 from pipeline.prevalence.strata import GRID, assign, histogram, make_strata
-from pipeline.prevalence.two_phase import TwoPhase, annotator_checks, difference, two_phase
+from pipeline.prevalence.two_phase import count_phases, difference, reading_from_json
 from pipeline.schema import Estimate
 
 SIZES = np.array([40, 20, 10])
@@ -251,6 +252,19 @@ def test_too_few_labels_print_the_bound_and_no_number() -> None:
     assert not enough.too_few_labels and enough.in_words().startswith("1.5 in 1,000 (95 %: 0.95")
 
 
+def test_few_labels_of_a_high_share_print_what_it_is_at_least() -> None:
+    one = precision(count_sample(ints(50), ints(1), ints(1)))
+    assert one.too_few_labels and one.in_words().startswith("at least ") and one.as_json()["value"] is None
+    assert one.as_json()["low"] == one.estimate.low
+    many = precision(count_sample(ints(5000), ints(300), ints(300)))
+    assert many.in_words() == f"at least {many.estimate.low * 100:.0f} in 100 (95 % sure; too few labels)"
+    nothing = precision(count_sample(ints(50), ints(1), ints(0)))
+    assert nothing.in_words().startswith("at most") or nothing.in_words() == "anything (too few labels)"
+    assert Figure(Estimate(0.0, 0.0, 1.0, 0, ""), 0).in_words() == "anything (too few labels)"
+    assert not precision(count_sample(ints(5000), ints(300), ints(280))).too_few_labels
+    assert not stratified(count_sample(ints(5000), ints(300), ints(150))).too_few_labels
+
+
 def test_a_pair_of_numbers_in_words() -> None:
     figure = Figure(Estimate(0.0013, 0.001, 0.0017, 900, ""), 40)
     assert figure.in_words("documents") == "1.3 in 1,000 documents (95 %: 1 to 1.7)"
@@ -323,13 +337,51 @@ def test_two_phases_correct_a_model_that_errs_everywhere() -> None:
         hit, false = random.binomial(found, 0.7), random.binomial(read - found, 0.02)
         called, missed_all = hit + false, found - hit
         missed = random.hypergeometric(missed_all, read - called - missed_all, checked)
-        counts = TwoPhase(documents, read, called, called, hit, checked, missed)
-        one = two_phase(counts, draws=2000).estimate
+        counts = count_phases(documents, read, called, called, hit, checked, missed)
+        one = stratified(counts, draws=2000).estimate
         held.append(one.low <= truth <= one.high)
         naive_held.append(one.low <= counts.uncorrected() <= one.high)
     assert np.mean(held) > 0.9
-    sensitivity, specificity = annotator_checks(counts)
+    assert reading_from_json(json.loads(json.dumps(counts.to_json()))).point() == counts.point()
+    sensitivity, specificity = counts.checks()
     assert 0.4 < sensitivity < 1 and specificity > 0.95
+
+
+def test_what_both_phases_read_whole_is_known_and_no_bound_passes_one() -> None:
+    whole = count_phases(ints(50, 10), ints(50, 10), ints(5, 10), ints(5, 10), ints(3, 9), ints(45, 0), ints(2, 0))
+    known = stratified(whole).estimate
+    assert known.low == known.high == 14 / 60
+    few = count_phases(ints(12, 30), ints(10, 6), ints(9, 6), ints(2, 3), ints(2, 3), ints(0, 0), ints(0, 0))
+    assert few.melded(np.random.default_rng(0)).upper.max() <= 42
+    assert stratified(few).estimate.high <= 1 and few.unread == pytest.approx(12 / 42 * 0.1)
+    by_people = count_phases(ints(4000), ints(400), ints(0), ints(0), ints(0), ints(400), ints(0))
+    alone = stratified(count_sample(ints(4000), ints(400), ints(0))).estimate.high
+    assert stratified(by_people).estimate.high == pytest.approx(alone, rel=0.15)
+
+
+def test_two_phases_hold_by_words_and_on_either_side() -> None:
+    """Positives are twice as long as others, and those that the model misses three times."""
+    random, held, recalled = np.random.default_rng(4), [], []
+    positive, over = np.arange(20_000) < 2000, (np.arange(20_000) % 10 != 0) & (np.arange(20_000) < 3000)
+    called = positive & (np.arange(20_000) % 4 != 0) | (np.arange(20_000) > 19_000)
+    words = np.where(positive, np.where(called, 200.0, 300.0), 100.0)
+    values = np.stack([np.ones(20_000), words, words, words**2, words**2], 1)
+    sums = [values[over].sum(axis=0)[None], values[~over].sum(axis=0)[None]]
+    truth, found = words[positive].sum() / words.sum(), words[positive & over].sum() / words[positive].sum()
+    for _ in range(120):
+        read = random.choice(20_000, 2000, replace=False)
+        checked = random.random(2000) < np.where(called[read], 0.6, 0.3)
+        strata, sizes = np.zeros(2000, np.int64), values[read, :3]
+        twice = AuditedTwice(strata, over[read] * 1.0, sizes, called=called[read], checked=checked)
+        all_of = twice.sample(sums[0] + sums[1], positive[read], "words")
+        one = stratified(all_of, draws=2000).estimate
+        sides = [
+            twice.sample(s, positive[read], "words", w) for s, w in zip(sums, (over[read], ~over[read]), strict=True)
+        ]
+        two = recall(*sides, draws=2000).estimate
+        held.append(one.low <= truth <= one.high)
+        recalled.append(two.low <= found <= two.high)
+    assert np.mean(held) > 0.88 and np.mean(recalled) > 0.85  # of words, in mid-p form: 94 and 93 % of many
 
 
 def test_a_difference_estimator_gains_from_good_predictions_and_refuses_few_positives() -> None:
@@ -445,5 +497,5 @@ def test_cuts_of_the_plan_lie_where_positives_should_be() -> None:
     made = coverage.make_population(coverage.CLASSIFIERS[0], 1e-3, 1e-3, clustered=False, seed=0)
     shares = made.documents[::-1].cumsum()[:3] / made.documents.sum()
     assert all(low < high for low, high in pairwise(shares)) and made.truth == pytest.approx(1e-3)
-    assert np.array_equal(melded_total(count_sample(made.documents, made.documents, made.positives),
+    assert np.array_equal(count_sample(made.documents, made.documents, made.positives).melded(
                                        np.random.default_rng(0)).lower[:1], [4000.0])  # fmt: skip

@@ -182,8 +182,11 @@ def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any],
     assert admirable["value"] is None and admirable["low"] is None
     cells = re.findall(r"<td>admirable</td><td>all</td><td>([^<]*)</td>", page)
     assert cells == [bare(admirable["words"])] and "too few labels" in cells[0] and cells[0].startswith("at most")
-    assert in_counts({"value": None, "low": None, "high": 0.5}, 100) == "at most 50"
-    assert in_percent({"value": 0.25, "low": 0.2, "high": 0.345}) == "25 % (20 to 34.5)"
+    assert in_counts({"value": None, "low": None, "high": 0.5, "basis": "design"}, 100) == "at most 50"
+    assert in_percent({"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}) == "25 % (20 to 34.5)"
+    sure = {"value": None, "low": 0.9, "high": 1.0, "basis": "uncorrected"}
+    assert in_percent(sure) == "at least 90 %, uncorrected"
+    assert in_percent(sure | {"low": None}) == "anything, uncorrected"
 
 
 def test_without_an_audit_the_page_says_so_and_runs_no_script(scanned: Path, tmp_path: Path) -> None:

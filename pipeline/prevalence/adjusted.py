@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, proportion
-from pipeline.prevalence.sample import Sample, melded_total, point_total
+from pipeline.prevalence.sample import Reading
 from pipeline.schema import Estimate
 
 
@@ -52,7 +52,7 @@ def rogan_gladen(
 
 
 def annotators_corrected(
-    sample: Sample, sensitivity: Checks, specificity: Checks | None, *, form: Form = "mid-p", seed: int = 0,
+    sample: Reading, sensitivity: Checks, specificity: Checks | None, *, form: Form = "mid-p", seed: int = 0,
     draws: int = DRAWS,
 ) -> Figure:  # fmt: skip
     """The stratified estimate of an annotator's labels, put right by how often the annotator is.
@@ -63,10 +63,10 @@ def annotators_corrected(
     """
     random = np.random.default_rng(seed)
     size = float(sample.size.sum())
-    rate = melded_total(sample, random, form=form, draws=draws) * (1 / size)
+    rate = sample.melded(random, form=form, draws=draws) * (1 / size)
     melded = _corrected(rate, sensitivity, specificity, random)
     sure = specificity.rate if specificity else 1.0
-    value = float(_solve(np.array([point_total(sample) / size]), sensitivity.rate, sure)[0])
+    value = float(_solve(np.array([sample.point() / size]), sensitivity.rate, sure)[0])
     method = f"stratified, corrected for annotators (right on {sensitivity.rate:.1%} of positives)"
     return _figure(melded, value, sample.n, int(sample.positives.sum()), "design", method)
 

@@ -6,13 +6,15 @@ Knows arrays of what was read and sums of what there is; knows neither files nor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.sample import Sample
+from pipeline.prevalence.figure import Basis
+from pipeline.prevalence.sample import Reading, Sample
 from pipeline.prevalence.strata import CELLS, GRID, UNITS, Histogram, Stratum, assign
+from pipeline.prevalence.two_phase import TwoPhase
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,33 +24,64 @@ Flags = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Audited:
     """Documents that were drawn and labelled, arrays of shape (read,): stratum (int64), score (float64, NaN if none),
-    proxy, and sizes, float64 (read, 3), in the order of `UNITS`."""
+    proxy, and sizes, float64 (read, 3), in the order of `UNITS`. ``basis``: what their labels are worth."""
 
     strata: Ints
     scores: Floats
     sizes: Floats
+    basis: Basis = "design"
 
-    def sample(self, sums: Floats, positive: Flags, unit: str = "documents", mine: Flags | None = None) -> Sample:
+    def sample(self, sums: Floats, positive: Flags, unit: str = "documents", mine: Flags | None = None) -> Reading:
         """A sample of the population whose sums by stratum, float64 (strata, 5), are given; ``mine`` says which of the
         read documents belong to it."""
-        at, keep = UNITS.index(unit), np.ones(len(self.strata), bool) if mine is None else mine
-        n = len(sums)
-        labelled = np.bincount(self.strata[keep], minlength=n).astype(np.int64)
-        found = [self.sizes[keep & positive & (self.strata == h), at] for h in range(n)]
-        documents, size = np.rint(sums[:, 0]).astype(np.int64), sums[:, at]
-        unseen = np.ones(n)
-        if at:
-            squares = sums[:, 2 + at]
-            unseen = np.divide(squares, size, out=np.ones(n), where=size > 0)
-        return Sample(documents, labelled, found, size, unseen)
+        keep = np.ones(len(self.strata), bool) if mine is None else mine
+        found, n = self._sizes(keep & positive, unit, len(sums)), len(sums)
+        return Sample(_documents(sums), self._count(keep, n), found, *_size(sums, unit), self.basis)
+
+    def _count(self, which: Flags, strata: int) -> Ints:
+        return np.bincount(self.strata[which], minlength=strata).astype(np.int64)
+
+    def _sizes(self, which: Flags, unit: str, strata: int) -> list[Floats]:
+        return [self.sizes[which & (self.strata == h), UNITS.index(unit)] for h in range(strata)]
 
     def either_side(
         self, sides: Sides, positive: Flags, threshold: float, unit: str = "documents"
-    ) -> tuple[Sample, Sample]:
+    ) -> tuple[Reading, Reading]:
         """Samples of what scores at or over a threshold of `GRID` (see `on_grid`), and of the rest."""
         above = sides.above(threshold)
         over = np.nan_to_num(self.scores, nan=-1.0) >= threshold
         return self.sample(above, positive, unit, over), self.sample(sides.whole - above, positive, unit, ~over)
+
+
+@dataclass(frozen=True)
+class AuditedTwice(Audited):
+    """The first phase of two: documents that a cheap annotator read, which of them it ``called`` something, and which
+    of them people read (``checked``): bool, shape (read,). Only what people found positive is taken to be."""
+
+    called: Flags = field(default_factory=lambda: np.zeros(0, bool))
+    checked: Flags = field(default_factory=lambda: np.zeros(0, bool))
+
+    def sample(self, sums: Floats, positive: Flags, unit: str = "documents", mine: Flags | None = None) -> Reading:
+        """Both phases of the population, as `Audited.sample` of one."""
+        keep, n = np.ones(len(self.strata), bool) if mine is None else mine, len(sums)
+        called, checked, passed = keep & self.called, keep & self.checked, keep & ~self.called
+        return TwoPhase(
+            _documents(sums), self._count(keep, n), self._count(called, n), self._count(called & checked, n),
+            self._sizes(called & checked & positive, unit, n), self._count(passed & checked, n),
+            self._sizes(passed & checked & positive, unit, n), *_size(sums, unit),
+        )  # fmt: skip
+
+
+def _documents(sums: Floats) -> Ints:
+    return np.rint(sums[:, 0]).astype(np.int64)
+
+
+def _size(sums: Floats, unit: str) -> tuple[Floats, Floats]:
+    """Of all documents, and of one that a word of the stratum meets on average, which an unseen positive may have."""
+    at = UNITS.index(unit)
+    if not at:
+        return sums[:, 0], np.ones(len(sums))
+    return sums[:, at], np.divide(sums[:, 2 + at], sums[:, at], out=np.ones(len(sums)), where=sums[:, at] > 0)
 
 
 @dataclass(frozen=True)

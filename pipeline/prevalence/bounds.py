@@ -27,7 +27,7 @@ def gamma_interval(
 ) -> tuple[float, float]:
     """Bounds of a weighted sum of Poisson counts, from counts and weights of shape (strata,).
 
-    Fay and Feuer 1997, Statistics in Medicine 16:791-801; ``mid_p``: Fay and Kim 2017, Biometrical Journal 59:616-629.
+    Fay and Feuer 1997, Statistics in Medicine 16:791-801; ``mid_p``: Fay and Kim 2017, Biometrical Journal 59:377-387.
     Matching moments makes the upper bound too low where one stratum of great weight shows nothing beside others that
     are known well (by up to a fifth): hence `melding.stratum_total`, which is what the estimates use.
     """

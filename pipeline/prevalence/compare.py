@@ -14,14 +14,14 @@ from scipy import optimize, special, stats
 
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.melding import DRAWS, TAILS, Form, Melded
-from pipeline.prevalence.sample import Sample, melded_total, point_total, stratified
+from pipeline.prevalence.sample import Reading, stratified
 from pipeline.schema import Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def simultaneous(samples: Sequence[Sample], *, form: Form = "mid-p", draws: int = DRAWS) -> list[Figure]:
+def simultaneous(samples: Sequence[Reading], *, form: Form = "mid-p", draws: int = DRAWS) -> list[Figure]:
     """Estimates of disjoint slices, such as dates, whose intervals all hold at once with 95 % (Šidák 1967).
 
     Independent given how many documents of each slice were drawn, hence Šidák's and not Bonferroni's level.
@@ -49,18 +49,19 @@ class Difference:
     p_value: float
 
 
-def difference_of(one: Sample, other: Sample, *, form: Form = "mid-p", seed: int = 0, draws: int = DRAWS) -> Difference:
+def difference_of(
+    one: Reading, other: Reading, *, form: Form = "mid-p", seed: int = 0, draws: int = DRAWS
+) -> Difference:
     """The difference of two populations' rates, melded, with 2.5 % on either side (Fay, Proschan and Brittain 2015).
     Two disjoint slices of one audit, or two audits."""
     random = np.random.default_rng(seed)
     sizes = [float(sample.size.sum()) for sample in (one, other)]
     first, second = (
-        melded_total(s, random, form=form, draws=draws) * (1 / size)
-        for s, size in zip((one, other), sizes, strict=True)
+        s.melded(random, form=form, draws=draws) * (1 / size) for s, size in zip((one, other), sizes, strict=True)
     )
     gap = first - second
     low, high = gap.interval((0.025, 0.025))
-    value = min(max(point_total(one) / sizes[0] - point_total(other) / sizes[1], low), high)
+    value = min(max(one.point() / sizes[0] - other.point() / sizes[1], low), high)
     positives = int(one.positives.sum() + other.positives.sum())
     figure = Figure(Estimate(value, low, high, one.n + other.n, f"difference, melded {form}"), positives)
     return Difference(figure, _p_value(gap))

@@ -10,13 +10,18 @@ from typing import Any, Literal
 
 from pipeline.schema import Estimate
 
-Basis = Literal["design", "model", "count"]
+Basis = Literal["design", "model", "count", "uncorrected"]
 """``design``: holds whatever the classifier is worth, as documents were drawn with known probabilities.
-``model``: holds if the assumptions that ``method`` names do. ``count``: of flags, no estimate of anything."""
+``model``: holds if the assumptions that ``method`` names do. ``count``: of flags, no estimate of anything.
+``uncorrected``: drawn as by design, but a language model's word stands where people did not read."""
+UNCORRECTED = "uncorrected (annotator: language model)"
 
 LEAST_POSITIVES = 10
+NEARLY_ALL = 0.995
+"""An upper end from here on says nothing: it is printed as 100 in 100."""
 MOST_RELATIVE_WIDTH = 2.0
-"""A figure whose interval is wider than twice itself says little beyond its upper bound."""
+"""A figure whose interval is wider than twice itself says little beyond its upper bound, and beyond its lower one if it
+is wider than twice what is left to 1."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +43,51 @@ class Figure:
 
     @property
     def too_few_labels(self) -> bool:
-        """Whether only the bound is fit to print. The bound is the interval's own, so looking costs no coverage."""
+        """Whether only a bound is fit to print. The bound is the interval's own, so looking costs no coverage."""
+        sampled = self.basis in ("design", "uncorrected") and not self.one_sided
+        return sampled and self.estimate.high > self.estimate.low and (self._open_below or self._open_above)
+
+    @property
+    def _open_below(self) -> bool:
+        """Whether nothing is sure but the upper end."""
         one = self.estimate
-        return (
-            self.basis == "design"
-            and not self.one_sided
-            and one.high > one.low
-            and (self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value)
-        )
+        return self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value
+
+    @property
+    def _open_above(self) -> bool:
+        """The same of what is not positive: nothing is sure but the lower end."""
+        one = self.estimate
+        return one.high >= NEARLY_ALL or one.high - one.low > MOST_RELATIVE_WIDTH * (1 - one.value)
+
+    def _bounds(self) -> tuple[float | None, float | None]:
+        """What is sure where the value may not be printed: a lower end, an upper end, or neither."""
+        low = None if self._open_below or self.one_sided else self.estimate.low
+        return low, None if low is not None or self.estimate.high >= NEARLY_ALL else self.estimate.high
 
     def in_words(self, of: str = "") -> str:
         """Such as "1.3 in 1,000 documents (95 %: 1.0 to 1.7)", or the bound and "too few labels"."""
+        return self._said(of) + (f", {UNCORRECTED}" if self.basis == "uncorrected" else "")
+
+    def _said(self, of: str) -> str:
         one, per = self.estimate, _per(self.estimate.high)
         if one.high == one.low:  # all that could tell was read
             return f"{_digits(one.value * per)} in {per:,}" + (f" {of}" if of else "") + " (known exactly)"
         among, sure = f"in {per:,}" + (f" {of}" if of else ""), f"{self.confidence:.0%}".replace("%", " %")
         if self.too_few_labels or self.one_sided:
             few = "; too few labels" if self.too_few_labels else ""
-            return f"at most {_digits(one.high * per)} {among} ({sure} sure{few})"
+            below, above = self._bounds()
+            if below is None and above is None:
+                return "anything (too few labels)"
+            bound = f"at least {_digits(below * per)}" if below is not None else f"at most {_digits(one.high * per)}"
+            return f"{bound} {among} ({sure} sure{few})"
         low, value, high = (_digits(x * per) for x in (one.low, one.value, one.high))
         return f"{value} {among} ({sure}: {low} to {high})"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; ``value`` and ``low`` are null where only the bound may be printed."""
+        """Plain values; ``value`` is null where only a bound may be printed, and ``low``, too, unless it is that."""
         one, few = self.estimate, self.too_few_labels or self.one_sided
         return {
-            "value": None if few else one.value, "low": None if few else one.low, "high": one.high,
+            "value": None if few else one.value, "low": self._bounds()[0] if few else one.low, "high": one.high,
             "confidence": self.confidence, "labels": one.n, "positives": self.positives, "basis": self.basis,
             "design_effect": self.design_effect, "effective_labels": self.effective_n,
             "too_few_labels": self.too_few_labels, "method": one.method,

@@ -3,7 +3,7 @@
 A *lower* and an *upper* sample stand for each unknown number; a quantile of the one bounds it from below, of the other
 from above (Fay, Proschan and Brittain 2015, Biometrics 71:146-156). For a count they are those of Clopper and
 Pearson; what is monotone in several such numbers is melded by putting the right ends in. The *mid-p* form draws both
-from an even mixture of the two (Fay and Kim 2017, Biometrical Journal 59:616-629).
+from an even mixture of the two (Fay and Kim 2017, Biometrical Journal 59:377-387).
 
 Knows counts and sizes; knows nothing of scores or of how a sample was drawn.
 """
@@ -102,16 +102,16 @@ def stratum_total(
     if unread == 0:
         return Melded(np.full(draws, sizes.sum()), np.full(draws, sizes.sum()))
     rate = proportion(positives, labelled, random, form="exact", draws=draws)
-    lower = sizes.sum() + random.binomial(unread, rate.lower) * _mean_sizes(sizes, random, draws)
+    lower = sizes.sum() + random.binomial(unread, rate.lower) * mean_sizes(sizes, random, draws)
     with_unseen = np.append(sizes, unseen_size)
-    upper = sizes.sum() + random.binomial(unread, rate.upper) * _mean_sizes(with_unseen, random, draws)
+    upper = sizes.sum() + random.binomial(unread, rate.upper) * mean_sizes(with_unseen, random, draws)
     if form == "exact":
         return Melded(lower, upper)
     mixed = np.where(random.random(draws) < 0.5, lower, upper)
     return Melded(mixed, mixed)
 
 
-def _mean_sizes(sizes: Floats, random: np.random.Generator, draws: int) -> Floats:
+def mean_sizes(sizes: Floats, random: np.random.Generator, draws: int) -> Floats:
     """Rubin's (1981) Bayesian bootstrap of the mean, shape (draws,)."""
     if len(sizes) == 0 or np.all(sizes == sizes[0]):
         return np.full(draws, sizes[0] if len(sizes) else 0.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.figure import MOST_RELATIVE_WIDTH
+from pipeline.prevalence.figure import MOST_RELATIVE_WIDTH, UNCORRECTED, Basis
 from pipeline.prevalence.melding import DRAWS
 
 Ints = NDArray[np.int64]
@@ -29,6 +29,7 @@ class Ratio:
     high: float
     first: int
     second: int
+    basis: Basis = "design"
 
     @property
     def too_few_labels(self) -> bool:
@@ -37,6 +38,9 @@ class Ratio:
 
     def in_words(self) -> str:
         """Such as "2.1 to 1 (95 %: 1.6 to 2.8)", or what is sure and "too few labels"."""
+        return self._said() + (f", {UNCORRECTED}" if self.basis == "uncorrected" else "")
+
+    def _said(self) -> str:
         if not self.too_few_labels:
             return f"{self.value:.2g} to 1 (95 %: {self.low:.2g} to {self.high:.2g})"
         if not np.isfinite(self.low):
@@ -51,13 +55,13 @@ class Ratio:
         return {
             "value": None if few else self.value, "low": self.low if 0 < self.low < np.inf else None,
             "high": self.high if np.isfinite(self.high) else None, "first": self.first, "second": self.second,
-            "too_few_labels": few, "words": self.in_words(), "basis": "design",
+            "too_few_labels": few, "words": self.in_words(), "basis": self.basis,
         }  # fmt: skip
 
 
 def ratio(
     documents: Ints, strata: Ints, first: Flags, second: Flags, *, tails: tuple[float, float] = EVEN, seed: int = 0,
-    draws: int = DRAWS,
+    draws: int = DRAWS, basis: Basis = "design",
 ) -> Ratio:  # fmt: skip
     """Documents that hold ``first`` for each that holds ``second`` (bool, shape (read,), in ``strata``, int64).
 
@@ -75,7 +79,7 @@ def ratio(
     weights = documents / np.maximum(counts.sum(axis=1), 1)
     above, below = float(weights @ counts[:, :2].sum(axis=1)), float(weights @ counts[:, 1:3].sum(axis=1))
     lower, upper = (float(np.quantile(mixed, at, method="nearest")) for at in (tails[0], 1 - tails[1]))
-    return Ratio(above / below if below else None, lower, upper, int(first.sum()), int(second.sum()))
+    return Ratio(above / below if below else None, lower, upper, int(first.sum()), int(second.sum()), basis)
 
 
 def _ratio(

@@ -11,16 +11,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.figure import Figure
+from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, stratum_total, total
 from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
+
+
+class Reading(Protocol):
+    """What the estimates need of a population that was partly read: a `Sample`, or the two phases of `TwoPhase`."""
+
+    @property
+    def documents(self) -> Ints:
+        """Of the population by stratum, int64, shape (strata,)."""
+
+    @property
+    def size(self) -> Floats:
+        """The same in the unit, float64."""
+
+    @property
+    def basis(self) -> Basis:
+        """What figures made of it rest on."""
+
+    @property
+    def n(self) -> int:
+        """Labelled documents."""
+
+    @property
+    def positives(self) -> Ints:
+        """Positives found by stratum."""
+
+    @property
+    def unread(self) -> float:
+        """The share of the documents in strata of which nothing was read."""
+
+    @property
+    def design(self) -> str:
+        """Its name for `Estimate.method`."""
+
+    def part(self, keep: Sequence[int] | Ints) -> Reading:
+        """Only these strata."""
+
+    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+        """The size of all positives of the population."""
+
+    def point(self) -> float:
+        """Its point estimate."""
+
+    def design_effect(self) -> float | None:
+        """Variance over that of a simple random sample of as many documents; None if unknown."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +79,14 @@ class Sample:
     size that an unseen positive may have: the mean as words (not documents) meet it, see `size_biased`.
     """
 
+    design = "stratified"
+
     documents: Ints
     labelled: Ints
     sizes: Sequence[Floats]
     size: Floats
     unseen: Floats
+    basis: Basis = "design"
 
     def __post_init__(self) -> None:
         if np.any(self.labelled > self.documents):
@@ -52,11 +102,16 @@ class Sample:
         """Labelled documents."""
         return int(self.labelled.sum())
 
+    @property
+    def unread(self) -> float:
+        """The share of the documents in strata of which nothing was read."""
+        return float(self.documents[self.labelled == 0].sum() / max(1, self.documents.sum()))
+
     def part(self, keep: Sequence[int] | Ints) -> Sample:
         """Only these strata."""
         at = np.asarray(keep, np.int64)
         sizes = [self.sizes[i] for i in at]
-        return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at])
+        return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at], self.basis)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; sizes that are all 1 as their number."""
@@ -65,6 +120,38 @@ class Sample:
             "unseen": self.unseen.tolist(),
             "sizes": [len(one) if np.all(one == 1) else one.tolist() for one in self.sizes],
         }  # fmt: skip
+
+    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+        """The size of all positives of the population. A stratum of which nothing was read may be positive whole."""
+        parts = [
+            stratum_total(
+                self.sizes[h], int(self.labelled[h]), int(self.documents[h]), random,
+                unseen_size=float(self.unseen[h]), form=form, draws=draws,
+            )
+            if self.labelled[h]
+            else Melded(np.zeros(draws), np.full(draws, self.size[h]))
+            for h in range(len(self.documents))
+        ]  # fmt: skip
+        return total(parts)
+
+    def point(self) -> float:
+        """The weighted (Horvitz-Thompson) total over the strata that were read."""
+        read = np.maximum(self.labelled, 1)
+        return float(sum(n / k * x.sum() for n, k, x in zip(self.documents, read, self.sizes, strict=True)))
+
+    def design_effect(self) -> float | None:
+        """Variance over that of a simple random sample of as many documents (Kish 1965, chapter 8); None if unknown.
+
+        Rates are (positives + 1/2) / (labelled + 1), as a stratum without a positive has a variance all the same.
+        """
+        if not np.all(self.labelled[self.documents > 0]) or self.n == 0:
+            return None
+        rate = (self.positives + 0.5) / (self.labelled + 1)
+        share = self.documents / self.documents.sum()
+        unread = 1 - self.labelled / np.maximum(self.documents, 1)
+        variance = float(np.sum(share**2 * unread * rate * (1 - rate) / np.maximum(self.labelled, 1)))
+        overall = float(share @ rate)
+        return variance * self.n / (overall * (1 - overall))
 
 
 def sample_from_json(plain: dict[str, Any]) -> Sample:
@@ -86,28 +173,8 @@ def size_biased(sizes: Floats) -> float:
     return float(sizes @ sizes / sizes.sum()) if sizes.sum() else 1.0
 
 
-def melded_total(sample: Sample, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
-    """The size of all positives of the population. A stratum of which nothing was read may be positive whole."""
-    parts = [
-        stratum_total(
-            sample.sizes[h], int(sample.labelled[h]), int(sample.documents[h]), random,
-            unseen_size=float(sample.unseen[h]), form=form, draws=draws,
-        )
-        if sample.labelled[h]
-        else Melded(np.zeros(draws), np.full(draws, sample.size[h]))
-        for h in range(len(sample.documents))
-    ]  # fmt: skip
-    return total(parts)
-
-
-def point_total(sample: Sample) -> float:
-    """The weighted (Horvitz-Thompson) total over the strata that were read."""
-    read = np.maximum(sample.labelled, 1)
-    return float(sum(n / k * x.sum() for n, k, x in zip(sample.documents, read, sample.sizes, strict=True)))
-
-
 def stratified(
-    sample: Sample,
+    sample: Reading,
     *,
     tails: tuple[float, float] = TAILS,
     form: Form = "mid-p",
@@ -122,24 +189,10 @@ def stratified(
     size = float(sample.size.sum())
     if size <= 0:
         raise ValueError("a prevalence among no documents is not defined; choose a slice that holds some")
-    melded = melded_total(sample, random or np.random.default_rng(0), form=form, draws=draws)
+    melded = sample.melded(random or np.random.default_rng(0), form=form, draws=draws)
     low, high = (min(1.0, bound / size) for bound in melded.interval(tails))
-    value = min(max(point_total(sample) / size, low), high)
-    method = f"stratified, melded {form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
+    value = min(max(sample.point() / size, low), high)
+    method = f"{sample.design}, melded {form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
     estimate = Estimate(value, low, high, sample.n, method)
-    return Figure(estimate, int(sample.positives.sum()), "design", design_effect(sample), round(1 - sum(tails), 6))
-
-
-def design_effect(sample: Sample) -> float | None:
-    """Variance over that of a simple random sample of as many documents (Kish 1965, chapter 8); None if unknown.
-
-    Rates are (positives + 1/2) / (labelled + 1), as a stratum without a positive has a variance all the same.
-    """
-    if not np.all(sample.labelled[sample.documents > 0]) or sample.n == 0:
-        return None
-    rate = (sample.positives + 0.5) / (sample.labelled + 1)
-    share = sample.documents / sample.documents.sum()
-    unread = 1 - sample.labelled / np.maximum(sample.documents, 1)
-    variance = float(np.sum(share**2 * unread * rate * (1 - rate) / np.maximum(sample.labelled, 1)))
-    overall = float(share @ rate)
-    return variance * sample.n / (overall * (1 - overall))
+    positives, confidence = int(sample.positives.sum()), round(1 - sum(tails), 6)
+    return Figure(estimate, positives, sample.basis, sample.design_effect(), confidence)

@@ -8,84 +8,197 @@ has that case alone, with Wald's interval. Knows counts and arrays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pipeline.prevalence.figure import LEAST_POSITIVES, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Melded, proportion, total
+from pipeline.prevalence.figure import LEAST_POSITIVES, Basis, Figure
+from pipeline.prevalence.melding import DRAWS, Form, Melded, mean_sizes, proportion, stratum_total, total
+from pipeline.prevalence.sample import Reading, sample_from_json
 from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class TwoPhase:
-    """Counts by stratum, int64, shape (strata,): of all ``documents``, the first phase ``read``, of which the cheap
-    annotator ``called`` some positive; of those, ``called_checked`` were read by people and ``confirmed`` held; of the
-    rest, ``passed_checked`` were read by people, who found ``missed``."""
+    """By stratum, shape (strata,): of all ``documents``, the first phase ``read``, of which the cheap annotator
+    ``called`` some; of those, people read ``called_checked``, of the rest ``passed_checked``, int64. ``confirmed`` and
+    ``missed`` hold the sizes of the positives that people found among the one and the other, float64, ones for
+    documents or else their words or bytes; ``size`` and ``unseen`` are those of `Sample`.
+
+    What the annotator called decides how the second phase was drawn, no more: positives of any label may be asked for.
+    """
 
     documents: Ints
     read: Ints
     called: Ints
     called_checked: Ints
-    confirmed: Ints
+    confirmed: Sequence[Floats]
     passed_checked: Ints
-    missed: Ints
+    missed: Sequence[Floats]
+    size: Floats
+    unseen: Floats
 
-    def rate(self) -> float:
-        """The double-sampling estimate of the share of documents that are positive."""
-        share = self.documents / self.documents.sum()
-        called = self.called / np.maximum(self.read, 1)
-        right = self.confirmed / np.maximum(self.called_checked, 1)
-        wrong = self.missed / np.maximum(self.passed_checked, 1)
-        return float(share @ (called * right + (1 - called) * wrong))
+    design = "two-phase"
+    basis: Basis = "design"
+
+    def __post_init__(self) -> None:
+        if np.any(self.read > self.documents):
+            raise ValueError("more documents were read than the stratum holds; the tags are not those of the draw")
+
+    @property
+    def n(self) -> int:
+        """Documents that people read."""
+        return int(self.called_checked.sum() + self.passed_checked.sum())
+
+    @property
+    def positives(self) -> Ints:
+        """Positives that people found, by stratum."""
+        return np.array([len(a) + len(b) for a, b in zip(self.confirmed, self.missed, strict=True)], np.int64)
+
+    @property
+    def unread(self) -> float:
+        """The share of the documents of a stratum and a call of which people read nothing."""
+        called, passed = self.called / np.maximum(self.read, 1), 1 - self.called / np.maximum(self.read, 1)
+        gaps = called * (self.called_checked == 0) + passed * (self.passed_checked == 0)
+        return float(self.documents @ np.where(self.read == 0, 1.0, gaps) / max(1, self.documents.sum()))
+
+    def part(self, keep: Sequence[int] | Ints) -> TwoPhase:
+        """Only these strata."""
+        at = np.asarray(keep, np.int64)
+        return TwoPhase(
+            self.documents[at], self.read[at], self.called[at], self.called_checked[at],
+            [self.confirmed[i] for i in at], self.passed_checked[at], [self.missed[i] for i in at], self.size[at],
+            self.unseen[at],
+        )  # fmt: skip
+
+    def point(self) -> float:
+        """The double-sampling estimate of the size of all positives."""
+        weight = self.documents / np.maximum(self.read, 1)
+        return float(weight @ (self._found(self.called, self.called_checked, self.confirmed)
+                               + self._found(self.read - self.called, self.passed_checked, self.missed)))  # fmt: skip
 
     def uncorrected(self) -> float:
-        """What the cheap annotator alone would have said."""
+        """The share of the documents that the cheap annotator alone would have called."""
         return float((self.documents / self.documents.sum()) @ (self.called / np.maximum(self.read, 1)))
 
+    def checks(self) -> tuple[float, float]:
+        """Sensitivity and specificity of the annotator's calls, weighted to the population, of a sample by documents;
+        NaN where not defined."""
+        weight, passed = self.documents / np.maximum(self.read, 1), self.read - self.called
+        hit = float(weight @ self._found(self.called, self.called_checked, self.confirmed))
+        miss = float(weight @ self._found(passed, self.passed_checked, self.missed))
+        false = float(weight @ self.called) - hit
+        true = float(weight @ passed) - miss
+        return (hit / (hit + miss) if hit + miss else np.nan), (true / (true + false) if true + false else np.nan)
 
-def two_phase(counts: TwoPhase, *, tails: tuple[float, float] = TAILS, seed: int = 0, draws: int = DRAWS) -> Figure:
-    """The share of documents that people would call positive, design-based. The two phases are drawn at random in each
-    stratum; the part that people read, at random among the called and among the passed."""
-    random = np.random.default_rng(seed)
-    share = counts.documents / counts.documents.sum()
-    parts = [_stratum(counts, h, random, draws) * float(share[h]) for h in range(len(share))]
-    low, high = total(parts).interval(tails)
-    n = int(counts.called_checked.sum() + counts.passed_checked.sum())
-    value = min(max(counts.rate(), low), high)
-    method = f"two-phase, melded; the first phase alone would say {counts.uncorrected():.3g}"
-    return Figure(Estimate(value, low, high, n, method), int(counts.confirmed.sum() + counts.missed.sum()))
+    def design_effect(self) -> None:
+        """Not known."""
+
+    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+        """The size of all positives of the population, each phase a simple random sample in its stratum."""
+        every = self.called_checked + self.passed_checked
+        alike = (self.called == 0) | (self.called == self.read) | (every == self.read)
+        return total([
+            self._one_phase(h, random, form, draws) if alike[h] else self._stratum(h, random, form, draws)
+            for h in range(len(self.documents))
+        ])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        counts = {name: getattr(self, name).tolist() for name in (*_COUNTS, "size", "unseen")}
+        return counts | {name: [one.tolist() for one in getattr(self, name)] for name in ("confirmed", "missed")}
+
+    def _found(self, kind: Ints, checked: Ints, sizes: Sequence[Floats]) -> Floats:
+        """The size of the positives of a kind in the first phase, by stratum."""
+        return np.asarray(kind / np.maximum(checked, 1) * [float(one.sum()) for one in sizes], np.float64)
+
+    def _one_phase(self, h: int, random: np.random.Generator, form: Form, draws: int) -> Melded:
+        """Where all were called alike, or people read them all, what people read is a simple random sample."""
+        sizes, checked = np.append(self.confirmed[h], self.missed[h]), self.called_checked[h] + self.passed_checked[h]
+        if not checked:
+            return Melded(np.zeros(draws), np.full(draws, self.size[h]))
+        return stratum_total(
+            sizes, int(checked), int(self.documents[h]), random, unseen_size=float(self.unseen[h]), form=form,
+            draws=draws,
+        )  # fmt: skip
+
+    def _stratum(self, h: int, random: np.random.Generator, form: Form, draws: int) -> Melded:
+        """What is read is known; the rest is predicted: how much of it would be called, from one draw for both kinds,
+        and how much of either kind is positive. The total rises in the share of the kind that has more positives."""
+        kinds = (_Kind(self.called_checked[h], self.confirmed[h]), _Kind(self.passed_checked[h], self.missed[h]))
+        share = proportion(int(self.called[h]), int(self.read[h]), random, form="exact", draws=draws)
+        rates = [kind.rate(random, draws) for kind in kinds]
+        sizes = [kind.mean_size(float(self.unseen[h]), random, draws) for kind in kinds]
+        low = np.where(rates[0].lower >= rates[1].lower, share.lower, share.upper)
+        high = np.where(rates[0].upper >= rates[1].upper, share.upper, share.lower)
+        if form == "mid-p":
+            coin = random.random(draws) < 0.5
+            low = high = np.where(coin, low, high)
+            rates, sizes = ([k.mixed(one, coin) for k, one in zip(kinds, of, strict=True)] for of in (rates, sizes))
+        ends = (low, [one.lower for one in rates], [one.lower for one in sizes]), (
+            high, [one.upper for one in rates], [one.upper for one in sizes])  # fmt: skip
+        return Melded(*(self._predicted(h, *end, random) for end in ends))
+
+    def _predicted(self, h: int, share: Floats, rates: list[Floats], sizes: list[Floats], random: Any) -> Floats:
+        called = random.binomial(int(self.documents[h] - self.read[h]), share)
+        passed = int(self.documents[h] - self.read[h]) - called
+        more = random.binomial(called + int(self.called[h] - self.called_checked[h]), rates[0])
+        further = random.binomial(passed + int(self.read[h] - self.called[h] - self.passed_checked[h]), rates[1])
+        known = self.confirmed[h].sum() + self.missed[h].sum()
+        return np.asarray(known + more * sizes[0] + further * sizes[1], np.float64)
 
 
-def _stratum(counts: TwoPhase, h: int, random: np.random.Generator, draws: int) -> Melded:
-    read, called = int(counts.read[h]), int(counts.called[h])
-    found = _joint(called, read, int(counts.confirmed[h]), int(counts.called_checked[h]), random, draws)
-    missed = _joint(read - called, read, int(counts.missed[h]), int(counts.passed_checked[h]), random, draws)
-    return found + missed
+@dataclass(frozen=True)
+class _Kind:
+    """Of what the annotator said alike of in one stratum: how many people read, and the sizes of the positives."""
+
+    checked: int
+    sizes: Floats
+
+    def rate(self, random: np.random.Generator, draws: int) -> Melded:
+        """0 to 1 where nothing was read."""
+        return proportion(len(self.sizes), int(self.checked), random, form="exact", draws=draws)
+
+    def mean_size(self, unseen: float, random: np.random.Generator, draws: int) -> Melded:
+        """Above with one positive more that was not seen."""
+        return Melded(mean_sizes(self.sizes, random, draws), mean_sizes(np.append(self.sizes, unseen), random, draws))
+
+    def mixed(self, one: Melded, coin: Flags) -> Melded:
+        """The mid-p form; where nothing was read, the bounds stay."""
+        both = np.where(coin, one.lower, one.upper)
+        return Melded(both, both) if self.checked else one
 
 
-def _joint(some: int, read: int, positives: int, checked: int, random: np.random.Generator, draws: int) -> Melded:
-    """The share of the stratum that is of this kind and positive; one binomial where all of the kind was checked."""
-    if checked == some:
-        return proportion(positives, read, random, draws=draws)
-    kind = proportion(some, read, random, draws=draws)
-    return kind * proportion(positives, checked, random, draws=draws)
+_COUNTS = ("documents", "read", "called", "called_checked", "passed_checked")
 
 
-def annotator_checks(counts: TwoPhase) -> tuple[float, float]:
-    """Sensitivity and specificity of the cheap annotator, weighted to the population; NaN where not defined."""
-    share = counts.documents / counts.documents.sum()
-    called = counts.called / np.maximum(counts.read, 1)
-    right = counts.confirmed / np.maximum(counts.called_checked, 1)
-    wrong = counts.missed / np.maximum(counts.passed_checked, 1)
-    hit, miss = float(share @ (called * right)), float(share @ ((1 - called) * wrong))
-    false, true = float(share @ (called * (1 - right))), float(share @ ((1 - called) * (1 - wrong)))
-    return (hit / (hit + miss) if hit + miss else np.nan), (true / (true + false) if true + false else np.nan)
+def count_phases(
+    documents: Ints, read: Ints, called: Ints, called_checked: Ints, confirmed: Ints, passed_checked: Ints, missed: Ints
+) -> TwoPhase:
+    """Two phases in which every document counts one."""
+    ones = [[np.ones(int(x)) for x in found] for found in (confirmed, missed)]
+    return TwoPhase(
+        documents, read, called, called_checked, ones[0], passed_checked, ones[1], documents.astype(np.float64),
+        np.ones(len(documents)),
+    )  # fmt: skip
+
+
+def reading_from_json(plain: dict[str, Any]) -> Reading:
+    """The sample or the two phases that ``to_json`` gave. Raises `KeyError` or `TypeError` if it is neither."""
+    if "called" not in plain:
+        return sample_from_json(plain)
+    documents, read, called, called_checked, passed_checked = (np.array(plain[name], np.int64) for name in _COUNTS)
+    confirmed, missed = ([np.array(one, np.float64) for one in plain[name]] for name in ("confirmed", "missed"))
+    size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
+    return TwoPhase(documents, read, called, called_checked, confirmed, passed_checked, missed, size, unseen)
 
 
 def difference(truth: Floats, predicted: Floats, probability: Floats, population_mean: float, documents: int) -> Figure:

@@ -91,15 +91,16 @@ def label_picture(label: str, figures: dict[str, Plain]) -> Picture:
         for y, name in enumerate(reversed(names)):
             one = figures[name]
             if one["too_few_labels"]:
-                axes.plot([least, _high(one)], [y, y], "-", color=BROWN, linewidth=1, alpha=0.5)
-                axes.plot([_high(one)], [y], "<", color=BROWN, markersize=6, markerfacecolor="none")
+                side, at = (">", _low(one)) if one["low"] else ("<", _high(one))
+                axes.plot([1 if one["low"] else least, at], [y, y], "-", color=BROWN, linewidth=1, alpha=0.5)
+                axes.plot([at], [y], side, color=BROWN, markersize=6, markerfacecolor="none")
             else:
                 axes.plot([max(least, _low(one)), max(least, _high(one))], [y, y], "-", color=BLUE, linewidth=1.6)
                 if one["value"]:
                     axes.plot([_value(one)], [y], "o", color=BLUE, markersize=5)
                 else:
                     axes.text(least, y, "0", color=BLUE, ha="center", va="center")
-            at = _high(one) if one["too_few_labels"] else max(least, _value(one))
+            at = at if one["too_few_labels"] else max(least, _value(one))
             marks.append(Mark(axes, at, y, f"{name}: {one['words']}"))
         axes.set_xscale("log")
         axes.set_xlim(least / 1.5, 1.5 * max(least * 10, *map(_high, figures.values())))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pipeline.prevalence.figure import NEARLY_ALL
 from pipeline.prevalence.slices import SLICES
 from pipeline.report.audit_figures import (
     cost_picture,
@@ -54,10 +55,8 @@ def audit_view(report: Plain) -> Plain:
 
 
 def _headline(audit: Plain, unit: str) -> Plain:
-    """The recommended figure of a unit: of documents the one that people corrected, if there is one."""
-    phases = audit["two_phase"]
-    corrected = phases is not None and unit == "documents"
-    figure = phases["figure"] if corrected else audit["prevalence"][audit["label"]][unit]
+    """The recommended figure of a unit."""
+    figure, corrected = audit["prevalence"][audit["label"]][unit], audit["two_phase"] is not None
     main, _, rest = figure["words"].partition(" (")
     return {"unit": unit, "main": main, "rest": f"({rest}" if rest else "", "flagged": audit["flag_rate"][unit],
             "corrected": corrected, "figure": figure}  # fmt: skip
@@ -101,17 +100,20 @@ def in_counts(figure: Plain | None, total: int) -> str:
 
 
 def in_percent(figure: Plain | None) -> str:
-    """A share as "64 % (56 to 71)", or "at most 71 %"."""
+    """A share as "64 % (56 to 71)", "at most 71 %" or "at least 56 %"."""
     return _beside(figure, lambda share: f"{100 * share:.3g}", " %")
 
 
 def _beside(figure: Plain | None, number: Callable[[float], str], unit: str = "") -> str:
     if not figure:
         return "–"
+    mark = ", uncorrected" if figure["basis"] == "uncorrected" else ""
+    if figure["value"] is None and figure["low"]:
+        return f"at least {number(figure['low'])}{unit}{mark}"
     if figure["value"] is None:
-        return f"at most {number(figure['high'])}{unit}"
+        return ("anything" if figure["high"] >= NEARLY_ALL else f"at most {number(figure['high'])}{unit}") + mark
     low, value, high = (number(figure[end] or 0.0) for end in ("low", "value", "high"))
-    return f"{value}{unit} ({low} to {high})"
+    return f"{value}{unit} ({low} to {high}){mark}"
 
 
 def bare(words: str) -> str:

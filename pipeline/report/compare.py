@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline import storage
 from pipeline.prevalence.compare import difference_of, q_values
-from pipeline.prevalence.sample import sample_from_json
+from pipeline.prevalence.figure import UNCORRECTED
+from pipeline.prevalence.two_phase import reading_from_json
 from pipeline.schema import topic_digest
 
 Plain = dict[str, Any]
@@ -70,8 +71,8 @@ def _notes(first: Plain, second: Plain) -> Sequence[str]:
         notes.append("Not both have an audit: flag rates alone are compared, and a flag rate is not a prevalence.")
     for one in filter(None, audits):
         notes += [f"{one['draw']}: {note}." for note in one["notes"]]
-        if one["two_phase"] or not _sample(one, one["label"], "documents"):
-            notes.append(f"{one['draw']}: differences are of labels as they are, not corrected for annotators' errors.")
+        if not _sample(one, one["label"], "documents"):
+            notes.append(f"{one['draw']}: corrected for annotators' errors; such figures have no tested difference.")
     return notes
 
 
@@ -125,19 +126,22 @@ def _pair(first: Plain, second: Plain) -> Plain:
     """Two figures and their difference, where both have a sample that it can be made of."""
     if "sample" not in first or "sample" not in second:
         return {"first": first, "second": second, "difference": None}
-    gap = difference_of(sample_from_json(second["sample"]), sample_from_json(first["sample"]))
+    gap = difference_of(reading_from_json(second["sample"]), reading_from_json(first["sample"]))
     one = gap.figure.estimate
     few = first["too_few_labels"] or second["too_few_labels"]
-    found = {"value": None if few else one.value, "low": one.low, "high": one.high, "p_value": gap.p_value}
+    basis = "uncorrected" if "uncorrected" in (first["basis"], second["basis"]) else "design"
+    found = {"value": None if few else one.value, "low": one.low, "high": one.high, "p_value": gap.p_value,
+             "basis": basis}  # fmt: skip
     return {"first": first, "second": second, "difference": found | {"words": _in_points(found)}}
 
 
 def _in_points(gap: Plain) -> str:
     """Such as "+0.31 points (95 %: +0.12 to +0.50)", in hundredths, or the interval and "too few labels"."""
     low, high = (f"{100 * gap[end]:+.2g}" for end in ("low", "high"))
+    mark = f", {UNCORRECTED}" if gap["basis"] == "uncorrected" else ""
     if gap["value"] is None:
-        return f"{low} to {high} points (95 %; too few labels)"
-    return f"{100 * gap['value']:+.2g} points (95 %: {low} to {high})"
+        return f"{low} to {high} points (95 %; too few labels){mark}"
+    return f"{100 * gap['value']:+.2g} points (95 %: {low} to {high}){mark}"
 
 
 def _slices(first: Plain, second: Plain) -> dict[str, list[Plain]]:
