@@ -6,7 +6,7 @@ import click
 
 from jobs.audit_engine import Gather, audit_engine, engine_options
 from jobs.audit_labels import METHOD
-from jobs.audit_tags import drawn_rows
+from jobs.audit_tags import check_population, drawn_rows
 from jobs.label_options import keep_option, opened, store_option
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, candidate, fetch_texts, open_tags
@@ -47,9 +47,8 @@ def command(
     """
     plan = load_plan(storage.read_bytes(plan_file).decode(), plan_file)
     with open_tags(folder) as tags, opened(place) as store:
-        if tags.digest != plan.model:
-            raise ValueError(f"{plan_file}: made for the tags of another model than those in {folder}; plan again")
         with audit_engine(engine, spark) as gather:
+            check_population(tags, plan, gather)
             found = candidates(tags, plan, gather, keep_text=keep == "text")
         parameters = {"plan": plan.to_json(), "tags": folder}
         add_draw(

@@ -83,13 +83,7 @@ def join(
         ids=[*labelled.documents, *also],
     )  # fmt: skip
     census = gather(tags.folder.files, one, added_up, "Counting")
-    counts = np.rint(census.whole.sums[:, 0])
-    if tags.digest != plan.model or np.any(counts != plan.documents):
-        raise ValueError(
-            f"{tags.folder.url}: its {int(counts.sum()):,} documents are not the {plan.population:,} of the plan, "
-            "stratum by stratum; the tags changed after it was made: plan and draw anew, or give the folder that was "
-            "planned on"
-        )
+    plan.check(np.rint(census.whole.sums[:, 0]).astype(np.int64), tags.digest, tags.folder.url)
     rows = [census.rows[document] for document in labelled.documents]
     arrays = _scores_and_sizes(rows, plan.columns.score)
     return Audit(labelled, census, Audited(labelled.strata, *arrays, basis_of(labelled)), rows, slicers)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jobs.audit_engine import audit_engine, engine_options
 from jobs.audit_labels import labelled_draw
-from jobs.audit_tags import columns_for, histogram
+from jobs.audit_tags import columns_for, documents_in, histogram
 from jobs.label_options import opened
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
@@ -20,7 +20,7 @@ from pipeline import storage
 from pipeline.prevalence.allocation import anticipate, budget_for, pilot_rates
 from pipeline.prevalence.audited import on_grid
 from pipeline.prevalence.plan import Plan, make_plan
-from pipeline.prevalence.strata import Histogram, Stratum
+from pipeline.prevalence.strata import Histogram
 
 MOST = 200_000
 """Labels; no audit that needs more is proposed."""
@@ -33,8 +33,8 @@ def threshold_of(tags: Tags, label: str, given: float | None) -> float:
     return on_grid(given if given is not None else float(known.get("threshold", 0.5)))
 
 
-def _pilot(place: str | None, name: str | None, label: str) -> tuple[list[Stratum], tuple[Ints, Ints]] | None:
-    """Strata of an audit's draw, and what its labels found in them."""
+def _pilot(place: str | None, name: str | None, label: str) -> tuple[Plan, tuple[Ints, Ints]] | None:
+    """The plan of an audit's draw, and what its labels found in the strata."""
     if name is None:
         return None
     if place is None:
@@ -44,7 +44,19 @@ def _pilot(place: str | None, name: str | None, label: str) -> tuple[list[Stratu
     positive = found.positive(label)
     n = len(found.plan.strata)
     labelled = np.bincount(found.strata, minlength=n).astype(np.int64)
-    return list(found.plan.strata), (labelled, np.bincount(found.strata[positive], minlength=n).astype(np.int64))
+    return found.plan, (labelled, np.bincount(found.strata[positive], minlength=n).astype(np.int64))
+
+
+def seed_of(given: int | None, pilot: Plan | None) -> int:
+    """As given, else 1, or one more than the pilot's. Raises `ValueError` for the pilot's own, by which a stratum's
+    first documents would be those of the pilot again."""
+    if pilot is None:
+        return 1 if given is None else given
+    if given == pilot.seed:
+        raise ValueError(
+            f"--seed {given} is the pilot's own, which draws the pilot's documents again; take another, or leave it out"
+        )
+    return pilot.seed + 1 if given is None else given
 
 
 def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[Ints, Ints] | None) -> str | None:
@@ -83,7 +95,8 @@ def _print(plan: Plan) -> None:
 @click.argument("folder", metavar="DIR")
 @click.option("--budget", required=True, type=click.IntRange(1), help="Documents that can be read and labelled.")
 @click.option("--expect", "expected", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-3,
-              show_default=True, help="A guess of the prevalence. A wrong one costs width, not coverage.")  # fmt: skip
+              show_default=True, help="A guess of the prevalence. One ten times too low costs width, one ten times too "
+              "high coverage, too, 91 % at worst: in doubt guess low, or take a pilot.")  # fmt: skip
 @click.option("--relative-error", "wanted", type=click.FloatRange(0, min_open=True),
               help="Wanted: half the interval's width over the prevalence, 0.3 for 30 %.")  # fmt: skip
 @click.option("--label", default="adverse", show_default=True, help="The label that the strata are made for.")
@@ -93,14 +106,15 @@ def _print(plan: Plan) -> None:
               "[default: the scan's]")  # fmt: skip
 @click.option("--pilot", metavar="NAME", help="An earlier audit's draw: its strata and rates found are used.")
 @click.option("--store", "place", metavar="PATH|URL", envvar="TROPESCAN_STORE", help="Where the pilot's labels are.")
-@click.option("--seed", default=1, show_default=True, help="Another seed draws other documents.")
+@click.option("--seed", type=int, help="Another seed draws other documents; a pilot's own is refused. "
+              "[default: 1, or the pilot's and 1]")  # fmt: skip
 @click.option("--out", metavar="FILE", default="plan.json", show_default=True, help="The plan, for audit draw.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @engine_options
 def command(
     folder: str, budget: int, expected: float, wanted: float | None, label: str, proxy: str | None,
-    threshold: float | None, pilot: str | None, place: str | None, seed: int, out: str, as_json: bool, engine: str,
-    spark: SessionOptions,
+    threshold: float | None, pilot: str | None, place: str | None, seed: int | None, out: str, as_json: bool,
+    engine: str, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Plan an audit of the tags in DIR: which documents to read, and what that will tell, before anything is read.
 
@@ -110,12 +124,14 @@ def command(
     """
     before = _pilot(place, pilot, label)
     with open_tags(folder) as tags, audit_engine(engine, spark) as gather:
-        columns = columns_for(tags, label, proxy)
+        columns = before[0].columns if before else columns_for(tags, label, proxy)
         counted = histogram(tags, columns, gather)
+        if before:
+            before[0].check(documents_in(counted, before[0]), tags.digest, folder)
         plan = make_plan(
             counted, label=label, columns=columns, threshold=threshold_of(tags, label, threshold), expected=expected,
-            budget=budget, seed=seed, model=tags.digest, pilot=before[1] if before else None,
-            strata=before[0] if before else None,
+            budget=budget, seed=seed_of(seed, before[0] if before else None), model=tags.digest,
+            pilot=before[1] if before else None, strata=before[0].strata if before else None,
         )  # fmt: skip
     with storage.whole_file(out) as file:
         file.write(json.dumps(plan.to_json(), indent=1, allow_nan=False).encode())

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.audit_engine import Gather, gather_here
 from jobs.tag_rows import Row, Tags
 from pipeline.prevalence import draw
+from pipeline.prevalence.audited import Sides
 from pipeline.prevalence.frame import Columns, added_up, draw_of, histogram_of
 from pipeline.prevalence.plan import Plan
 from pipeline.prevalence.strata import Histogram
@@ -34,6 +36,16 @@ def columns_for(tags: Tags, label: str, proxy: str | None) -> Columns:
 def histogram(tags: Tags, columns: Columns, gather: Gather = gather_here) -> Histogram:
     """Of all tags."""
     return gather(tags.folder.files, partial(histogram_of, columns=columns), added_up, "Counting")
+
+
+def documents_in(counted: Histogram, plan: Plan) -> NDArray[np.int64]:
+    """How many documents each stratum of a plan has, int64, shape (strata,)."""
+    return np.rint(Sides.of(counted, plan.strata).whole[:, 0]).astype(np.int64)
+
+
+def check_population(tags: Tags, plan: Plan, gather: Gather = gather_here) -> None:
+    """Raises `ValueError` unless the tags are those that the plan was made for, stratum by stratum."""
+    plan.check(documents_in(histogram(tags, plan.columns, gather), plan), tags.digest, tags.folder.url)
 
 
 def drawn_rows(tags: Tags, plan: Plan, gather: Gather = gather_here) -> list[tuple[Row, int]]:

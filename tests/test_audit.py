@@ -188,6 +188,32 @@ def test_a_pilot_gives_strata_and_rates(scanned: Path, audited: tuple[Path, Path
     before = load_plan(audited[1].read_text(), "plan")
     assert [one["name"] for one in made["strata"]] == [one.name for one in before.strata]
     assert sum(made["sizes"]) == 400
+    look = made["outlook"]
+    assert made["expected"] != 0.02 and look["low"] - 0.001 < made["expected"] < look["high"]
+
+
+def test_a_pilots_documents_are_not_drawn_again(scanned: Path, audited: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ("audit", "plan", scanned, "--budget", 300, "--pilot", "a1", "--store", audited[0], "--out", tmp_path / "p")
+    assert "the pilot's own" in str(run(*words, "--seed", 1).exception)
+    done(*words)
+    plans = [load_plan(path.read_text(), "plan") for path in (audited[1], tmp_path / "p")]
+    assert [plan.seed for plan in plans] == [1, 2]
+    with open_tags(str(scanned)) as tags:
+        before, after = ({row["id"] for row, _ in drawn_rows(tags, plan)} for plan in plans)
+    assert len(before & after) < 200
+
+
+def test_a_plan_of_another_corpus_draws_nothing_nor_is_its_audit_a_pilot(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    smaller = tmp_path / "smaller"
+    done("scan", scanned.parent / "crawl" / "0.jsonl.gz", "--out", smaller, "--quiet")
+    drawn = run("audit", "draw", smaller, "--plan", audited[1], "--store", audited[0], "--name", "a2")
+    piloted = run("audit", "plan", smaller, "--budget", 90, "--pilot", "a1", "--store", audited[0],
+                  "--out", tmp_path / "p.json")  # fmt: skip
+    for refused in (drawn, piloted):
+        assert "its 500 documents are not the 1,500 of the plan" in str(refused.exception)
+    assert not (tmp_path / "p.json").exists()
 
 
 def test_acquired_and_foreign_draws_are_refused(scanned: Path, audited: tuple[Path, Path]) -> None:

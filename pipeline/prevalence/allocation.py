@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 
 MISSED = 0.1
 """Of the positives, the share that the plan expects in the lowest stratum, where nothing better is known."""
+MOST_RATE = 0.9
+"""Of a stratum, in a guess without labels."""
 FLOOR = 5
 TRIALS = 30
 
@@ -36,15 +38,24 @@ def anticipate(documents: Ints, lowest: Ints, expected: float) -> Floats:
     """Guesses of the rates of positives by stratum, float64, shape (strata,), without a pilot.
 
     The strata that ``lowest`` (indices) names share `MISSED` of the positives by size; the others have an equal part
-    each, nine tenths of a stratum at most. A wrong guess costs width, never coverage.
+    each, `MOST_RATE` of a stratum at most: what does not fit goes where there is room, above the lowest if it can. A
+    guess that is far too low costs width, one that is far too high coverage as well (docs/prevalence.md).
     """
-    positives = np.zeros(len(documents))
-    whole = expected * documents.sum()
+    most: Floats = max(MOST_RATE, expected) * documents.astype(np.float64)
     low = np.isin(np.arange(len(documents)), lowest)
     rest = ~low if np.any(~low) else low
-    positives[rest] = whole * (1 - MISSED) / max(1, int(rest.sum()))
-    positives[low] += whole * MISSED * documents[low] / max(1, documents[low].sum())
-    return np.minimum(positives / np.maximum(documents, 1), 0.9)
+    positives = np.zeros(len(documents))
+    _spread(positives, most, rest.astype(np.float64), expected * documents.sum() * (1 - MISSED))
+    _spread(positives, most, np.where(low, documents, 0.0), expected * documents.sum() * MISSED)
+    for where in (rest, np.ones(len(documents), bool)):
+        _spread(positives, most, where * (most - positives), expected * documents.sum() - positives.sum())
+    return np.asarray(positives / np.maximum(documents, 1), np.float64)
+
+
+def _spread(positives: Floats, most: Floats, weights: Floats, number: float) -> None:
+    """Add so many positives by weight, where there is room for them."""
+    if number > 0 and weights.sum() > 0:
+        positives += np.minimum(weights / weights.sum() * number, most - positives)
 
 
 def pilot_rates(labelled: Ints, positives: Ints, guess: Floats) -> Floats:
@@ -55,8 +66,9 @@ def pilot_rates(labelled: Ints, positives: Ints, guess: Floats) -> Floats:
 def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR) -> Ints:
     """Neyman's (1934) allocation, with the positive that was not seen counted: int64, shape (strata,), sum <= budget.
 
-    The upper bound of a stratum of share W with rate p rests on W (p n + 1) / n, whose variance W^2 (p / n + 1 / n^2)
-    is what is made small: Neyman's W sqrt(p) where positives will be found, W^(2/3) where none will. Strata that come
+    What is made small is W^2 (p (1 - p) / n + 1 / n^2) over strata of share W with rate p: the variance of the count
+    and of one unseen positive, or negative, on which the bounds rest. That is Neyman's W sqrt(p (1 - p)) where
+    documents of both kinds will be found, W^(2/3) where only one kind will. Strata that come
     out whole are read whole; each gets ``floor`` documents, or all that it has. Raises `ValueError` if the budget does
     not reach for that.
     """
@@ -82,10 +94,10 @@ def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR)
 
 
 def _sizes(share: Floats, rates: Floats, price: float) -> Floats:
-    """n with n^3 price = W^2 (p n + 2), where one label more is worth its price in every stratum."""
+    """n with n^3 price = W^2 (p (1 - p) n + 2), where one label more is worth its price in every stratum."""
     sizes = np.ones(len(share))
     for _ in range(60):
-        sizes = np.cbrt(share**2 * (rates * sizes + 2) / price)
+        sizes = np.cbrt(share**2 * (rates * (1 - rates) * sizes + 2) / price)
     return np.asarray(sizes, np.float64)
 
 
@@ -103,10 +115,10 @@ def outlook(documents: Ints, rates: Floats, labelled: Ints, *, seed: int = 0) ->
     return Outlook(int(labelled.sum()), low, high, half / expected)
 
 
-def least_relative_error(budget: int, expected: float) -> float:
-    """Half of the upper arm that a stratum without a positive leaves, read with the whole budget: no allocation and no
-    classifier gets an honest interval below it."""
-    return float(-np.log(2 * TAILS[1]) / budget / 2 / expected)
+def least_relative_error(budget: int, expected: float, population: int) -> float:
+    """Half of the upper arm that a stratum without a positive leaves, read with the whole budget, in what is not read:
+    no allocation and no classifier gets an honest interval below it."""
+    return float(-np.log(2 * TAILS[1]) / budget / 2 / expected * max(0.0, 1 - budget / population))
 
 
 def budget_for(documents: Ints, rates: Floats, relative_error: float, most: int) -> Outlook | None:

@@ -44,10 +44,19 @@ class Plan:
         """All documents."""
         return int(self.documents.sum())
 
+    def check(self, counts: Ints, model: str, where: str) -> None:
+        """Raises `ValueError` unless these are the documents by stratum, and the model, that the plan was made for."""
+        if model != self.model or not np.array_equal(counts, self.documents):
+            raise ValueError(
+                f"{where}: its {int(np.sum(counts)):,} documents are not the {self.population:,} of the plan, stratum "
+                "by stratum; the tags changed after it was made, or are of another corpus or model: plan and draw "
+                "anew, or give the folder that was planned on"
+            )
+
     @property
     def least_relative_error(self) -> float:
         """What no design gets below with this budget; see `allocation.least_relative_error`."""
-        return least_relative_error(sum(self.sizes), self.expected)
+        return least_relative_error(sum(self.sizes), self.expected, self.population)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; an endless bound is null."""
@@ -92,7 +101,8 @@ def make_plan(
     pilot: tuple[Ints, Ints] | None = None,
     strata: Sequence[Stratum] | None = None,
 ) -> Plan:
-    """Strata, sizes and outlook. ``pilot``: labelled and positive by stratum, int64, of ``strata``, which are kept.
+    """Strata, sizes and outlook. ``pilot``: labelled and positive by stratum, int64, of ``strata``, which are kept;
+    what it found takes the place of ``expected``.
 
     Raises `ValueError` for a population without documents, or a budget that does not reach for every stratum.
     """
@@ -104,6 +114,7 @@ def make_plan(
     rates = anticipate(documents, lowest, expected)
     if pilot:
         rates = pilot_rates(*pilot, rates)
+        expected = float(rates @ documents / documents.sum())
     sizes = allocate(documents, rates, min(budget, int(documents.sum())))
     looks = outlook(documents, rates, sizes)
     return Plan(label, columns, threshold, expected, seed, model, tuple(found), tuple(sizes.tolist()), looks)
