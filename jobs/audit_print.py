@@ -45,11 +45,15 @@ def _modes(found: dict[str, Any]) -> Table:
 
 
 def _slices(found: dict[str, Any], by: str) -> Table:
-    table = Table(by, "documents", "flagged", found["label"], "q-value", "shrunken (model-based)", box=None)
-    for one in found["slices"][by]:
+    rows = found["slices"][by]
+    some = any(one["shrunken"] and one["figure"]["too_few_labels"] for one in rows)
+    table = Table(by, "documents", "flagged", found["label"], "q-value", box=None)
+    if some:
+        table.add_column("shrunken (model-based)")
+    for one in rows:
         few, q = one["figure"]["too_few_labels"], f"{one['q_value']:.2g}"
-        small = one["shrunken"]["words"] if few and one["shrunken"] else ""
+        small = [one["shrunken"]["words"] if few and one["shrunken"] else ""] if some else []
         table.add_row(
-            one["slice"], f"{one['documents']:,}", f"{one['flag_rate']:.3%}", one["figure"]["words"], q, small
+            one["slice"], f"{one['documents']:,}", f"{one['flag_rate']:.3%}", one["figure"]["words"], q, *small
         )
     return table

@@ -10,6 +10,7 @@ import numpy as np
 from jobs.audit_labels import plan_of
 from jobs.audit_phases import FirstPhase, first_phase
 from jobs.label_options import opened, store_option
+from labels.codebook import LABELS
 from labels.store import Candidate, add_draw
 from labels.store.lookup import draw_named
 from labels.store.tables import DESIGNED, Item
@@ -77,6 +78,8 @@ def command(place: str, first: str, name: str, passed: int, called: int | None, 
     'audit estimate --people NAME' then corrects the model's errors by what people found, whatever they are, and reports
     them. Inclusion probabilities are those of both phases together.
     """
+    if label not in LABELS:
+        raise ValueError(f"there is no label {label!r}; there are {', '.join(LABELS)}")
     with opened(place) as store:
         phase = first_phase(store, first, label)
         parts = parts_of(phase)

@@ -84,8 +84,8 @@ def _gap(audit: Audit, counted: Counted, which: Any, one: Reading) -> Plain | No
 
 
 def shrunken_slices(figures: Sequence[Figure]) -> list[Figure | None]:
-    """None of a slice in which a stratum was not read, whose labels are then worth an unknown number, and of all where
-    too few slices, or positives, are left to fit a prior to."""
+    """None of a slice of which too much lies in unread strata, so that its labels are worth an unknown number, and of
+    all where too few slices, or positives, are left to fit a prior to."""
     known = [k for k, one in enumerate(figures) if one.effective_n]
     found: list[Figure | None] = [None] * len(figures)
     if len(known) < LEAST_SLICES or sum(figures[k].positives for k in known) < LEAST_POSITIVES:

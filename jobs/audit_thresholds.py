@@ -34,7 +34,7 @@ def _grid(sides: Sides, own: float) -> list[float]:
     log_odds = np.log(GRID / (1 - GRID))
     some = GRID[::_STEP][np.abs(log_odds[::_STEP]) <= _REACH]
     flagged = {float(sides.above(at)[:, 0].sum()): float(at) for at in [*some, own]}
-    return sorted(at for documents, at in flagged.items() if documents)
+    return sorted(at for documents, at in flagged.items() if documents or at == own)
 
 
 def _row(audit: Audit, sides: Sides, at: float) -> Plain:

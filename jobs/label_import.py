@@ -43,7 +43,9 @@ def command(
 
     Records that only point get their texts from --texts (*.jsonl[.gz]); without it they stay pointers, of which nobody
     can tell what they nearly repeat. A record that the store has already is not doubled. All files are imported, or
-    none. Imported items train; they never enter an estimate, for no one wrote down how they were chosen.
+    none. Imported items train; an import is no draw to make an estimate of, for no one wrote down how they were chosen.
+    But a label is of its text: an imported one counts where an audit or another designed draw has drawn a document with
+    the same text.
     """
     read = (task for file in files for task in read_tasks(file, form))
     tasks = with_texts(merged(read), texts)

@@ -292,6 +292,11 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
         assert "two-phase" in one["figure"]["method"]
 
 
+def test_a_recheck_of_a_label_that_is_none_is_refused(audited: tuple[Path, Path]) -> None:
+    words = ("audit", "recheck", "--store", audited[0], "--draw", "a1", "--name", "p", "--passed", 5, "--label", "foo")
+    assert "there is no label 'foo'; there are ai, adverse" in str(run(*words).exception)
+
+
 def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path, Path]) -> None:
     words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--json")
     plain, checked = done(*words), done(*words, "--sensitivity", "17/20")
@@ -325,6 +330,16 @@ def test_nothing_is_shrunken_to_a_prior_that_nothing_was_fitted_to() -> None:
     found = shrunken_slices([part, *whole])
     assert found[0] is None and all(one and one.estimate.value < 0.1 for one in found[1:])
     assert shrunken_slices([part] * 20) == [None] * 20
+    nearly = stratified(count_sample(np.array([9000, 100]), np.array([200, 0]), np.array([2, 0])))
+    assert nearly.effective_n and shrunken_slices([nearly, *whole])[0] is not None
+
+
+def test_a_slice_of_which_a_part_was_not_read_has_a_bound_and_no_number() -> None:
+    """Its point estimate would take the unread stratum to be negative."""
+    part = stratified(count_sample(np.array([900, 100]), np.array([200, 0]), np.array([60, 0])))
+    assert part.too_few_labels and part.as_json()["value"] is None and part.in_words().startswith("at most ")
+    little = stratified(count_sample(np.array([990, 10]), np.array([200, 0]), np.array([60, 0])))
+    assert not little.too_few_labels
 
 
 def test_slices_of_hosts_dates_and_lengths() -> None:

@@ -251,6 +251,13 @@ def test_an_audit_of_other_tags_is_refused(scanned: Path, estimate: Path, tmp_pa
     assert "estimate anew" in str(run("report", tmp_path / "other", "--audit", estimate).exception)
 
 
+def test_an_audit_goes_with_its_own_label_and_threshold(scanned: Path, estimate: Path, tmp_path: Path) -> None:
+    words = ("report", scanned, "--audit", estimate, "--json", tmp_path / "r.json")
+    assert "the audit is of 'adverse', not of 'hostile'" in str(run(*words, "--label", "hostile").exception)
+    assert "leave --threshold out" in str(run(*words, "--threshold", 0.8).exception)
+    done(*words, "--label", "adverse", "--threshold", 0.5)
+
+
 @pytest.mark.parametrize("documents", [5, 6])
 def test_five_documents_read_whole_are_known(tmp_path: Path, documents: int) -> None:
     """And nothing flagged: all scores are 0.1."""
@@ -263,6 +270,8 @@ def test_five_documents_read_whole_are_known(tmp_path: Path, documents: int) -> 
     done("report", tmp_path / "scanned", "--audit", file, "--out", tmp_path / "page.html")
     text = Elements((tmp_path / "page.html").read_text("utf-8")).text
     assert "100 in 100 documents" in text and "(known exactly)" in text
+    (own,) = json.loads(file.read_text())["thresholds"][-1:]
+    assert own["own"] and own["flagged"]["documents"] == 0 and own["precision"] is None and own["recall"]["high"] == 0
 
 
 # --- two reports
@@ -273,6 +282,7 @@ def test_a_comparison_tests_the_difference(scanned: Path, report: dict[str, Any]
     first.write_text(json.dumps(report))
     audit = report["audit"]
     fewer = json.loads(json.dumps(report))
+    fewer["audit"]["plan"]["seed"] = 2
     sample = audit["prevalence"]["adverse"]["documents"]["sample"]
     changed = fewer["audit"]["prevalence"]["adverse"]["documents"]
     changed["sample"]["sizes"] = [0 for _ in sample["sizes"]]
@@ -285,17 +295,34 @@ def test_a_comparison_tests_the_difference(scanned: Path, report: dict[str, Any]
     expected = difference_of(none, counts)
     assert row["difference"]["high"] == expected.figure.estimate.high < 0 and row["difference"]["p_value"] < 0.01
     assert row["difference"]["value"] is None and "too few labels" in row["difference"]["words"]
-    same = json.loads(done("report", "compare", first, first, "--json"))
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(of_another_draw(report)))
+    same = json.loads(done("report", "compare", first, again, "--json"))
     assert all(one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in same["labels"])
     assert {"month", "domain"} <= same["slices"].keys()
     assert all(one["q_value"] > 0.5 for one in same["slices"]["month"])
 
 
+def of_another_draw(report: dict[str, Any]) -> dict[str, Any]:
+    """The same figures, as if another seed had drawn the documents."""
+    audit = report["audit"]
+    return report | {"audit": audit | {"plan": audit["plan"] | {"seed": 2}}}
+
+
+def test_one_draw_is_not_compared_with_itself(report: dict[str, Any], tmp_path: Path) -> None:
+    """However it was labelled anew, and whatever its name: the two are not independent."""
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text(json.dumps(report))
+    second.write_text(json.dumps(report | {"audit": report["audit"] | {"draw": "relabelled", "labelled": 190}}))
+    assert "draw anew with another --seed" in str(run("report", "compare", first, second).exception)
+
+
 def test_the_page_of_a_comparison(report: dict[str, Any], scanned: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     first.write_text(json.dumps(report | {"folder": ATTACK}))
+    (tmp_path / "again.json").write_text(json.dumps(of_another_draw(report)))
     done("report", scanned, "--json", second)
-    done("report", "compare", first, first, "--out", tmp_path / "page.html")
+    done("report", "compare", first, tmp_path / "again.json", "--out", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "no difference shown" in page and [tag for tag, _ in Elements(page).tags].count("script") == 1
     assert "&lt;script&gt;document.title" in page
@@ -310,6 +337,9 @@ def test_the_page_of_a_comparison(report: dict[str, Any], scanned: Path, tmp_pat
 
 
 # --- a browser
+
+HIDDEN_CELLS = """[...document.querySelectorAll('td:not([aria-hidden]):not(.dots):not(.bars)')]
+    .filter((cell) => getComputedStyle(cell).display === 'none').length"""
 
 
 def test_hover_slider_and_filter_in_a_browser(page: str, scanned: Path) -> None:
@@ -329,6 +359,12 @@ def test_hover_slider_and_filter_in_a_browser(page: str, scanned: Path) -> None:
         assert tab.inner_text("#slider-says").startswith("At 0.0") and tab.locator("tr.chosen").count() == 1
         tab.locator("figure[data-points] img").first.hover()
         assert "in 100" in tab.locator("figure .tip").first.inner_text()
+        tab.emulate_media(media="print")
+        assert not tab.evaluate(HIDDEN_CELLS)
+        tab.emulate_media(media="screen")
+        tab.set_viewport_size({"width": 390, "height": 800})
+        assert not tab.evaluate(HIDDEN_CELLS)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390  # tables scroll in their boxes
         tab.locator(".picker select").select_option("adverse")
         hidden = tab.locator("article[data-labels][hidden]").count()
         assert 0 < hidden < tab.locator("article[data-labels]").count()

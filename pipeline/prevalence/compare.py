@@ -6,7 +6,7 @@ Knows samples and counts; knows nothing of what the slices are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def simultaneous(samples: Sequence[Reading], *, form: Form = "mid-p", draws: int
     tails = tails_together(len(samples))
     random = np.random.default_rng(0)
     figures = [stratified(one, tails=tails, form=form, random=random, draws=draws * 2) for one in samples]
-    return [Figure(f.estimate, f.positives, f.basis, f.design_effect, round(1 - sum(TAILS), 6)) for f in figures]
+    return [replace(one, confidence=round(1 - sum(TAILS), 6)) for one in figures]
 
 
 def tails_together(slices: int) -> tuple[float, float]:

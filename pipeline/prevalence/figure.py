@@ -19,6 +19,8 @@ UNCORRECTED = "uncorrected (annotator: language model)"
 LEAST_POSITIVES = 10
 NEARLY_ALL = 0.995
 """An upper end from here on says nothing: it is printed as 100 in 100."""
+MOST_UNREAD = 0.05
+"""A point estimate takes what lies in unread strata to be negative: above this share there is none."""
 MOST_RELATIVE_WIDTH = 2.0
 """A figure whose interval is wider than twice itself says little beyond its upper bound, and beyond its lower one if it
 is wider than twice what is left to 1."""
@@ -27,7 +29,7 @@ is wider than twice what is left to 1."""
 @dataclass(frozen=True)
 class Figure:
     """``estimate.n`` counts labelled documents. ``confidence``: what the interval was made for. ``one_sided``: only the
-    upper end is a bound."""
+    upper end is a bound. ``unread``: the share of the population in strata of which nothing was read."""
 
     estimate: Estimate
     positives: int
@@ -35,6 +37,7 @@ class Figure:
     design_effect: float | None = None
     confidence: float = 0.95
     one_sided: bool = False
+    unread: float = 0.0
 
     @property
     def effective_n(self) -> float | None:
@@ -44,8 +47,9 @@ class Figure:
     @property
     def too_few_labels(self) -> bool:
         """Whether only a bound is fit to print. The bound is the interval's own, so looking costs no coverage."""
-        sampled = self.basis in ("design", "uncorrected") and not self.one_sided
-        return sampled and self.estimate.high > self.estimate.low and (self._open_below or self._open_above)
+        if self.basis not in ("design", "uncorrected") or self.one_sided or self.estimate.high <= self.estimate.low:
+            return False
+        return self.unread > MOST_UNREAD or self._open_below or self._open_above
 
     @property
     def _open_below(self) -> bool:
@@ -61,7 +65,7 @@ class Figure:
 
     def _bounds(self) -> tuple[float | None, float | None]:
         """What is sure where the value may not be printed: a lower end, an upper end, or neither."""
-        low = None if self._open_below or self.one_sided else self.estimate.low
+        low = self.estimate.low if self._open_above and not (self._open_below or self.one_sided) else None
         return low, None if low is not None or self.estimate.high >= NEARLY_ALL else self.estimate.high
 
     def in_words(self, of: str = "") -> str:

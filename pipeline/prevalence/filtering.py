@@ -31,7 +31,9 @@ def recall(
     value = min(max(found / (found + missed), low), high) if found + missed else high
     positives = int(above.positives.sum() + below.positives.sum())
     estimate = Estimate(value, low, high, above.n + below.n, f"ratio of {above.design} totals, melded {form}")
-    return Figure(estimate, positives, above.basis)
+    documents = np.array([above.documents.sum(), below.documents.sum()])
+    unread = float(documents @ [above.unread, below.unread] / max(1, documents.sum()))
+    return Figure(estimate, positives, above.basis, unread=unread)
 
 
 def elusion(below: Reading, *, error: float = 0.05, draws: int = DRAWS) -> Figure:

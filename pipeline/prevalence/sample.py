@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.figure import Basis, Figure
+from pipeline.prevalence.figure import MOST_UNREAD, Basis, Figure
 from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, stratum_total, total
 from pipeline.schema import Estimate
 
@@ -140,12 +140,15 @@ class Sample:
         return float(sum(n / k * x.sum() for n, k, x in zip(self.documents, read, self.sizes, strict=True)))
 
     def design_effect(self) -> float | None:
-        """Variance over that of a simple random sample of as many documents (Kish 1965, chapter 8); None if unknown.
+        """Variance over that of a simple random sample of as many documents (Kish 1965, chapter 8); None if unknown, as
+        more than `MOST_UNREAD` lies in unread strata. Those are left out.
 
         Rates are (positives + 1/2) / (labelled + 1), as a stratum without a positive has a variance all the same.
         """
-        if not np.all(self.labelled[self.documents > 0]) or self.n == 0:
+        if self.n == 0 or self.unread > MOST_UNREAD:
             return None
+        if not np.all(self.labelled):
+            return self.part(np.flatnonzero(self.labelled)).design_effect()
         rate = (self.positives + 0.5) / (self.labelled + 1)
         share = self.documents / self.documents.sum()
         unread = 1 - self.labelled / np.maximum(self.documents, 1)
@@ -195,4 +198,4 @@ def stratified(
     method = f"{sample.design}, melded {form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
     estimate = Estimate(value, low, high, sample.n, method)
     positives, confidence = int(sample.positives.sum()), round(1 - sum(tails), 6)
-    return Figure(estimate, positives, sample.basis, sample.design_effect(), confidence)
+    return Figure(estimate, positives, sample.basis, sample.design_effect(), confidence, unread=sample.unread)

@@ -32,6 +32,7 @@ def audit_view(report: Plain) -> Plain:
     audit, population = report["audit"], report["audit"]["population"]
     costs = [row | {"said": _said(row, population)} for row in audit["thresholds"]]
     own, label = audit["plan"]["threshold"], audit["label"]
+    drawn = [row for row in costs if row["flagged"]["documents"]]
     slices: dict[str, list[Plain]] = audit["slices"]
     period = next((by for by in slices if by in _DATES), "")
     dates = _named(slices.get(period, []))
@@ -40,14 +41,18 @@ def audit_view(report: Plain) -> Plain:
         "headline": [_headline(audit, unit) for unit in ("documents", "words", "bytes")],
         "costs": costs, "dates": {"by": period, "rows": dates},
         "groups": [_group(by, rows) for by, rows in slices.items() if by not in _DATES and len(_named(rows)) > 1],
+        "shrunken": any(
+            row["shrunken"] and row["figure"]["too_few_labels"]
+            for by, rows in slices.items() if by not in _DATES for row in _named(rows)
+        ),
         "kinds": _kinds(audit), "labels": sorted({name for one in _quoted(audit) for name in one["labels"]}),
         "modes": sorted({one["mode"] for one in _quoted(audit)}),
         "labels_table": list(_labels_table(audit)),
         "pictures": {
             "trend": trend_picture(dates, label) if len(dates) > 1 else None,
             "strata": strata_picture(scores, audit) if scores else None,
-            "quality": quality_picture(costs, own) if len(costs) > 1 else None,
-            "cost": cost_picture(costs, population, own) if len(costs) > 1 else None,
+            "quality": quality_picture(drawn, own) if len(drawn) > 1 else None,
+            "cost": cost_picture(drawn, population, own) if len(drawn) > 1 else None,
             "labels": [(name, label_picture(name, _whole_and_modes(audit, name))) for name in audit["prevalence"]],
         },
         "counted": in_counts, "in_percent": in_percent,

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.prevalence.audited import on_grid
 from pipeline.report import queries
 from pipeline.report.audited import joined
 from pipeline.report.excerpts import add_excerpts, within_shards
@@ -76,16 +77,25 @@ def flagging(
 ) -> tuple[str, float, str]:
     """Label and threshold to flag by, and who says so: the caller, else the audit, the scan, the model.
 
-    Raises `ValueError` for a label that the model lacks.
+    Raises `ValueError` for a label that the model lacks, or another label or threshold than the audit's.
     """
+    if audit and (given or audit["label"]) != audit["label"]:
+        raise ValueError(
+            f"the audit is of {audit['label']!r}, not of {given!r}; leave --label out, or audit that label"
+        )
+    if audit and threshold is not None and on_grid(threshold) != audit["plan"]["threshold"]:
+        raise ValueError(
+            f"the audit's filter has the threshold {audit['plan']['threshold']:.6g}, not {threshold:g}; leave "
+            "--threshold out: the page has figures for every threshold"
+        )
     first = "adverse" if "adverse" in folder.labels else folder.labels[0]
     usual = str(folder.scan.get("label") or folder.model.get("target") or first)
     label = given or (audit["label"] if audit else usual)
     if label not in folder.labels:
         raise ValueError(f"{folder.url}: the model has no label {label!r}; it has {', '.join(folder.labels[:50])}")
-    if threshold is not None:
+    if threshold is not None and not audit:
         return label, threshold, "the command line"
-    if audit and label == audit["label"]:
+    if audit:
         return label, float(audit["plan"]["threshold"]), "the audit's plan"
     if label == usual and "threshold" in folder.scan:
         return label, float(folder.scan["threshold"]), "the scan"

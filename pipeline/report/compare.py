@@ -38,7 +38,7 @@ def compare(first: Plain, second: Plain) -> Plain:
     """Figures of both and their differences (second minus first), as plain values.
 
     ``labels``: prevalence by label and unit; ``slices``: of those in both, with q-values over each list; both empty
-    unless both have an audit. Raises `ValueError` for reports on different labels.
+    unless both have an audit. Raises `ValueError` for reports on different labels, or of one draw.
     """
     if first["label"] != second["label"]:
         raise ValueError(
@@ -46,6 +46,12 @@ def compare(first: Plain, second: Plain) -> Plain:
             "make both with the same --label"
         )
     audits = (first.get("audit"), second.get("audit"))
+    if audits[0] and audits[1] and _draw(audits[0]) == _draw(audits[1]):
+        raise ValueError(
+            f"{first['folder']} and {second['folder']} are audited by one draw, {audits[0]['draw']!r}: the same "
+            "documents were read, and a test that takes them for two independent draws says nothing; draw anew with "
+            "another --seed"
+        )
     return {
         "label": first["label"], "folders": [one["folder"] for one in (first, second)],
         "notes": list(_notes(first, second)), "flagged": _flagged(first, second),
@@ -106,6 +112,12 @@ def _curves(first: Plain, second: Plain) -> list[Plain]:
         {"threshold": a["threshold"], "first": a["documents"] / totals[0], "second": b["documents"] / totals[1]}
         for a, b in zip(first["curve"], second["curve"], strict=True)
     ]
+
+
+def _draw(audit: Plain) -> tuple[Any, ...]:
+    """What tells one draw from another: seed and strata decide which documents of a population are drawn."""
+    strata = [(one["low"], one["high"], one["documents"]) for one in audit["strata"]]
+    return audit["plan"]["model"], audit["plan"]["seed"], audit["population"], strata
 
 
 def _sample(audit: Plain, label: str, unit: str) -> Plain | None:

@@ -31,7 +31,7 @@ for (const figure of document.querySelectorAll("figure[data-points]")) {
   const points = JSON.parse(figure.dataset.points);
   const image = figure.querySelector("img");
   const show = tooltip(figure);
-  if (figure.classList.contains("follows")) followers.push((index) => show([points[index][0], points[index][1], ""]));
+  if (figure.classList.contains("follows")) followers.push((index) => points[index] && show([points[index][0], points[index][1], ""]));
   image.addEventListener("pointermove", (event) => {
     const frame = image.getBoundingClientRect();
     const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
