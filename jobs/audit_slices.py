@@ -80,7 +80,7 @@ def _gap(audit: Audit, counted: Counted, which: Any, one: Reading) -> Plain | No
     if not rest.size.sum():
         return None
     gap = difference_of(one, rest)
-    return asdict(gap.figure.estimate) | {"p_value": gap.p_value}
+    return asdict(gap.figure.estimate) | {"p_value": gap.p_value, "basis": gap.figure.basis}
 
 
 def shrunken_slices(figures: Sequence[Figure]) -> list[Figure | None]:

@@ -282,6 +282,8 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     uncorrected = done(*words)
     mixed = [*uncorrected["prevalence"]["adverse"].values(), *uncorrected["filter"]["words"].values()]
     assert all(one["basis"] == "uncorrected" and "uncorrected (annotator" in one["words"] for one in mixed)
+    gaps = [one["difference_from_rest"] for one in (*found["slices"]["host"], *uncorrected["slices"]["host"])]
+    assert [one["basis"] for one in gaps] == ["design"] * 4 + ["uncorrected"] * 4
     for by in ("host", "month"):
         figures = [one["figure"] for one in found["slices"][by]]
         assert sum(one["labels"] for one in figures) == phases["read_by_people"]

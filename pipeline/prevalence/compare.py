@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from pipeline.prevalence.figure import Figure
+from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.melding import DRAWS, TAILS, Form, Melded
 from pipeline.prevalence.sample import Reading, stratified
 from pipeline.schema import Estimate
@@ -63,7 +63,8 @@ def difference_of(
     low, high = gap.interval((0.025, 0.025))
     value = min(max(one.point() / sizes[0] - other.point() / sizes[1], low), high)
     positives = int(one.positives.sum() + other.positives.sum())
-    figure = Figure(Estimate(value, low, high, one.n + other.n, f"difference, melded {form}"), positives)
+    basis: Basis = "uncorrected" if "uncorrected" in (one.basis, other.basis) else "design"
+    figure = Figure(Estimate(value, low, high, one.n + other.n, f"difference, melded {form}"), positives, basis)
     return Difference(figure, _p_value(gap))
 
 
