@@ -38,8 +38,8 @@ def _check_ids(tags: Tags, ids: list[str]) -> None:
     if times > 1:
         raise ValueError(
             f"{tags.folder.url}: {len(ids) - len(set(ids)):,} of the {len(ids):,} documents drawn have the id of "
-            f"another ({often!r} {times} times); a draw goes by ids, which must be unique over all shards: scan again with "
-            "--id-column naming a column that is"
+            f"another ({often!r} {times} times); a draw goes by ids, which must be unique over all shards: scan again "
+            "with --id-column naming a column that is"
         )
 
 
