@@ -14,7 +14,7 @@ from jobs.audit_figures import Audit, against, filtering, flag_rates, join, mode
 from jobs.audit_labels import LabelledDraw, labelled_draw
 from jobs.audit_phases import Phases, both_phases
 from jobs.audit_print import BY_MODE, print_estimate
-from jobs.audit_slices import slices
+from jobs.audit_slices import MOST_SLICES, slices
 from jobs.audit_thresholds import read_bars, thresholds
 from jobs.label_options import opened, store_option
 from jobs.spark_options import SessionOptions
@@ -22,11 +22,12 @@ from jobs.tag_rows import Tags, open_tags
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
-from pipeline.prevalence.slices import SLICES
+from pipeline.prevalence.slices import SLICES, check_slices, slices_of
 from pipeline.prevalence.two_phase import annotator_checks, two_phase
-from pipeline.report.queries import BARS, edges
+from pipeline.report.queries import BARS, MOST_TOPICS, edges
 
-ON_THE_PAGE = ("month", "year", "domain", "source", "lang", "length")
+ON_THE_PAGE = ("month", "year", "domain", "topic", "source", "lang", "length")
+"""``topic`` where tags have topics."""
 EXAMPLES = 8
 """Of each kind, for a page to quote."""
 
@@ -95,7 +96,7 @@ def _for_a_page(tags: Tags, audit: Audit) -> dict[str, Any]:
 @dataclass(frozen=True)
 class _Options:
     draw: str
-    most: int
+    most: int | None
     sensitivity: Checks | None
     specificity: Checks | None
     form: Form
@@ -107,7 +108,8 @@ class _Options:
 @click.option("--draw", required=True, metavar="NAME", help="An audit's draw, labelled.")
 @click.option("--by", multiple=True, type=click.Choice((*SLICES, BY_MODE)),
               help="Estimates for each slice, too; may be repeated.")  # fmt: skip
-@click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="Slices to show, the largest.")
+@click.option("--most", type=click.IntRange(1),
+              help=f"Slices to show, the largest. [default: {MOST_SLICES}, {MOST_TOPICS} topics]")  # fmt: skip
 @click.option("--people", metavar="NAME", help="People's draw of 'audit recheck', which corrects a model's labels.")
 @click.option("--sensitivity", callback=_checks, metavar="RIGHT/TRIED",
               help="Known positives that annotators called positive in blind checks: corrects for misses.")  # fmt: skip
@@ -118,7 +120,7 @@ class _Options:
 @click.option("--out", metavar="FILE", help=f"Write them, by {', '.join(ON_THE_PAGE)}, for 'tropescan report --audit'.")
 @engine_options
 def command(
-    folder: str, place: str, draw: str, by: tuple[str, ...], most: int, people: str | None,
+    folder: str, place: str, draw: str, by: tuple[str, ...], most: int | None, people: str | None,
     sensitivity: Checks | None, specificity: Checks | None, exact: bool, as_json: bool, out: str | None, engine: str,
     spark: SessionOptions,
 ) -> None:  # fmt: skip
@@ -136,8 +138,10 @@ def command(
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
     options = _Options(draw, most, sensitivity, specificity, "exact" if exact else "mid-p")
-    slicers = [one for one in dict.fromkeys((*by, *(ON_THE_PAGE if out else ()))) if one != BY_MODE]
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
+        on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if out else []
+        slicers = [one for one in dict.fromkeys((*by, *on_page)) if one != BY_MODE]
+        check_slices(slicers, tags.folder.model, folder)
         labelled = labelled_draw(store, draw)
         phases = both_phases(store, draw, people, labelled.plan.label) if people else None
         audit = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())

@@ -48,7 +48,7 @@ def _slices(found: dict[str, Any], by: str) -> Table:
     table = Table(by, "documents", "flagged", found["label"], "q-value", "shrunken (model-based)", box=None)
     for one in found["slices"][by]:
         few, q = one["figure"]["too_few_labels"], f"{one['q_value']:.2g}"
-        small = one["shrunken"]["words"] if few else ""
+        small = one["shrunken"]["words"] if few and one["shrunken"] else ""
         table.add_row(
             one["slice"], f"{one['documents']:,}", f"{one['flag_rate']:.3%}", one["figure"]["words"], q, small
         )

@@ -1,4 +1,4 @@
-"""Figures of an audit by slice: host, domain, date, language, source, length. Composes the estimators."""
+"""Figures of an audit by slice: host, domain, topic, date, language, source, length. Composes the estimators."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from pipeline.prevalence.figure import LEAST_POSITIVES, Figure
 from pipeline.prevalence.frame import Counted
 from pipeline.prevalence.melding import TAILS
 from pipeline.prevalence.sample import Sample, stratified
-from pipeline.prevalence.slices import Slicer
+from pipeline.prevalence.slices import TOPIC, Slicer
 from pipeline.prevalence.two_phase import two_phase
+from pipeline.report.queries import MOST_TOPICS
 
 DATES = ("year", "month")
+MOST_SLICES = 20
 LEAST_SLICES = 5
 MOST_DATES = 60
 """Months or years shown at most: all of them hold at once, and each one more makes all intervals wider."""
 
 
-def slices(audit: Audit, slicer: Slicer, most: int, phases: Phases | None = None) -> list[Plain]:
+def slices(audit: Audit, slicer: Slicer, most: int | None = None, phases: Phases | None = None) -> list[Plain]:
     """The largest slices, dates in order: estimate, flag rate, what the filter costs there, difference from the rest
     and its q-value.
 
-    Intervals of dates hold at once. ``shrunken`` is model-based, and there for slices with too few labels. With
-    ``phases`` the estimate is that corrected by people; difference and q-value are of settled labels.
+    ``most`` of them; None: `MOST_SLICES`, or `MOST_TOPICS`. Intervals of dates hold at once. ``shrunken`` is
+    model-based, and there for slices with too few labels. With ``phases`` the estimate is that corrected by people;
+    difference and q-value are of settled labels.
     """
     if not audit.rows:
         return []
     counted = audit.census.slices[slicer.by]
-    names = _largest(counted, slicer, MOST_DATES if slicer.by in DATES else most)
+    usual = MOST_TOPICS if slicer.by == TOPIC else MOST_SLICES
+    names = _largest(counted, slicer, MOST_DATES if slicer.by in DATES else most or usual)
     mine = members(slicer, audit.rows, names)
     samples = [audit.audited.sample(counted[n].sums, audit.positive, mine=which) for n, which in mine.items()]
     if phases:

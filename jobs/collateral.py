@@ -11,6 +11,7 @@ import click
 from jobs.options import PROBABILITY
 from jobs.report import write_text
 from labels.codebook import MODES
+from pipeline.prevalence.slices import TOPIC
 from pipeline.report.collateral import CollateralOptions, TextOptions, collateral
 from pipeline.report.collateral_texts import read_lexicon
 
@@ -28,7 +29,7 @@ def language_model(path: str | None) -> Callable[[str], float] | None:
 
 
 def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[str, Any] | None:
-    """What an audit says of the whole and of the slices that lose most."""
+    """What an audit says of the whole, of the slices that lose most, and of all topics."""
     if draw is None:
         return None
     if place is None:
@@ -37,8 +38,11 @@ def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[s
         from jobs.collateral_audit import audited
     except ModuleNotFoundError as error:
         raise ValueError(f"--draw: {error}; audits need the extra: pip install 'tropescan[labels]'") from error
-    losing = {by: [row["name"] for row in margin["by_lost"]] for by, margin in found["margins"].items()}
-    return audited(found["folder"], found["run"], place, draw, losing)
+    names = {
+        by: [row["name"] for row in margin["largest" if by == TOPIC else "by_lost"]]
+        for by, margin in found["margins"].items()
+    }
+    return audited(found["folder"], found["run"], place, draw, names)
 
 
 def _print_summary(found: dict[str, Any], page: str | None) -> None:
@@ -85,10 +89,11 @@ def command(
 ) -> None:  # fmt: skip
     """Show what a policy costs: the corpus tagged in TAGS, before and after 'tropescan apply --out RUN'.
 
-    Documents and words by rule, label, mode, score, domain, language, length, year, source; who loses most; effective
-    sample size, largest weight, distances of the margins; terms of groups of people in dropped and in kept texts. With
-    an audit's labels (--store, --draw): what was lost and what was kept wrongly, with intervals. One page that loads
-    nothing and runs no script; its tables stand in it as CSV, too.
+    Documents and words by rule, label, mode, score, domain, language, length, year, source, and by topic where the scan
+    was given a model of topics; who loses most; effective sample size, largest weight, distances of the margins; terms
+    of groups of people in dropped and in kept texts. With an audit's labels (--store, --draw): what was lost and what
+    was kept wrongly, with intervals, in all and by slice. One page that loads nothing and runs no script; its tables
+    stand in it as CSV, too.
 
     Texts are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """

@@ -26,9 +26,10 @@ def command(
 ) -> None:
     """Make a page with sliders for thresholds and strengths, and the consequences drawn live, from the tags in DIR.
 
-    Drop threshold, share kept, strength of lowering and of raising: documents and words lost, by mode and by domain,
-    words of either label and their ratio, effective sample size. The page works offline, loads nothing, and holds a
-    random sample of tags, no text. Without JavaScript it still has exact tables at a grid of thresholds.
+    Drop threshold, share kept, strength of lowering and of raising: documents and words lost, by mode, domain and topic
+    (where tags have it), words of either label and their ratio, effective sample size. The page works offline, loads
+    nothing, and holds a random sample of tags, no text. Without JavaScript it still has exact tables at a grid of
+    thresholds.
     """
     found = preview(folder, PreviewOptions(label, raised, threshold, MODES, "ai", sample, seed))
     write_text(render_preview(found), out)

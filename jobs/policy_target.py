@@ -92,6 +92,8 @@ def command(goals_file: str, folder: str, out: str, cells: int, workers: int | N
       domain = 0.05
       length = 0.05
 
+    A goal can be of a topic instead of a label, and topics held, of tags made with 'scan --topics'.
+
     A document counts as holding a label from the model's threshold on (for other labels than its target 0.5, unless
     [thresholds] names one); with count = "probability" by its calibrated probability. If no weights reach the
     goals, nothing is written: the message says which goal is missed, by how much, and what stands in the way.
@@ -101,7 +103,7 @@ def command(goals_file: str, folder: str, out: str, cells: int, workers: int | N
         opened = open_folder(folder, tables)
     measure = measure_of(goals, opened.model, calibrations(opened))
     whole = counted(opened.files, measure, cells, workers or (1 if is_small(opened) else available_cores()))
-    weights = target(whole.finish(), goals, str(opened.model.get("digest", "")))
+    weights = target(whole.finish(), goals, str(opened.model.get("digest", "")), opened.topic_digest)
     save_weights(weights, out)
     if as_json:
         click.echo(json.dumps(weights.about, allow_nan=False))

@@ -103,13 +103,14 @@ def command(
 ) -> None:  # fmt: skip
     """Make a page with figures from the tags that 'tropescan scan --out DIR' wrote.
 
-    What share is flagged, by documents, words and bytes, at each threshold, by host, date, language and source; score
-    distributions; examples with their text; the accounting of records; the model. One file that loads nothing from
-    the network.
+    What share is flagged, by documents, words and bytes, at each threshold, by host, date, language and source, and by
+    topic where the scan was given a model of topics, with what a filter would cost each; score distributions; examples
+    with their text; the accounting of records; the model. One file that loads nothing from the network.
 
     A flag rate is not a prevalence. With --audit the page begins with one: how common the label is by documents, words
-    and bytes, by date, domain, label and mode, with intervals; the filter's precision and recall at each threshold and
-    what it would cost; audited documents; the method. 'tropescan report compare A B' sets two reports side by side.
+    and bytes, by date, domain, topic, label and mode, with intervals; the filter's precision and recall at each
+    threshold and what it would cost; audited documents; the method. 'tropescan report compare A B' sets two reports
+    side by side.
 
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """

@@ -15,6 +15,7 @@ from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
 from classifiers.rescoring import ABOVE, RescoringScorer
 from classifiers.score import FastTextScorer
+from classifiers.topic import TopicModel
 from jobs.engine import Engine
 from jobs.lock import locked
 from jobs.main import installed_version
@@ -26,6 +27,7 @@ from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
 from pipeline.scan import plan_scan, write_scan_report
+from pipeline.schema import schema_of
 from pipeline.tag import ScanJob
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
@@ -41,10 +43,11 @@ def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str,
 def make_job(
     out: str, model: str | Path | None, *, window: int, stride: int, label: str | None, threshold: float | None,
     span_threshold: float | None, strict: bool, options: ReadOptions, language_model: str | Path | None = None,
-    rescorer: str | Path | None = None, rescore_above: float = ABOVE,
+    rescorer: str | Path | None = None, rescore_above: float = ABOVE, topics: str | Path | None = None,
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
-    for documents whose shard names no language, ``rescorer`` the file of a second stage."""
+    for documents whose shard names no language, ``rescorer`` the file of a second stage, ``topics`` a fastText file
+    whose labels are topics."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
     card = card_of(path, probe.digest, probe.labels)
@@ -63,8 +66,14 @@ def make_job(
     identify = None if language_model is None else LanguageModel.open(language_model)
     if identify is not None:
         described["language_model"] = identify.describe()
+    finder = None if topics is None else TopicModel.open(topics)
+    if finder is not None:
+        described["topic_model"] = finder.describe()
+        schema_of(described)  # a label can have the name of a column of topics
     limit = flagging.threshold if threshold is None else threshold
-    return ScanJob(out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify)
+    return ScanJob(
+        out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify, finder
+    )
 
 
 def _print_plan(tasks: list[ShardTask]) -> None:
@@ -124,6 +133,9 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
               "further columns, such as adverse_rescored.")  # fmt: skip
 @click.option("--rescore-above", type=PROBABILITY, metavar="SCORE",
               help=f"Score of the first stage from which it is. [default: {ABOVE}]")  # fmt: skip
+@click.option("--topics", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+              help="A fastText model of topics, yours: tags get a column 'topic', and reports, audits, collateral and "
+              "policies can go by it.")  # fmt: skip
 @click.option("--text-column", metavar="NAME", help="Column of the text, with dots for nested ones. [default: guessed]")
 @click.option("--id-column", metavar="NAME", help="Column of the id. [default: guessed, or made from URL and text]")
 @click.option("--url-column", metavar="NAME", help="Column of the URL. [default: guessed]")
@@ -144,8 +156,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
 def command(
     inputs: tuple[str, ...], out: str, model: Path | None, language_model: Path | None, engine: str,
     workers: int | None, label: str | None, threshold: float | None, window: int, stride: int,
-    span_threshold: float | None, rescore: Path | None, rescore_above: float | None, strict: bool, dry_run: bool,
-    quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
+    span_threshold: float | None, rescore: Path | None, rescore_above: float | None, topics: Path | None, strict: bool,
+    dry_run: bool, quiet: bool, trove: TroveOptions, spark: SparkOptions, **reading: Any,
 ) -> None:  # fmt: skip
     """Tag every document of the shards in INPUT with scores and evidence.
 
@@ -160,6 +172,10 @@ def command(
     Documents in another language than the model's (the shipped one's is English) get the status other_language, keep
     their scores, and count as flagged nowhere. The shard says the language (--lang-column, WARC header, <html lang>);
     where it does not, --language-model finds it in a sample of the words, or it stays unknown.
+
+    With --topics each document, of whatever language, gets the label that a fastText model of topics (.bin or .ftz,
+    none is shipped) gives the highest score for the whole text, and that score: columns topic and topic_score. Topics
+    are as good as that model. Tags made without it have no such columns, and must be made anew to get them.
 
     Finished shards are skipped when the same scan runs again, whatever stopped it.
 
@@ -176,7 +192,7 @@ def command(
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
-        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above,
+        rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above, topics=topics,
     )  # fmt: skip
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)

@@ -16,7 +16,7 @@ from typing import Any
 from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
-from classifiers.language import LanguageModel
+from classifiers.best_label import BestLabelModel
 from classifiers.rescoring import RescoringScorer
 from classifiers.score import FastTextScorer
 from jobs.engine import Engine, absolute, say_failure
@@ -37,7 +37,7 @@ MOST_ABORTS = 20
 """Jobs that Spark gives up because of one shard, each after all attempts, before the rest is given up, too."""
 
 Attempts = Callable[[ShardJob[Any], Sequence[ShardTask]], Iterator[Event[ShardTask]]]
-Shippable = FastTextScorer | RescoringScorer | LanguageModel
+Shippable = FastTextScorer | RescoringScorer | BestLabelModel
 Shipped = dict[str, str]
 """What a model file is called on the executors, by its path here."""
 Said = list[tuple[ShardTask, str]]
@@ -112,7 +112,7 @@ def _shipped(session: SparkSession, job: ShardJob[Any], options: SparkOptions) -
     """Send the job's models to the executors, unless their paths hold there, too."""
     if options.shared_model or not isinstance(job, ScanJob):
         return {}
-    models = (job.scorer, getattr(job.scorer, "first", None), job.identify)
+    models = (job.scorer, getattr(job.scorer, "first", None), job.identify, job.topics)
     return {m.path: ship_file(session, m.path, m.digest) for m in models if isinstance(m, Shippable)}
 
 
@@ -147,7 +147,8 @@ def run_partition(
     context = TaskContext.get()
     last = context is None or context.attemptNumber() + 1 >= attempts
     if isinstance(job, ScanJob):
-        job = replace(job, scorer=_here_is(job.scorer, shipped), identify=_here_is(job.identify, shipped))
+        models = {name: _here_is(getattr(job, name), shipped) for name in ("scorer", "identify", "topics")}
+        job = replace(job, **models)
     for tasks in parts:
         todo, _ = split_done(job, tasks)
         events = (_in_child if last else _here)(job, todo)

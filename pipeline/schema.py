@@ -47,6 +47,9 @@ TAG_BASE = (
     pa.field("lang", pa.string()),
     pa.field("source", pa.string()),
 )
+TAG_TOPIC = (pa.field("topic", pa.string()), pa.field("topic_score", pa.float32()))
+"""Columns that tags have behind `TAG_BASE` where a model of topics was given: the document's likeliest topic and its
+probability, null where that model knows no word of it. In every language, whatever the status."""
 TAG_EVIDENCE = (
     pa.field("spans", pa.list_(SPAN), nullable=False),
     pa.field("status", pa.string(), nullable=False),
@@ -65,6 +68,9 @@ Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
 ``<label>_window`` (float32, null where there is no score), ``<label>_rescored`` for those of a second stage, ``spans``
 and ``status``."""
+
+TopicFinder = Callable[[pa.Array], pa.RecordBatch]
+"""Texts (large_string, no nulls) in; out, in the same order, the columns of `TAG_TOPIC`."""
 
 LanguageIdentifier = Callable[[pa.Array], pa.Array]
 """Texts (large_string, no nulls) in; out, in the same order, what language each is in (string), null where unsure."""
@@ -103,15 +109,36 @@ def scores_schema(labels: Sequence[str], rescored: Sequence[str] = ()) -> pa.Sch
 
 
 def tags_schema(
-    labels: Sequence[str], metadata: dict[str, str] | None = None, rescored: Sequence[str] = ()
+    labels: Sequence[str], metadata: dict[str, str] | None = None, rescored: Sequence[str] = (), *, topics: bool = False
 ) -> pa.Schema:
-    """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer."""
-    return pa.schema([*TAG_BASE, *score_fields(labels, rescored), *TAG_EVIDENCE], metadata=metadata)
+    """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer.
+
+    Raises `ValueError` if a label makes a column that ``topics`` have.
+    """
+    scores = score_fields(labels, rescored)
+    if topics and (taken := sorted({f.name for f in scores} & {f.name for f in TAG_TOPIC})):
+        raise ValueError(f"the model has a label {taken[0]!r}, which is a column of topics; scan without --topics")
+    return pa.schema([*TAG_BASE, *(TAG_TOPIC if topics else ()), *scores, *TAG_EVIDENCE], metadata=metadata)
+
+
+def schema_of(model: Mapping[str, Any]) -> pa.Schema:
+    """The TAGS schema of tags whose metadata describe the model so."""
+    return tags_schema(model["labels"], rescored=rescored_labels(model), topics=bool(topics_of(model)))
 
 
 def rescored_labels(model: Mapping[str, Any]) -> list[str]:
     """The labels that a second stage rescored, from the description of the model in the tags' metadata."""
     return list(model.get("rescorer", {}).get("labels", []))
+
+
+def topics_of(model: Mapping[str, Any]) -> list[str]:
+    """The topics that tags can name, from the same description; none where tags have no topics."""
+    return list(model.get("topic_model", {}).get("labels", []))
+
+
+def topic_digest(model: Mapping[str, Any]) -> str:
+    """SHA-256 of the model of topics, from the same description; "" where tags have no topics."""
+    return str(model.get("topic_model", {}).get("digest", ""))
 
 
 @dataclass(frozen=True)

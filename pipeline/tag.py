@@ -24,16 +24,17 @@ from pipeline.schema import (
     OTHER_LANGUAGE,
     LanguageIdentifier,
     Scorer,
+    TopicFinder,
     label_columns,
     rescored_column,
     rescored_labels,
-    tags_schema,
+    schema_of,
 )
 from pipeline.shard_job import Progress
 from pipeline.tasks import ReadOptions, ShardTask, digest
 
 ROWS_PER_GROUP = 65_536
-REPETITIVE = ["host", "date", "lang", "source", "status", "spans.list.element.label"]
+REPETITIVE = ["host", "date", "lang", "source", "topic", "status", "spans.list.element.label"]
 """Columns stored with a dictionary. For ids, URLs and scores it would be given up after a megabyte: that costs half as
 much again in time, and a fifth in size."""
 _HOST = r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]*)"
@@ -44,7 +45,8 @@ class ScanJob:
     """All that decides the content of a scan's tags, and where they go.
 
     ``model`` describes the model (digest, labels, language, codebook version …) and goes into each file's metadata;
-    ``identify`` finds the language of documents whose shard names none, and ``model`` says by which model it does;
+    ``identify`` finds the language of documents whose shard names none, ``topics`` the topic of every document, and
+    ``model`` says by which models they do (``language_model``, ``topic_model``);
     ``label`` and ``threshold`` only count flagged documents in reports, and ``strict`` makes a shard with a rejected
     record fail: tags hold no decision, so these are no part of the settings.
     """
@@ -63,6 +65,7 @@ class ScanJob:
     options: ReadOptions = field(default_factory=ReadOptions)
     strict: bool = False
     identify: LanguageIdentifier | None = None
+    topics: TopicFinder | None = None
 
     @property
     def language(self) -> str:
@@ -139,7 +142,7 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     begin = time.monotonic()
     tally, counter = Tally(), _Counter(job)
     with storage.whole_file(job.tags_url(task)) as file:
-        schema = tags_schema(job.labels, _metadata(job, task), job.rescored)
+        schema = schema_of(job.model).with_metadata(_metadata(job, task))
         with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=REPETITIVE, store_schema=True) as writer:
             for table in _grouped(_tagged(job, task, tally, counter, progress), schema):
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
@@ -180,10 +183,11 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
 def _tagged(
     job: ScanJob, task: ShardTask, tally: Tally, counter: _Counter, progress: Callable[[Progress], None] | None
 ) -> Iterator[pa.RecordBatch]:
-    schema = tags_schema(job.labels, rescored=job.rescored)
+    schema = schema_of(job.model)
     for documents in read_documents(task, job.options, tally):
         documents = with_languages(documents, job.identify)
-        tags = tag_batch(documents, job.scorer(documents), schema, job.language)
+        topics = job.topics(documents.column("text")) if job.topics else None
+        tags = tag_batch(documents, job.scorer(documents), schema, job.language, topics)
         counter.add(tags)
         if progress:
             progress(Progress(counter.tagged, counter.flagged, tally.input_bytes, counter.bytes))
@@ -191,16 +195,18 @@ def _tagged(
 
 
 def tag_batch(
-    documents: pa.RecordBatch, scores: pa.RecordBatch, schema: pa.Schema, language: str = ""
-) -> pa.RecordBatch:
-    """TAGS of a batch: the documents' own columns, their sizes and host, and what the scorer returned; the status says
-    where ``lang`` is another than ``language``, the model's."""
+    documents: pa.RecordBatch, scores: pa.RecordBatch, schema: pa.Schema, language: str = "",
+    topics: pa.RecordBatch | None = None,
+) -> pa.RecordBatch:  # fmt: skip
+    """TAGS of a batch: the documents' own columns, their sizes and host, and what the scorer and the finder of topics
+    returned; the status says where ``lang`` is another than ``language``, the model's."""
     text = documents.column("text")
     columns = {name: documents.column(name) for name in ("id", "row", "url", "date", "lang", "source")}
     columns["chars"] = pc.utf8_length(text).cast(pa.int64())
     columns["bytes"] = pc.binary_length(text).cast(pa.int64())
     columns["host"] = host_of(documents.column("url"))
-    columns |= {name: scores.column(name) for name in scores.schema.names}
+    for found in (scores, *([topics] if topics else [])):
+        columns |= {name: found.column(name) for name in found.schema.names}
     columns["status"] = pc.if_else(is_other(columns["lang"], language), OTHER_LANGUAGE, columns["status"])
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.schema import MODES, tags_schema
+from pipeline.schema import MODES, schema_of
 
 LABELS = ("adverse", "admirable", "ai", *MODES)
 MODEL = {
@@ -23,7 +23,7 @@ MODEL = {
 
 def tags(rows: list[dict[str, Any]], model: dict[str, Any] = MODEL) -> pa.RecordBatch:
     """TAGS of these rows; what a row does not say is made up, the same for each of that number."""
-    schema = tags_schema(model["labels"], {"tropescan.model": json.dumps(model)})
+    schema = schema_of(model).with_metadata({"tropescan.model": json.dumps(model)})
     scores = {name: 0.1 for name in schema.names if name.split("_window")[0] in model["labels"]}
     usual = {"chars": 100, "bytes": 120, "words": 20, "spans": [], "status": "ok", **scores}
     full = [{"id": f"d{i}", "row": i, **usual, **row} for i, row in enumerate(rows)]

@@ -5,6 +5,7 @@ Trained by the fasttext package with one thread and memory that starts as zeros,
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 from collections.abc import Iterator
@@ -131,6 +132,22 @@ def model_file(name: str) -> Path:
     if recipe.without_eos:
         _rename_word(path, b"</s>", b"<s/>")
     return path
+
+
+@cache
+def topic_model(seed: int = 3) -> Path:
+    """A model of topics, the sites of the mini crawl, trained on their pages; other seeds give other models."""
+    stem = _folder() / f"topics-{seed}"
+    pages = map(json.loads, (Path(__file__).parent / "minicrawl" / "pages.jsonl").read_text("utf-8").splitlines())
+    lines = (f"__label__{page['host']} {' '.join(page['text'].split())}\n" for page in pages)
+    stem.with_suffix(".txt").write_text("".join(lines), "utf-8")
+    with zeroed_memory():
+        model = trainer().train_supervised(
+            str(stem.with_suffix(".txt")), thread=1, verbose=0, dim=8, bucket=5003, wordNgrams=2, epoch=60, lr=1.5,
+            minCount=1, seed=seed,
+        )  # fmt: skip
+    model.save_model(str(stem.with_suffix(".bin")))
+    return stem.with_suffix(".bin")
 
 
 def _rename_word(path: Path, word: bytes, other: bytes) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.accounting import ShardReport
-from pipeline.schema import tags_schema
+from pipeline.schema import schema_of
 from pipeline.tasks import ReadOptions
 
 LABELS = ["adverse", "admirable", "fiction"]
@@ -21,6 +21,9 @@ MODEL: dict[str, Any] = {
     "span_thresholds": {}, "window": 128, "stride": 64,
     "calibration": {label: {"slope": 1.2, "intercept": -0.7, "base_rate": 0.05} for label in LABELS},
 }  # fmt: skip
+TOPICS = ["Travel & Places", "Health", "Politics"]
+WITH_TOPICS: dict[str, Any] = {**MODEL, "topic_model": {"name": "topics.ftz", "digest": "cd" * 32, "labels": TOPICS}}
+"""The same model, of a scan that had a model of topics, too."""
 HOSTS = ("news.example.com", "www.example.com", "forum.example.org", "blog.example.net", "a.example.co.uk", None)
 Row = dict[str, Any]
 
@@ -53,13 +56,14 @@ def _chosen(number: int, chance: random.Random) -> Row:
         date=chance.choice(("2021-03-04", "20210411", "2022-01-01T00:00:00Z", "x", None)),
         lang="de" if status == "other_language" else chance.choice(("en", "en", None)),
         source=chance.choice(("wet", "books", None)), status=status,
+        topic=(*TOPICS, "Health", None)[number % 5], topic_score=0.5 + number % 5 / 10,
         **(dict.fromkeys(LABELS) if status == "no_words" else scores),
     )  # fmt: skip
 
 
-def batch(found: Sequence[Row]) -> pa.RecordBatch:
-    """Rows as TAGS."""
-    return pa.RecordBatch.from_pylist(list(found), tags_schema(LABELS))
+def batch(found: Sequence[Row], model: dict[str, Any] = MODEL) -> pa.RecordBatch:
+    """Rows as TAGS of a model: without topics where it has none."""
+    return pa.RecordBatch.from_pylist(list(found), schema_of(model))
 
 
 def write_folder(folder: Path, shards: dict[str, Sequence[Row]], model: dict[str, Any] = MODEL) -> str:
@@ -71,7 +75,7 @@ def write_folder(folder: Path, shards: dict[str, Sequence[Row]], model: dict[str
         }  # fmt: skip
         path = folder / "tags" / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_batches([batch(found)]).replace_schema_metadata(metadata), path)
+        pq.write_table(pa.Table.from_batches([batch(found, model)]).replace_schema_metadata(metadata), path)
     tagged = sum(map(len, shards.values()))
     figures = ShardReport(shards=len(shards), read=tagged, tagged=tagged).to_dict()
     (folder / "scan.json").write_text(json.dumps({"model": model, "tags": list(shards), "figures": figures}), "utf-8")

@@ -21,6 +21,7 @@ from clusters import PATHS, SPARK_SETTINGS
 from command import COMMAND, ROOT, tropescan
 from crawls import contents, write_shard
 from processes import parent_of, unfinished, writer_of
+from small_models import topic_model
 
 from jobs.scan import choose_engine, make_job, run_scan
 from jobs.spark_options import SparkOptions
@@ -71,9 +72,9 @@ def ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> An
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the local engine makes of the mini crawl."""
+    """What the local engine makes of the mini crawl, topics included."""
     out = tmp_path_factory.mktemp("local") / "out"
-    done = tropescan("scan", MINICRAWL, "--out", out)
+    done = tropescan("scan", MINICRAWL, "--out", out, "--topics", topic_model())
     assert done.returncode == 1 and "cut short: 6" in done.stdout, done.stderr
     return out
 
@@ -83,7 +84,8 @@ def test_every_engine_leaves_the_same_bytes_and_the_same_report(
     ready: Any, local: Path, engine: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    done = tropescan("scan", MINICRAWL, "--out", out, "--workers", 2, "--quiet", *ready(engine))
+    options = ("--workers", 2, "--quiet", "--topics", topic_model(), *ready(engine))
+    done = tropescan("scan", MINICRAWL, "--out", out, *options)
     assert done.returncode == 1, done.stderr[-3000:]
     assert contents(out) == contents(local)
     assert report_of(out) == report_of(local)

@@ -20,7 +20,7 @@ from pipeline.report.preview import PreviewOptions, preview, quota_of
 from pipeline.report.preview_page import as_data, render_preview
 from pipeline.report.queries import CELLS, REACH
 from tests.bench.synthetic_tags import write_tags
-from tests.tag_folders import MODEL, Row, row, rows, write_folder
+from tests.tag_folders import MODEL, TOPICS, WITH_TOPICS, Row, row, rows, write_folder
 from tests.test_collateral import HOSTILE, Page, score
 
 OPTIONS = PreviewOptions(modes=("fiction", "admirable"), about="adverse", sample=300)
@@ -33,7 +33,7 @@ def plain(found: list[Row]) -> list[tuple[float, float, int]]:
 
 def test_tables_are_those_of_a_plain_recount(tmp_path: Path) -> None:
     shards = {"a": rows(500, 1), "b": rows(300, 2), "c": []}
-    found = preview(write_folder(tmp_path, shards), OPTIONS)
+    found = preview(write_folder(tmp_path, shards, WITH_TOPICS), OPTIONS)
     every = plain([one for part in shards.values() for one in part])
     assert found["corpus"] == {"documents": 800, "words": sum(words for *_, words in every)}
     assert 0.5 in [line["threshold"] for line in found["grid"]]
@@ -51,6 +51,16 @@ def test_tables_are_those_of_a_plain_recount(tmp_path: Path) -> None:
     for i, step in enumerate(found["modes"][0]["dropped"]):
         dropped = sum(line["dropped"][i]["words"] for line in found["modes"])
         assert dropped == sum(w for s, _, w in every if s >= step["threshold"])
+    for line in found["topics"]:
+        mine = plain([one for part in shards.values() for one in part if (one["topic"] or "(none)") == line["name"]])
+        assert (line["documents"], line["words"]) == (len(mine), sum(w for *_, w in mine))
+        for step in line["dropped"]:
+            assert step["words"] == sum(w for s, _, w in mine if s >= step["threshold"])
+    assert {line["name"] for line in found["topics"]} == {*TOPICS, "(none)"} == set(found["sample"]["topics"])
+    page = render_preview(found)
+    assert "Share of the words of each topic" in page and '<tbody id="topics-live">' in page
+    without = render_preview(preview(write_folder(tmp_path / "without", shards), OPTIONS))
+    assert "opic" not in without.split("<body>")[1].split("<script")[0].replace(str(tmp_path), "")
 
 
 def _stratum(one: Row) -> int:

@@ -29,7 +29,7 @@ from pipeline.report.figures import percent
 from pipeline.report.folder import TagsError
 from pipeline.report.page import is_link, render, visible
 from pipeline.report.queries import BINS, edges
-from pipeline.schema import label_columns, tags_schema
+from pipeline.schema import label_columns, schema_of
 from pipeline.tasks import ReadOptions
 
 MODEL: dict[str, Any] = {
@@ -43,7 +43,8 @@ def document(row: int, score: float | None, **values: Any) -> dict[str, Any]:
     window = values.pop("window", score)
     base = {
         "id": f"doc{row}", "row": row, "chars": 40, "bytes": 50, "words": 10, "url": None, "host": None, "date": None,
-        "lang": None, "source": None, "spans": [], "status": "ok" if score is not None else "no_words",
+        "lang": None, "source": None, "topic": None, "topic_score": None, "spans": [],
+        "status": "ok" if score is not None else "no_words",
     }  # fmt: skip
     return {**base, "score": score, "window": window, **values}
 
@@ -54,7 +55,7 @@ def write_tags(folder: Path, name: str, rows: list[dict[str, Any]], model: dict[
     url = shard or f"crawl/{name}"
     metadata = {"tropescan.version": "1", "tropescan.model": json.dumps(model, sort_keys=True),
                 "tropescan.options": json.dumps(vars(ReadOptions())), "tropescan.shard": url}  # fmt: skip
-    schema = tags_schema(model["labels"], metadata)
+    schema = schema_of(model).with_metadata(metadata)
     columns: dict[str, list[Any]] = {}
     for i, column in enumerate(label_columns(model["labels"])):
         columns[column] = [row["score"] if i == 0 else 0.25 for row in rows]
@@ -447,6 +448,8 @@ def test_file_names_that_are_not_unicode(folder: Path) -> None:
         (0, "0 %"),
         (1, "100 %"),
         (0.5, "50.0 %"),
+        (0.9973, "99.7 %"),
+        (0.9996, "99.96 %"),
         (0.0119, "1.19 %"),
         (0.0000456, "0.00456 %"),
         (1e-9, "1.0e-07 %"),

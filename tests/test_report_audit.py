@@ -46,7 +46,12 @@ def adverse(row: int) -> bool:
     return row < 60 or 100 <= row < 110
 
 
-def write_crawl(folder: Path, attack: str = "") -> Path:
+def topic_of(row: int) -> str | None:
+    """Of tags with topics: 50 documents of health, 250 of politics, 50 of travel, 50 of none."""
+    return "Health" if row < 50 else "Politics" if row < 300 else None if row % 2 else "Travel & Places"
+
+
+def write_crawl(folder: Path, attack: str = "", model: dict[str, Any] = MODEL) -> Path:
     """A shard and hand-made tags of 400 documents, of which 80 score 0.9, the rest 0.1."""
     shard = folder / "crawl" / "part.jsonl"
     shard.parent.mkdir(parents=True)
@@ -56,12 +61,12 @@ def write_crawl(folder: Path, attack: str = "") -> Path:
     tags = [
         document(row, 0.9 if row < 80 else 0.1, id=ids[row], chars=len(texts[row]), words=100, bytes=500,
                  host=f"h{row % 3}.example{attack}" if row % 3 else f"=h0.example{attack}",
-                 date=f"20{19 + row % 2}-05-01", source=attack or None,
+                 date=f"20{19 + row % 2}-05-01", topic=topic_of(row), topic_score=0.7, source=attack or None,
                  spans=[span("adverse", 2, 7, 0.9)] if row < 80 else [])
         for row in range(ROWS)
     ]  # fmt: skip
-    write_tags(folder / "scanned", "part.jsonl", tags, shard=str(shard))
-    write_scan(folder / "scanned", MODEL)
+    write_tags(folder / "scanned", "part.jsonl", tags, model, shard=str(shard))
+    write_scan(folder / "scanned", model)
     return folder / "scanned"
 
 

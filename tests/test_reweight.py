@@ -29,7 +29,7 @@ from pipeline.reweight.distances import divergence, effective_size, total_variat
 from pipeline.reweight.goals import Goals, GoalsError, read_goals
 from pipeline.reweight.target import InfeasibleError, measure_of, target
 from pipeline.reweight.weights import Weights, WeightsError, cut, load_weights, save_weights
-from tests.tag_folders import MODEL, Row, batch, row, rows, write_folder
+from tests.tag_folders import MODEL, WITH_TOPICS, Row, batch, row, rows, write_folder
 
 GOALS: dict[str, Any] = {
     "goal": [
@@ -222,7 +222,7 @@ def test_processes_count_what_one_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by", list(SLICES))
 def test_categories_are_those_of_slices(by: str) -> None:
-    tags = batch(rows(300, 1))
+    tags = batch(rows(300, 1), WITH_TOPICS)
     expected = [bucket_of(by, row_[SLICES[by][0]]) for row_ in tags.to_pylist()]
     rows_, found = distinct_buckets(tags, by)
     assert found[rows_].tolist() == expected

@@ -22,7 +22,7 @@ from command import ROOT, tropescan
 from crawls import contents, write_shard
 from processes import below, processes
 from recipes import follow, recipes
-from small_models import language_model
+from small_models import language_model, topic_model
 
 from classifiers.prepare import model_digest
 from jobs.main import cli
@@ -116,19 +116,20 @@ def test_shards_that_always_fail_or_kill_their_process_fail_alone(
     assert contents(out) == whole
 
 
-def test_the_language_model_is_sent_along(spark: Any, tmp_path: Path) -> None:
+def test_models_of_languages_and_topics_are_sent_along(spark: Any, tmp_path: Path) -> None:
     shard = tmp_path / "a.jsonl"
     texts = ["Die Fähre kam wieder zu spät.", "The ferry was late again, so we drank our tea."]
     shard.write_text("".join(json.dumps({"text": text * 9}) + "\n" for text in texts), "utf-8")
     for name, options in (("local", ("--workers", "1")), ("spark", SPARK)):
-        arguments = ["scan", str(shard), "--out", str(tmp_path / name), "--language-model", str(language_model())]
-        done = CliRunner().invoke(cli, [*arguments, *options])
+        models = ("--language-model", str(language_model()), "--topics", str(topic_model()))
+        done = CliRunner().invoke(cli, ["scan", str(shard), "--out", str(tmp_path / name), *models, *options])
         assert done.exit_code == 0, done.output
     assert contents(tmp_path / "spark") == contents(tmp_path / "local")
     assert pq.read_table(tmp_path / "spark" / "tags")["lang"].to_pylist() == ["de", "en"]
-    name = f"{model_digest(language_model())[:16]}-{language_model().name}"
-    found = spark.sparkContext.parallelize([name], 1).map(lambda name: os.path.isfile(spark_session.shipped_file(name)))
-    assert found.collect() == [True]
+    assert pq.read_table(tmp_path / "spark" / "tags")["topic"].null_count == 0
+    names = [f"{model_digest(path)[:16]}-{path.name}" for path in (language_model(), topic_model())]
+    found = spark.sparkContext.parallelize(names, 1).map(lambda name: os.path.isfile(spark_session.shipped_file(name)))
+    assert found.collect() == [True, True]
 
 
 def test_a_strict_scan_does_not_try_refused_shards_again(spark: Any, tmp_path: Path) -> None:

@@ -42,13 +42,19 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tags of all that trips an engine up: names of files and labels, scores at bounds, NaN, dates of every form."""
     folder = tmp_path_factory.mktemp("odd") / "a b+c%41 é{x}" / "out"
-    model = MODEL | {"labels": ["A.b 'n\\n\"", "a.b 'n\\n\"", "words"], "target": "A.b 'n\\n\"", "span_thresholds": {}}
+    model = MODEL | {
+        "labels": ["A.b 'n\\n\"", "a.b 'n\\n\"", "words"],
+        "target": "A.b 'n\\n\"",
+        "span_thresholds": {},
+        "topic_model": {"name": "t", "digest": "0" * 64, "labels": ["Science & 'Tech'", "Travel"]},
+    }
     source = random.Random(5)
     scores = [0.0, 1e-12, 0.25, 0.5, math.nextafter(0.5, 0), 0.9999, 1.0, 1.00001, math.nan, None]
     for name in ("sub +%20/part.jsonl", "part [1]é.jsonl"):
         rows = [
             document(row, source.choice(scores), window=source.choice(scores), words=source.choice([0, 5, 600, 10**12]),
                      host=source.choice([None, "a.example", "b.example", "ö.example"]), date=source.choice(DATES),
+                     topic=source.choice([None, "Science & 'Tech'", "Travel"]), topic_score=0.5,
                      lang=source.choice([None, "en", "de"]), spans=spans(source, model["labels"]))
             for row in range(500)
         ]  # fmt: skip

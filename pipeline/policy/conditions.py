@@ -85,7 +85,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Sized:
-    """``least`` <= size < ``below``, in words, chars (code points) or bytes (UTF-8)."""
+    """``least`` <= size < ``below``, in words, chars (code points) or bytes (UTF-8); or so of the topic's score."""
 
     column: str
     least: float | None = None

@@ -23,12 +23,14 @@ from pipeline.policy.actions import (
     Mask,
     Weight,
 )
-from pipeline.policy.conditions import All, Condition, InMode, Measure, measures_of, parts_of
+from pipeline.policy.conditions import All, Condition, InMode, Measure, OneOf, measures_of, parts_of
 from pipeline.policy.mixing import MixIn
 from pipeline.policy.setting import PolicyError
 from pipeline.policy.tag_columns import modes_of, score_column
 from pipeline.policy.tokens import Tokenizer
+from pipeline.prevalence.slices import TOPIC
 from pipeline.reweight.weights import Weights
+from pipeline.schema import TAG_TOPIC, topic_digest, topics_of
 from pipeline.tasks import digest
 
 WeightAs = Literal["column", "repeat"]
@@ -135,15 +137,13 @@ class Policy:
         for rule in self.ordered:
             for measure in rule.measures:
                 _check_measure(measure, model, measure.where or _at(rule))
-            if isinstance(rule.weight, FromFile) and rule.weight.weights.model != model["digest"]:
-                raise PolicyError(
-                    f"{rule.weight.where or _at(rule)}: the weights are for the scores of another model than that of "
-                    "the tags; make them from these tags with 'tropescan policy target'"
-                )
+            if isinstance(rule.weight, FromFile):
+                _check_weights(rule.weight, model, rule.weight.where or _at(rule))
             if rule.evidence:
                 _check_evidence(rule.evidence, model, rule.evidence.where or _at(rule))
             if any(isinstance(part, InMode) for part in parts_of(rule.when)) and not modes_of(model["labels"]):
                 raise PolicyError(f"{_at(rule)}: the tags' model has no label for any mode; leave out mode")
+            _check_topics(rule, model)
 
 
 def _at(rule: Rule) -> str:
@@ -161,6 +161,33 @@ def _check_measure(measure: Measure, model: Mapping[str, Any], where: str) -> No
             f"{where}: the card of the model that made the tags has no calibration of {measure.label!r}; "
             f"write {kind}.{measure.label} for the score as it is"
         )
+
+
+def _check_weights(weight: FromFile, model: Mapping[str, Any], where: str) -> None:
+    weights, topics = weight.weights, topic_digest(model)
+    for wanted, found, what in (
+        (weights.model, model["digest"], "scores of another model"),
+        (weights.topic_model or topics, topics, "topics of another model, or of none,"),
+    ):
+        if wanted != found:
+            raise PolicyError(
+                f"{where}: the weights are for the {what} than that of the tags; make them from these tags with "
+                "'tropescan policy target'"
+            )
+
+
+def _check_topics(rule: Rule, model: Mapping[str, Any]) -> None:
+    if not rule.when.columns & {field.name for field in TAG_TOPIC}:
+        return
+    known = topics_of(model)
+    if not known:
+        raise PolicyError(f"{_at(rule)}: the tags have no topics; scan again with --topics MODEL, or leave topic out")
+    for part in parts_of(rule.when):
+        if isinstance(part, OneOf) and part.column == TOPIC and (unknown := [n for n in part.values if n not in known]):
+            raise PolicyError(
+                f"{_at(rule)}: {unknown[0]!r} is no topic of the model that the tags were made with; it has "
+                f"{', '.join(known)}"
+            )
 
 
 def _check_evidence(evidence: Evidence, model: Mapping[str, Any], where: str) -> None:

@@ -52,7 +52,10 @@ from pipeline.reweight.weights import load_weights
 from pipeline.schema import MODES, NO_WORDS, OK, OTHER_LANGUAGE
 
 ACTION_KEYS = ("drop", "keep", "mask", "excise", "condition")
-CONDITION_KEYS = (*KINDS, *SIZES, "mode", "lang", "source", "status", "host", "host_file", "date", "any", "not")
+CONDITION_KEYS = (
+    *KINDS, *SIZES, "mode", "topic", "topic_score", "lang", "source", "status", "host", "host_file", "date",
+    "any", "not",
+)  # fmt: skip
 
 
 def load_policy(file: str) -> Policy:
@@ -134,9 +137,9 @@ def _when(table: Setting) -> All:
 def _condition(name: str, setting: Setting) -> list[Condition]:
     if name in KINDS:
         return [_scored(name, label, bounds) for label, bounds in setting.table().items()]
-    if name in SIZES:
+    if name in (*SIZES, "topic_score"):
         bounds = setting.table("min", "below")
-        return [Sized(name, *_bounds(setting, bounds, 0, float("inf")))]
+        return [Sized(name, *_bounds(setting, bounds, 0, float("inf") if name in SIZES else 1))]
     return [_OTHERS[name](setting)]
 
 
@@ -218,6 +221,7 @@ def _day(setting: Setting) -> int:
 
 _OTHERS: dict[str, Callable[[Setting], Condition]] = {
     "mode": _modes,
+    "topic": lambda setting: OneOf("topic", setting.texts()),
     "lang": _languages,
     "source": lambda setting: OneOf("source", setting.texts()),
     "status": _statuses,

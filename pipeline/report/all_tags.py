@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pipeline.report.folder import TagsFolder
 from pipeline.report.queries import score_columns, stored_columns
 from pipeline.report.tables import DuckTables
-from pipeline.schema import OTHER_LANGUAGE, TAG_BASE
+from pipeline.schema import OTHER_LANGUAGE
 
 NO_MODE = "not about AI"
 ABOUT_FROM = 0.5
@@ -21,11 +21,10 @@ def open_all(tables: DuckTables, folder: TagsFolder) -> None:
     """Make the view ``all_tags``: TAGS and ``file``, with scores as ``d0, w0 …`` (see `score_columns`), float64, null
     for documents in other languages and where a model gave no number."""
     scores = score_columns(folder.labels)
-    before = [field.name for field in TAG_BASE]
     tables.open_files("tagged", folder.files, folder.schema, stored_columns(folder))
     other = f"status = '{OTHER_LANGUAGE}'"
     known = ", ".join(f"CASE WHEN isnan({s}) OR {other} THEN NULL ELSE {s}::DOUBLE END AS {s}" for s in scores)
-    tables.view("all_tags", f"SELECT {', '.join(before)}, status, file, {known} FROM tagged")
+    tables.view("all_tags", f"SELECT {', '.join(folder.plain_columns)}, status, file, {known} FROM tagged")
 
 
 def score_of(folder: TagsFolder, label: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pipeline.prevalence.slices import SLICES
 from pipeline.report.audit_figures import (
     cost_picture,
     label_picture,
@@ -23,10 +24,6 @@ _DATES = ("month", "year")
 _ZEROS = re.compile(r"\b0+(?=\d)")
 """In front of numbers of words, for their order."""
 _UNIT = re.compile(r"(?<=\d) (documents|words|bytes)\b")
-_TITLES = {
-    "host": "host", "domain": "registered domain", "tld": "top-level domain", "year": "year", "month": "month",
-    "lang": "language", "source": "source", "length": "length",
-}  # fmt: skip
 
 
 def audit_view(report: Plain) -> Plain:
@@ -95,7 +92,7 @@ def _group(by: str, rows: list[Plain]) -> Plain:
     known = [row["figure"]["high"] for row in rows if row["figure"]["value"] is not None]
     most = max(known or [row["figure"]["high"] for row in rows])
     named = [row | {"slice": _ZEROS.sub("", row["slice"])} for row in ranked] if by == "length" else ranked
-    return {"by": by, "title": _TITLES[by], "rows": named, "most": most or 1.0}
+    return {"by": by, "title": SLICES[by].title, "rows": named, "most": most or 1.0}
 
 
 def in_counts(figure: Plain | None, total: int) -> str:

@@ -12,24 +12,25 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.prevalence.slices import SLICES, TOPIC, slices_of
 from pipeline.report.all_tags import mode_in_sql, modes_of, score_of
 from pipeline.report.collateral_texts import SIDES, Lexicon, mentions, perplexities, texts
 from pipeline.report.collect import flagging
 from pipeline.report.decided import FINE, Decided, open_decisions
 from pipeline.report.folder import open_folder
-from pipeline.report.queries import CELLS, LEAST_DOCUMENTS, edges, step_of
+from pipeline.report.queries import CELLS, LEAST_DOCUMENTS, MOST_TOPICS, edges, step_of
 from pipeline.report.tables import DuckTables
 from pipeline.reweight.distances import divergence, total_variation
 
-MARGINS = ("domain", "lang", "length", "year", "source")
+MARGINS = ("domain", "topic", "lang", "length", "year", "source")
 _SUMS = f"""count(*) AS documents, sum(parts)::DOUBLE / {FINE} AS documents_after,
     coalesce(sum(words), 0)::BIGINT AS words, coalesce(sum(words::HUGEINT * parts), 0)::DOUBLE / {FINE} AS words_after,
     count(*) FILTER (WHERE weight = 0) AS dropped"""
 _WHOLE = """count(*) AS documents, sum(parts) AS parts, sum(words) AS words,
     sum(words::HUGEINT * parts) AS word_parts, count(*) FILTER (WHERE weight = 0) AS dropped"""
 _DATE = r"regexp_extract(date, '^\s*(.{0,7})', 1)"
-_VALUES = {"domain": "host", "lang": "lang", "length": "words::VARCHAR", "year": _DATE, "source": "source"}
-"""Of each margin what its slices are made from, short enough that few differ."""
+_SHORT = {"date": _DATE, "words": "words::VARCHAR"}
+"""Of some columns what slices are made from: a text, short enough that few differ."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def collateral(url: str, run: str, options: CollateralOptions | None = None) -> 
             "labels": _labels(decided, label, threshold),
             "modes": _modes(decided, options),
             "scores": _by_score(decided, label),
-            "margins": {by: _margin(decided, by, options.shown) for by in MARGINS},
+            "margins": {
+                by: _margin(decided, by, options.shown) for by in MARGINS if by in slices_of(folder.model)
+            },
             "texts": _texts(decided, options.texts) if options.texts else None,
             "audit": None,
         }  # fmt: skip
@@ -157,7 +160,8 @@ def _margin(decided: Decided, by: str, shown: int) -> dict[str, Any]:
 
     A slice of few documents is in no list by share.
     """
-    decided.tables.keep("values_of", f"SELECT {_VALUES[by]} AS value, {_WHOLE} FROM decided GROUP BY value")
+    value = _SHORT.get(SLICES[by].column, SLICES[by].column)
+    decided.tables.keep("values_of", f"SELECT {value} AS value, {_WHOLE} FROM decided GROUP BY value")
     decided.tables.keep(
         "slices",
         f"""SELECT name, documents, parts::DOUBLE / {FINE} AS documents_after, words,
@@ -171,7 +175,8 @@ def _margin(decided: Decided, by: str, shown: int) -> dict[str, Any]:
     lost = "SELECT * FROM slices WHERE words_after < words"
     large = f"AND documents >= {LEAST_DOCUMENTS}"
     order = "name" if by in ("year", "length") else "words DESC, name"
-    largest = f"SELECT * FROM slices ORDER BY words DESC, name LIMIT {shown}"
+    listed = max(shown, MOST_TOPICS) if by == TOPIC else shown
+    largest = f"SELECT * FROM slices ORDER BY words DESC, name LIMIT {listed}"
     return {
         "distinct": len(before), "total_variation": total_variation(before, after),
         "divergence": divergence(before, after),

@@ -5,21 +5,16 @@ Knows the figures of `collateral`; nothing of tags.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from pipeline.prevalence.slices import SLICES
+from pipeline.report.csv_link import csv_text
 from pipeline.report.figures import BLUE, GREEN, INK, Picture, logit_axis, picture
 from pipeline.report.page import open_environment
-
-_MARGINS = {
-    "domain": ("Domain", "domains"), "lang": ("Language", "languages"), "length": ("Length", "lengths"),
-    "year": ("Year", "years"), "source": ("Source", "sources"),
-}  # fmt: skip
 
 
 def render_collateral(figures: dict[str, Any]) -> str:
@@ -27,7 +22,8 @@ def render_collateral(figures: dict[str, Any]) -> str:
     environment, style = open_environment()
     scored = [row for row in figures["scores"] if row["documents"]]
     return environment.get_template("collateral.html").render(
-        c=figures, **style, changed=_changed, as_csv=_as_csv, kept=_kept, margins=_MARGINS, amount=_amount,
+        c=figures, **style, changed=_changed, as_csv=csv_text, kept=_kept, amount=_amount,
+        sliced={by: SLICES[by] for by in figures["margins"]},
         scores=score_picture(scored, figures["label"]) if scored else None,
     )  # fmt: skip
 
@@ -78,17 +74,3 @@ def _kept(row: Mapping[str, Any]) -> float | None:
 def _amount(value: float) -> str:
     """Documents or words after weighing, which need not be whole numbers."""
     return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:,.4g}"
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV, the first line with names; a cell that a spreadsheet would run as a formula gets an apostrophe."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

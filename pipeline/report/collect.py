@@ -59,6 +59,7 @@ def collect(
             "windows": queries.windows(query),
             "hosts": queries.hosts(query, options.hosts),
             "dates": queries.dates(query),
+            "topics": queries.topics(query) if folder.topics else None,
             "languages": queries.groups(query, "lang", options.hosts),
             "other_languages": others,
             "sources": queries.groups(query, "source", options.hosts),

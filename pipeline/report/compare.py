@@ -14,6 +14,7 @@ import numpy as np
 from pipeline import storage
 from pipeline.prevalence.compare import difference_of, q_values
 from pipeline.prevalence.sample import sample_from_json
+from pipeline.schema import topic_digest
 
 Plain = dict[str, Any]
 _PARTS = {"folder", "label", "threshold", "headline", "curve", "model"}
@@ -46,7 +47,8 @@ def compare(first: Plain, second: Plain) -> Plain:
     audits = (first.get("audit"), second.get("audit"))
     return {
         "label": first["label"], "folders": [one["folder"] for one in (first, second)],
-        "notes": list(_notes(first, second)), "flagged": _flagged(first, second), "curve": _curves(first, second),
+        "notes": list(_notes(first, second)), "flagged": _flagged(first, second),
+        "topics": _topics(first, second), "curve": _curves(first, second),
         "labels": _labels(audits[0], audits[1]) if audits[0] and audits[1] else [],
         "slices": _slices(audits[0], audits[1]) if audits[0] and audits[1] else {},
         "filter": [one["filter"]["documents"] if one else None for one in audits],
@@ -59,6 +61,8 @@ def _notes(first: Plain, second: Plain) -> Sequence[str]:
     notes = []
     if first["model"].get("digest") != second["model"].get("digest"):
         notes.append("The two were scored by different models: flag rates differ for that alone; prevalences do not.")
+    if "" not in (topics := {topic_digest(one["model"]) for one in (first, second)}) and len(topics) > 1:
+        notes.append("Topics are by different models: slices by topic differ for that alone.")
     if first["threshold"] != second["threshold"]:
         notes.append(f"Flag rates are at different thresholds, {first['threshold']:.4g} and {second['threshold']:.4g}.")
     audits = [one.get("audit") for one in (first, second)]
@@ -76,6 +80,17 @@ def _flagged(first: Plain, second: Plain) -> list[Plain]:
         {"unit": unit, "first": first["headline"][unit], "second": second["headline"][unit],
          "difference": _minus(second["headline"][unit]["share"], first["headline"][unit]["share"])}
         for unit in _UNITS
+    ]  # fmt: skip
+
+
+def _topics(first: Plain, second: Plain) -> list[Plain]:
+    """Shares flagged of the topics that both list, in the order of the first; none where one has no topics."""
+    known = [one.get("topics") or {"rows": []} for one in (first, second)]
+    others = {row["name"]: row for row in known[1]["rows"]}
+    return [
+        {"topic": row["name"], "first": row["share"], "second": others[row["name"]]["share"],
+         "difference": others[row["name"]]["share"] - row["share"]}
+        for row in known[0]["rows"] if row["name"] in others and row["name"] is not None
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from pipeline.prevalence.slices import SLICES
 from pipeline.report.figures import BLUE, BROWN, Mark, Picture, logit_axis, percent, picture, tick_percent
 from pipeline.report.page import open_environment, script_of
 
@@ -17,7 +18,9 @@ def render_comparison(comparison: Plain) -> str:
     """The page, as text. The same figures give the same page."""
     environment, style = open_environment()
     template = environment.get_template("compare.html")
-    return template.render(c=comparison, curve=_curves(comparison["curve"]), **style, **script_of(environment))
+    return template.render(
+        c=comparison, sliced=SLICES, curve=_curves(comparison["curve"]), **style, **script_of(environment)
+    )
 
 
 def _curves(points: list[Plain]) -> Picture:

@@ -107,5 +107,5 @@ def _values(files: dict[str, str]) -> str:
 
 def _slice(by: str, value: str | None) -> str:
     """The slice of a value, given as text; see `SLICES`."""
-    given = int(value) if SLICES[by][0] == "words" and value is not None else value
+    given = int(value) if SLICES[by].column == "words" and value is not None else value
     return name_of(by, given)

@@ -96,7 +96,7 @@ def percent(share: float | None, digits: int = 3) -> str:
     if share is None:
         return "–"
     value = 100 * share
-    if value == 0 or value >= 99.995:
+    if value == 0 or float(f"{value:.{digits}g}") >= 100:
         return f"{value:.4g} %"
     return f"{value:#.{digits}g}".rstrip(".") + " %" if value >= 0.0001 else f"{value:.1e} %"
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.report.tables import Tables
 from pipeline.scan import read_report
-from pipeline.schema import rescored_labels, tags_schema
+from pipeline.schema import label_columns, schema_of, topic_digest, topics_of
 from pipeline.tasks import ReadOptions, ShardTask
 
 _SUFFIX = ".parquet"
@@ -51,9 +51,24 @@ class TagsFolder:
         return list(self.model["labels"])
 
     @property
+    def topics(self) -> list[str]:
+        """The topics that documents can have; none where the scan had no model of topics."""
+        return topics_of(self.model)
+
+    @property
+    def topic_digest(self) -> str:
+        """SHA-256 of the model of topics; "" where the scan had none."""
+        return topic_digest(self.model)
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns of every tags file."""
-        return tags_schema(self.labels, rescored=rescored_labels(self.model))
+        return schema_of(self.model)
+
+    @property
+    def plain_columns(self) -> list[str]:
+        """Columns that hold neither scores of labels nor evidence, in order: those in front."""
+        return list(self.schema.names[: self.schema.get_field_index(label_columns(self.labels)[0])])
 
     def name_of(self, file: str) -> str:
         """A shard's name in the job, from its tags file's URL."""
@@ -207,6 +222,6 @@ def _check_model(url: str, scan: dict[str, Any], model: dict[str, Any]) -> None:
 def _check_columns(file: str, model: dict[str, Any]) -> None:
     with storage.open_input(file) as opened:
         found = pq.read_schema(opened).names
-    expected = tags_schema(model["labels"], rescored=rescored_labels(model)).names
+    expected = schema_of(model).names
     if found != expected:
         raise TagsError(f"{file}: columns {', '.join(found)} are not those of this version's tags; scan again")

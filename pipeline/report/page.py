@@ -126,13 +126,18 @@ def _widest(rows: list[dict[str, Any]]) -> float:
 
 def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     """The model card as (key, text), nested parts with dotted keys."""
-    labels = [str(label) for label in model["labels"]]
-    more = f" and {len(labels) - _LABELS_LISTED} more" if len(labels) > _LABELS_LISTED else ""
-    known = {**model, "labels": f"{len(labels)}: {', '.join(labels[:_LABELS_LISTED])}{more}"}
+    known = {**model, "labels": _listed(model["labels"])}
+    if topics := model.get("topic_model"):
+        known["topic_model"] = {**topics, "labels": _listed(topics["labels"])}
     known["span_thresholds"] = dict(list(model.get("span_thresholds", {}).items())[:_LABELS_LISTED])
     first = ("name", "digest", "labels", "target", "threshold", "language", "window", "stride", "codebook_version")
     order = [*(key for key in first if key in known), *sorted(known.keys() - set(first))]
     return [row for key in order for row in _flattened(key, known[key])]
+
+
+def _listed(labels: list[Any]) -> str:
+    more = f" and {len(labels) - _LABELS_LISTED} more" if len(labels) > _LABELS_LISTED else ""
+    return f"{len(labels)}: {', '.join(map(str, labels[:_LABELS_LISTED]))}{more}"
 
 
 def _flattened(key: str, value: Any) -> list[tuple[str, str]]:

@@ -86,6 +86,7 @@ function draw() {
   put("size", percent(squares > 0 ? sum * sum / squares / documents : 0));
   put("size-of", `${whole.format(Math.round(squares > 0 ? sum * sum / squares : 0))} documents of equal weight`);
   table("modes-live", data.modes, data.mode, w);
+  table("topics-live", data.topics, data.topic, w);
   table("domains-live", data.domains, data.domain, w);
   plot(s);
 }

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.prevalence.slices import NONE
 from pipeline.report.all_tags import mode_in_sql, modes_of, open_all, score_of
 from pipeline.report.collect import flagging
 from pipeline.report.folder import TagsFolder, open_folder
-from pipeline.report.queries import CELLS, step_of
+from pipeline.report.queries import CELLS, MOST_TOPICS, step_of
 from pipeline.report.tables import DuckTables
 from pipeline.reweight.categories import name_of
 
@@ -63,11 +64,12 @@ def preview(url: str, options: PreviewOptions | None = None) -> dict[str, Any]:
         raised = options.raised if options.raised in folder.labels and options.raised != label else None
         modes = modes_of(folder, options.modes, options.about)
         mode = mode_in_sql(folder, modes, options.about) if modes else "NULL"
+        topic = f"coalesce(topic, '{NONE}')" if folder.topics else "NULL"
         other = score_of(folder, raised) if raised else "NULL::DOUBLE"
         tables.view(
             "previewed",
-            f"""SELECT id, file, row, host, words, {score_of(folder, label)} AS score, {other} AS raised, {mode} AS mode
-                FROM all_tags""",
+            f"""SELECT id, file, row, host, words, {score_of(folder, label)} AS score, {other} AS raised,
+                       {mode} AS mode, {topic} AS topic FROM all_tags""",
         )
         grid = sorted({*_GRID, threshold})
         cells = _counted(tables, grid, threshold)
@@ -76,7 +78,8 @@ def preview(url: str, options: PreviewOptions | None = None) -> dict[str, Any]:
             "notes": _notes(folder, options, raised),
             "corpus": {of: _sum(cells, of) for of in ("documents", "words")},
             "grid": [_dropped_from(cells, i, at) for i, at in enumerate(grid)],
-            "modes": _by_mode(cells, grid),
+            "modes": _by_group(tables, "mode", grid),
+            "topics": _by_group(tables, "topic", grid),
             "sample": _sample(tables, cells, options),
         }  # fmt: skip
 
@@ -88,13 +91,16 @@ def _notes(folder: TagsFolder, options: PreviewOptions, raised: str | None) -> l
 
 def _counted(tables: DuckTables, grid: Sequence[float], threshold: float) -> list[dict[str, Any]]:
     """All documents in one pass: how many, with how many words, by ``over`` (how many thresholds of the grid the score
-    reaches), ``step`` (the stratum), ``mode``, and whether they hold the label or the raised one."""
-    over = " + ".join(f"coalesce((score >= '{at!r}'::DOUBLE)::INTEGER, 0)" for at in grid)
+    reaches), ``step`` (the stratum), and whether they hold the label or the raised one."""
     return tables.rows(
-        f"""SELECT {over} AS over, {_STEP} AS step, mode, coalesce(score >= '{threshold!r}'::DOUBLE, false) AS held,
+        f"""SELECT {_reached(grid)} AS over, {_STEP} AS step, coalesce(score >= '{threshold!r}'::DOUBLE, false) AS held,
                    coalesce(raised >= 0.5, false) AS lifted, count(*) AS documents, sum(words)::BIGINT AS words
             FROM previewed GROUP BY ALL"""
     )
+
+
+def _reached(grid: Sequence[float]) -> str:
+    return " + ".join(f"coalesce((score >= '{at!r}'::DOUBLE)::INTEGER, 0)" for at in grid)
 
 
 def _sum(cells: Sequence[dict[str, Any]], of: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> int:
@@ -119,16 +125,20 @@ def _dropped_from(cells: Sequence[dict[str, Any]], i: int, at: float) -> dict[st
     }
 
 
-def _by_mode(cells: Sequence[dict[str, Any]], grid: Sequence[float]) -> list[dict[str, Any]]:
-    """Documents and words of each mode, and the words dropped from each threshold on."""
+def _by_group(tables: DuckTables, column: str, grid: Sequence[float]) -> list[dict[str, Any]]:
+    """Documents and words of each mode or topic, and the words dropped from each threshold on."""
+    cells = tables.rows(
+        f"""SELECT {column} AS name, {_reached(grid)} AS over, count(*) AS documents, sum(words)::BIGINT AS words
+            FROM previewed WHERE {column} IS NOT NULL GROUP BY ALL"""
+    )
     found = []
-    for name in {cell["mode"] for cell in cells if cell["mode"] is not None}:
-        mine = [cell for cell in cells if cell["mode"] == name]
+    for name in {cell["name"] for cell in cells}:
+        mine = [cell for cell in cells if cell["name"] == name]
         dropped = [{"threshold": at, "words": _sum(mine, "words", _over(i))} for i, at in enumerate(grid)]
         found.append(
             {"name": name, "documents": _sum(mine, "documents"), "words": _sum(mine, "words"), "dropped": dropped}
         )
-    return sorted(found, key=lambda row: (-row["words"], row["name"]))
+    return sorted(found, key=lambda row: (-row["words"], row["name"]))[:MOST_TOPICS]
 
 
 def _sample(tables: DuckTables, cells: Sequence[dict[str, Any]], options: PreviewOptions) -> dict[str, Any]:
@@ -140,17 +150,17 @@ def _sample(tables: DuckTables, cells: Sequence[dict[str, Any]], options: Previe
     drawn = _drawn(tables, sizes, quota, options.seed)
     domains = [name_of("domain", row["host"]) for row in drawn]
     names = _largest(domains, [row["words"] for row in drawn])
-    modes = sorted({row["mode"] for row in drawn if row["mode"] is not None})
+    groups = {of: sorted({row[of] for row in drawn if row[of] is not None}) for of in ("mode", "topic")}
     at = {name: i for i, name in enumerate(names)}
     found = [row["step"] for row in drawn]
     strata = [{"documents": n, "sampled": found.count(k)} for k, n in sizes.items()]
     places = {k: i for i, k in enumerate(sizes)}
     return {
-        "strata": strata, "domains": [*names, OTHERS], "modes": modes,
+        "strata": strata, "domains": [*names, OTHERS], "modes": groups["mode"], "topics": groups["topic"],
         "stratum": [places[k] for k in found], "words": [row["words"] for row in drawn],
         "score": [_short(row["score"]) for row in drawn], "raised": [_short(row["raised"]) for row in drawn],
         "domain": [at.get(name, len(names)) for name in domains],
-        "mode": [modes.index(row["mode"]) for row in drawn] if modes else [],
+        **{of: [known.index(row[of]) for row in drawn] if known else [] for of, known in groups.items()},
     }  # fmt: skip
 
 
@@ -169,7 +179,7 @@ def _drawn(tables: DuckTables, sizes: dict[int, int], quota: int, seed: int) -> 
     if not rates or not quota:
         return []
     return tables.rows(
-        f"""SELECT step, words, score, raised, host, mode FROM (
+        f"""SELECT step, words, score, raised, host, mode, topic FROM (
                 SELECT *, {_STEP} AS step, {_KEY.format(seed=seed)} AS key FROM previewed)
             WHERE key < CASE step {rates} END
             QUALIFY row_number() OVER (PARTITION BY step ORDER BY key, id, file, row) <= {quota}

@@ -29,7 +29,7 @@ def render_preview(figures: dict[str, Any]) -> str:
 
 def _for_script(figures: dict[str, Any]) -> dict[str, Any]:
     sample = figures["sample"]
-    shown = {name: [visible(each) for each in sample[name]] for name in ("domains", "modes")}
+    shown = {name: [visible(each) for each in sample[name]] for name in ("domains", "modes", "topics")}
     names = {name: figures[name] and visible(figures[name]) for name in ("label", "raised")}
     return {"corpus": figures["corpus"], "threshold": figures["threshold"], **names, **sample, **shown}
 

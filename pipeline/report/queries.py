@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.report.folder import TagsFolder
 from pipeline.report.tables import Tables
-from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_BASE, TAG_EVIDENCE
+from pipeline.schema import NO_WORDS, OTHER_LANGUAGE, TAG_EVIDENCE
 
 BINS = 10_000
 """A score's bin is floor(score * BINS) in double precision. For a float32 score that is exact: it lies in bin b or
@@ -25,6 +25,9 @@ CELLS = 20
 LEAST_DOCUMENTS = 20
 """A host of fewer documents does not stand in the list by rate: where one document in 1,000 is flagged, a host with
 its only one flagged has a lower bound of 0.2 and would lead it."""
+COST_THRESHOLDS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+MOST_TOPICS = 60
+"""Topics in a table: all of them, with any usual model."""
 _LENGTHS = (128, 512, 2048, 8192)
 _STRONGEST = 10_000
 _PER_HOST = 3
@@ -108,8 +111,7 @@ def score_columns(labels: Sequence[str]) -> list[str]:
 def stored_columns(folder: TagsFolder) -> list[str]:
     """What all columns of a tags file are called here, in their order: scores as in `score_columns`, those of a second
     stage ``r0, r1 …``, the others by their names."""
-    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
-    scores = score_columns(folder.labels)
+    before, scores, after = folder.plain_columns, score_columns(folder.labels), [field.name for field in TAG_EVIDENCE]
     rescored = [f"r{i}" for i in range(len(folder.schema) - len(before) - len(scores) - len(after))]
     return [*before, *scores, *rescored, *after]
 
@@ -120,7 +122,7 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
     In none of them but ``others`` are documents in other languages.
     """
     scores = score_columns(folder.labels)
-    before, after = ([field.name for field in fields] for fields in (TAG_BASE, TAG_EVIDENCE))
+    plain = [*folder.plain_columns, *(field.name for field in TAG_EVIDENCE)]
     tables.open_files("stored", folder.files, folder.schema, stored_columns(folder))
     other = f"status = '{OTHER_LANGUAGE}'"
     tables.view("others", f"SELECT lang, words, bytes FROM stored WHERE {other}")
@@ -133,7 +135,7 @@ def open_tags(tables: Tables, folder: TagsFolder, label: str, threshold: float) 
         "tags",
         f"""SELECT *, coalesce(score >= {bound}, false) AS flagged,
                    coalesce(strongest >= {bound}, false) AS window_flagged
-            FROM (SELECT {", ".join(before + after)}, file, {_number(f"d{target}")} AS score,
+            FROM (SELECT {", ".join(plain)}, file, {_number(f"d{target}")} AS score,
                          {_number(f"w{target}")} AS strongest FROM stored WHERE NOT {other})""",
     )
     return Query(tables, folder, label, threshold)
@@ -283,7 +285,7 @@ def hosts(query: Query, shown: int) -> dict[str, Any]:
 
 
 def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
-    """Languages or sources, those with most flagged first; ``documents`` of the whole is of those that have one."""
+    """Languages, sources or topics, those with most flagged first; ``documents`` of the whole: those that have one."""
     query.tables.keep("grouped", f"SELECT {column} AS name, {_SUMS} FROM tags GROUP BY {column}")
     total = query.row(
         """SELECT count(name) AS distinct_names,
@@ -293,6 +295,26 @@ def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
         f"SELECT *, {_RATES} FROM grouped ORDER BY flagged DESC, documents DESC, name NULLS LAST LIMIT {shown}"
     )
     return {**total, "rows": rows if total["distinct_names"] else []}
+
+
+def topics(query: Query) -> dict[str, Any]:
+    """As `groups`, of topics, and ``costs``: what a filter takes from each at some thresholds and the query's own."""
+    found = groups(query, "topic", MOST_TOPICS)
+    at = sorted({*COST_THRESHOLDS, query.threshold})
+    lost = ", ".join(
+        f"count(*) FILTER (WHERE {over}) AS d{i}, coalesce(sum(words) FILTER (WHERE {over}), 0)::BIGINT AS w{i}"
+        for i, over in enumerate(f"score >= '{threshold!r}'::DOUBLE" for threshold in at)
+    )
+    rows = query.rows(
+        f"""SELECT topic AS name, count(*) AS documents, sum(words)::BIGINT AS words, {lost} FROM tags
+            WHERE topic IS NOT NULL GROUP BY topic ORDER BY documents DESC, name LIMIT {MOST_TOPICS}"""
+    )
+    costs = [
+        {"name": row["name"], "threshold": threshold, "documents": row["documents"], "words": row["words"],
+         "documents_lost": row[f"d{i}"], "words_lost": row[f"w{i}"]}
+        for row in rows for i, threshold in enumerate(at)
+    ]  # fmt: skip
+    return {**found, "thresholds": at, "costs": costs}
 
 
 def other_languages(query: Query, shown: int) -> dict[str, Any]:

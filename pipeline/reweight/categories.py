@@ -32,7 +32,7 @@ def bucket_of(by: str, value: str | int | None) -> int:
 
 def name_of(by: str, value: str | int | None) -> str:
     """The category of a value of the column that ``by`` is made from."""
-    return SLICES[by][1](value)
+    return SLICES[by].name(value)
 
 
 def distinct(tags: pa.RecordBatch, by: str) -> tuple[Ints, list[str | int | None]]:
@@ -40,8 +40,8 @@ def distinct(tags: pa.RecordBatch, by: str) -> tuple[Ints, list[str | int | None
 
     ``tags`` are a batch with the column that ``by`` is made from, plain or as a dictionary.
     """
-    column = tags.column(SLICES[by][0])
-    if SLICES[by][0] == "date":
+    column = tags.column(SLICES[by].column)
+    if SLICES[by].column == "date":
         text = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
         column = pc.utf8_slice_codeunits(pc.utf8_ltrim_whitespace(text), 0, _DATE)
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()

@@ -23,6 +23,7 @@ from pipeline.reweight.weights import Floats, Ints, score_steps
 MOST_CELLS = 1_000_000
 ROWS = 1 << 20
 """Rows of a batch: distinct values are looked up once in each."""
+_TEXTS = frozenset({"host", "date", "lang", "source", "topic"})
 _PART = 1 << 16
 """Parts of a word or a document that a probability is rounded to."""
 _MOST = (1 << 62) // _PART
@@ -55,7 +56,7 @@ class Measure:
     def columns(self) -> list[str]:
         """Columns of TAGS that are read."""
         scores = [one.column for one in self.labels]
-        return list(dict.fromkeys(["words", "status", *scores, *(SLICES[by][0] for by in self.by)]))
+        return list(dict.fromkeys(["words", "status", *scores, *(SLICES[by].column for by in self.by)]))
 
 
 @dataclass
@@ -247,7 +248,7 @@ def rank(files: Iterable[str], measure: Measure) -> Ranking:
     """First pass over tags files (URLs)."""
     ranking = Ranking(measure)
     if measure.by:
-        for batch in batches(files, ["words", *(SLICES[by][0] for by in measure.by)]):
+        for batch in batches(files, ["words", *(SLICES[by].column for by in measure.by)]):
             ranking.add(batch)
     return ranking
 
@@ -265,7 +266,7 @@ def batches(files: Iterable[str], columns: Sequence[str]) -> Iterator[pa.RecordB
     for file in files:
         with storage.open_input(file) as opened:
             try:
-                parquet = pq.ParquetFile(opened, read_dictionary=["host", "date", "lang", "source"])
+                parquet = pq.ParquetFile(opened, read_dictionary=[name for name in columns if name in _TEXTS])
                 yield from parquet.iter_batches(ROWS, columns=list(dict.fromkeys(columns)))
             except pa.ArrowInvalid as error:
                 raise ValueError(f"{file}: cannot be read as tags ({error}); scan its shard again") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pipeline.policy.setting import PolicyError, Setting, parse_toml, read_text
-from pipeline.prevalence.slices import SLICES
+from pipeline.prevalence.slices import SLICES, TOPIC
 
 Unit = Literal["words", "documents"]
 Count = Literal["flag", "probability"]
@@ -29,20 +29,26 @@ class GoalsError(PolicyError):
 
 @dataclass(frozen=True)
 class Goal:
-    """Bounds of what a label holds. ``per`` None: in multiples of what it holds today; "all": as a share of the corpus;
-    a label: as its ratio to what that one holds."""
+    """Bounds of what a label holds, or, where ``label`` is "", a ``topic``. ``per`` None: in multiples of what it holds
+    today; "all": as a share of the corpus; a label: as its ratio to what that one holds."""
 
     label: str
     per: str | None = None
     at_least: float | None = None
     at_most: float | None = None
+    topic: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it bounds, in words."""
+        return self.label or f"topic {self.topic}"
 
     def in_words(self) -> str:
         """Such as "adverse at most 0.1 × today's"."""
         bounds = [f"at least {self.at_least:g}"] if self.at_least is not None else []
         bounds += [f"at most {self.at_most:g}"] if self.at_most is not None else []
         of = {None: "× today's", ALL: "of all"}.get(self.per, f"to one of {self.per}")
-        return f"{self.label} {' and '.join(bounds)} {of}"
+        return f"{self.name} {' and '.join(bounds)} {of}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,17 @@ class Goals:
     def labels(self) -> list[str]:
         """Labels that goals name, each once, in order."""
         named = [name for goal in self.goals for name in (goal.label, goal.per) if name not in (None, ALL)]
-        return list(dict.fromkeys(str(name) for name in named))
+        return list(dict.fromkeys(str(name) for name in named if name))
 
     @property
     def marginals(self) -> list[str]:
         """What is held beside the total, in order."""
         return [by for by in self.hold if by != TOTAL]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of categories that are counted: those held, and topics where a goal is of one."""
+        return list(dict.fromkeys([*self.marginals, *(TOPIC for goal in self.goals if goal.topic)]))
 
 
 def _check_entries(goals: Goals) -> None:
@@ -104,11 +115,11 @@ def _check_entries(goals: Goals) -> None:
 def _check_goal(goal: Goal) -> None:
     bounds = [bound for bound in (goal.at_least, goal.at_most) if bound is not None]
     if not bounds:
-        raise GoalsError(f"{goal.label}: neither at_least nor at_most is given")
+        raise GoalsError(f"{goal.name}: neither at_least nor at_most is given")
     if not all(0 <= bound < float("inf") for bound in bounds):
-        raise GoalsError(f"{goal.label}: bounds are 0 or more and finite")
+        raise GoalsError(f"{goal.name}: bounds are 0 or more and finite")
     if bounds != sorted(bounds):
-        raise GoalsError(f"{goal.label}: at_least {goal.at_least:g} is more than at_most {goal.at_most:g}")
+        raise GoalsError(f"{goal.name}: at_least {goal.at_least:g} is more than at_most {goal.at_most:g}")
     if goal.per == goal.label:
         raise GoalsError(f"{goal.label}: its ratio to itself is 1; name another label or {ALL!r}, or leave per out")
 
@@ -142,12 +153,13 @@ def goals_of(setting: Setting) -> Goals:
 
 
 def _goal(setting: Setting) -> Goal:
-    given = setting.table("label", "per", "at_least", "at_most")
-    if "label" not in given:
-        raise setting.error("names no label")
-    names = {name: given[name].text() for name in ("label", "per") if name in given}
+    given = setting.table("label", "topic", "per", "at_least", "at_most")
+    if ("label" in given) == ("topic" in given):
+        raise setting.error("names both a label and a topic" if "label" in given else "names no label, and no topic")
+    names = {name: given[name].text() for name in ("label", "topic", "per") if name in given}
     bounds = {name: given[name].number(0) for name in ("at_least", "at_most") if name in given}
-    goal = Goal(names["label"], names.get("per"), **bounds)
+    low, high = bounds.get("at_least"), bounds.get("at_most")
+    goal = Goal(names.get("label", ""), names.get("per"), low, high, names.get("topic", ""))
     try:
         _check_goal(goal)
     except GoalsError as error:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from pipeline.prevalence.slices import TOPIC
 from pipeline.reweight.balance import Constraints
+from pipeline.reweight.categories import bucket_of
 from pipeline.reweight.cells import Table
 from pipeline.reweight.goals import ALL, TOTAL, Goal, Goals
 from pipeline.reweight.weights import Floats
@@ -56,6 +58,18 @@ class Problem:
         """Documents in each cell."""
         return self.table.mass("documents")
 
+    def topic_code(self, goal: Goal) -> int | None:
+        """The code of a goal's topic among the topics counted one by one; None if it is not among them."""
+        buckets, bucket = self.table.kinds[TOPIC].buckets, bucket_of(TOPIC, goal.topic)
+        return buckets.index(bucket) if bucket in buckets else None
+
+    def bounded(self, goal: Goal) -> tuple[Floats, Floats]:
+        """What part of each cell's mass the goal bounds, going by steps, and what it holds, document by document."""
+        if not goal.topic:
+            return self.counted(goal.label), self.held(goal.label)
+        mine = np.asarray(self.table.kinds[TOPIC].codes == self.topic_code(goal), np.float64)
+        return mine, mine * self.mass
+
     def counted(self, label: str) -> Floats:
         """What part of each cell's mass holds a label, going by its step; all of it for "all"."""
         return np.ones(len(self.mass)) if label == ALL else self.shares[label][self.table.step_of(label)]
@@ -66,18 +80,17 @@ class Problem:
 
     def value(self, goal: Goal, weights: Floats) -> float | None:
         """What the goal bounds: multiple of today's, share of all, or ratio; None where that is 0 to 0."""
-        held, of = float(self.held(goal.label) @ weights), float(self.held(goal.per or goal.label) @ weights)
-        if goal.per is None:
-            of = float(self.held(goal.label).sum())
+        _, mine = self.bounded(goal)
+        held, of = float(mine @ weights), float(mine.sum() if goal.per is None else self.held(goal.per) @ weights)
         return held / of if of > 0 else None
 
     def error(self, goal: Goal, weights: Floats) -> float:
         """By what factor the goal's value is wrong if documents count as the mean of their step."""
         error = 1.0
-        for label, power in ((goal.label, 1), (goal.per, -1)):
-            if label is not None:
-                exact, counted = float(self.held(label) @ weights), float((self.mass * self.counted(label)) @ weights)
-                error *= (exact / counted) ** power if exact > 0 and counted > 0 else 1.0
+        of = [(self.counted(goal.per), self.held(goal.per), -1)] if goal.per is not None else []
+        for share, held, power in ((*self.bounded(goal), 1), *of):
+            exact, counted = float(held @ weights), float((self.mass * share) @ weights)
+            error *= (exact / counted) ** power if exact > 0 and counted > 0 else 1.0
         return error
 
     def margin(self, by: str) -> tuple[Any, list[str]]:
@@ -113,7 +126,7 @@ class Problem:
 
     def _of_goal(self, goal: Goal, aim: float) -> list[tuple[Floats, float, float, float, Bound]]:
         """Row, low, high, scale: one constraint for bounds of what is held today, one for each bound of a ratio."""
-        held = self.counted(goal.label)
+        held, _ = self.bounded(goal)
         today = float(held @ self.mass)
         if goal.per is None:
             low = -np.inf if goal.at_least is None else goal.at_least * aim * today

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.prevalence.slices import TOPIC
 from pipeline.reweight.balance import PRECISION, Balanced, Constraints, balance
 from pipeline.reweight.cells import Measure, Scored, Table
 from pipeline.reweight.goals import ALL, TOTAL, Goal, Goals, GoalsError
@@ -17,7 +18,7 @@ from pipeline.reweight.outcome import outcome
 from pipeline.reweight.problem import Bound, Problem, problem_of
 from pipeline.reweight.reach import nearest
 from pipeline.reweight.weights import CategoryFactor, Floats, ScoreFactor, Weights
-from pipeline.schema import label_columns
+from pipeline.schema import label_columns, topics_of
 
 REACHED = 1e-6
 """A goal counts as reached if it is missed by no more than this share of its scale."""
@@ -36,8 +37,9 @@ def measure_of(goals: Goals, model: Mapping[str, Any], probabilities: Mapping[st
     """What is to be counted for the goals in tags of a model (its description in their metadata).
 
     ``probabilities`` maps labels to their calibrations, as far as the model has any. Raises `GoalsError` for labels
-    that the model, or its calibrations, lack.
+    or topics that the model, its calibrations or the tags lack.
     """
+    _check_topics(goals, model)
     labels, columns = list(model["labels"]), label_columns(model["labels"])
     for label in (*goals.labels, *goals.thresholds):
         if label not in labels:
@@ -50,7 +52,16 @@ def measure_of(goals: Goals, model: Mapping[str, Any], probabilities: Mapping[st
                 raise GoalsError(f'count = "probability": the model has no calibration of {label!r}; use "flag"')
             edges = (-1.0, *(1 / (1 + np.exp(-_STEPS))).tolist())
         scored.append(Scored(label, column, edges, probabilities[label] if goals.count == "probability" else None))
-    return Measure(tuple(scored), tuple(goals.marginals), goals.top, goals.unit)
+    return Measure(tuple(scored), tuple(goals.kinds), goals.top, goals.unit)
+
+
+def _check_topics(goals: Goals, model: Mapping[str, Any]) -> None:
+    known = topics_of(model)
+    if TOPIC in goals.kinds and not known:
+        raise GoalsError("the tags have no topics; scan again with --topics MODEL, or leave topic out")
+    if unknown := [goal.topic for goal in goals.goals if goal.topic and goal.topic not in known]:
+        raise GoalsError(f"{unknown[0]!r} is no topic of the model that the tags were made with; it has "
+                         f"{', '.join(known)}")  # fmt: skip
 
 
 def threshold_of(label: str, goals: Goals, model: Mapping[str, Any]) -> float:
@@ -59,8 +70,9 @@ def threshold_of(label: str, goals: Goals, model: Mapping[str, Any]) -> float:
     return float(goals.thresholds.get(label, 0.5 if own is None else own))
 
 
-def target(table: Table, goals: Goals, model: str) -> Weights:
-    """The least distorting weights that reach the goals on the counted tags; ``model`` is the digest of theirs.
+def target(table: Table, goals: Goals, model: str, topic_model: str = "") -> Weights:
+    """The least distorting weights that reach the goals on the counted tags; ``model`` is the digest of theirs,
+    ``topic_model`` that of the model of their topics.
 
     Raises `InfeasibleError` if there are none, `ValueError` for tags without words (or documents).
     """
@@ -70,13 +82,19 @@ def target(table: Table, goals: Goals, model: str) -> Weights:
     if found.missed > REACHED:
         raise InfeasibleError(_explained(problem, constraints, bounds))
     scores, categories = _factors(problem, bounds, found.multipliers)
-    return Weights(scores, categories, goals.floor, goals.cap, model, outcome(problem, found.weights))
+    topics, about = topic_model if TOPIC in table.kinds else "", outcome(problem, found.weights)
+    return Weights(scores, categories, goals.floor, goals.cap, model, topics, about)
 
 
 def _check_labels(problem: Problem) -> None:
     """What nothing holds cannot be raised, and a ratio to it would quietly take away all of the other label."""
     for goal in problem.goals.goals:
-        if goal.at_least and not problem.held(goal.label).sum() > 0:
+        if goal.topic and problem.topic_code(goal) is None:
+            raise InfeasibleError(
+                f"{goal.in_words()} is wanted, but no document is of that topic, or too few are to be counted by "
+                "themselves: raise top, or --cells, or leave the goal out"
+            )
+        if goal.at_least and not problem.bounded(goal)[1].sum() > 0:
             raise InfeasibleError(
                 f"{goal.in_words()} is wanted, but no document in the tags holds {goal.label}: lower its threshold "
                 "under [thresholds], or leave the goal out"
@@ -104,13 +122,16 @@ def _solved(problem: Problem) -> tuple[Balanced, Constraints, list[Bound]]:
 def _factors(
     problem: Problem, bounds: Sequence[Bound], multipliers: Floats
 ) -> tuple[tuple[ScoreFactor, ...], tuple[CategoryFactor, ...]]:
-    """The multipliers as logs of factors; what holds everywhere goes to the first score."""
+    """The multipliers as logs of factors; what holds everywhere goes to the first score, or else category."""
     table, everywhere = problem.table, 0.0
     logs = {label: np.zeros(len(shares)) for label, shares in problem.shares.items()}
     margins = {by: np.zeros(len(kind.names) + 1) for by, kind in table.kinds.items()}
     for bound, multiplier in zip(bounds, multipliers.tolist(), strict=True):
         if bound.goal is not None:
-            logs[bound.goal.label] += multiplier * problem.shares[bound.goal.label]
+            if bound.goal.topic:
+                margins[TOPIC][problem.topic_code(bound.goal)] += multiplier
+            else:
+                logs[bound.goal.label] += multiplier * problem.shares[bound.goal.label]
             if bound.goal.per == ALL:
                 everywhere -= multiplier * bound.ratio
             elif bound.goal.per is not None:
@@ -119,7 +140,7 @@ def _factors(
             everywhere += multiplier
         else:
             margins[bound.by][bound.code] += multiplier
-    logs[table.measure.labels[0].label] += everywhere
+    next(iter((logs | margins).values()))[:] += everywhere
     scores = tuple(ScoreFactor(s.column, s.edges, _logs(logs[s.label])) for s in table.measure.labels)
     kinds = tuple(CategoryFactor(by, kind.buckets, kind.names, _logs(margins[by])) for by, kind in table.kinds.items())
     return scores, kinds
@@ -150,12 +171,12 @@ def _explained(problem: Problem, constraints: Constraints, bounds: Sequence[Boun
 
 
 def _missed(problem: Problem, goal: Goal, weights: Floats) -> str:
-    reached, held = problem.value(goal, weights), problem.held(goal.label)
+    reached, (_, held) = problem.value(goal, weights), problem.bounded(goal)
     at_floor, at_cap = (
         float(held[at].sum() / held.sum())
         for at in (weights <= problem.goals.floor * (1 + 1e-6) + 1e-9, weights >= problem.goals.cap * (1 - 1e-6))
     )
     return (
         f"{goal.in_words()} is wanted, {'nothing' if reached is None else format(reached, '.4g')} is reached, with "
-        f"{at_floor:.1%} of the {problem.goals.unit} of {goal.label} at the floor and {at_cap:.1%} at the cap"
+        f"{at_floor:.1%} of the {problem.goals.unit} of {goal.name} at the floor and {at_cap:.1%} at the cap"
     )

@@ -22,7 +22,7 @@ from pipeline.prevalence.slices import SLICES
 from pipeline.reweight.categories import BUCKETS, distinct_buckets
 from pipeline.schema import OTHER_LANGUAGE
 
-FORMAT = "tropescan weights 1"
+FORMAT = "tropescan weights 2"
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -56,7 +56,8 @@ class CategoryFactor:
 class Weights:
     """A weight for every row of tags: exp of the sum of its factors' logs, not below ``floor`` nor above ``cap``.
 
-    ``model`` is the digest of the model whose scores they are for. ``about`` says how they were made and what they
+    ``model`` is the digest of the model whose scores they are for, ``topic_model`` of that of the topics; "" if they do
+    not go by topic. ``about`` says how they were made and what they
     reach; it decides nothing.
     """
 
@@ -65,12 +66,13 @@ class Weights:
     floor: float
     cap: float
     model: str
+    topic_model: str = ""
     about: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def columns(self) -> list[str]:
         """The columns of TAGS that `of` reads."""
-        made_from = (SLICES[factor.by][0] for factor in self.categories)
+        made_from = (SLICES[factor.by].column for factor in self.categories)
         return list(dict.fromkeys(["status", *(factor.column for factor in self.scores), *made_from]))
 
     def of(self, tags: pa.RecordBatch) -> Floats:
