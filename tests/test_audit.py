@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.audit_labels import METHOD
+from jobs.audit_print import _slices
 from jobs.audit_slices import LEAST_SLICES, shrunken_slices
 from jobs.audit_tags import drawn_rows
 from jobs.main import cli
@@ -376,3 +377,9 @@ def test_spark_plans_draws_and_estimates_the_same(
 def test_the_options_of_spark_need_spark(scanned: Path, audited: tuple[Path, Path]) -> None:
     words = ("audit", "draw", scanned, "--plan", audited[1], "--store", audited[0], "--name", "a2")
     assert "need --engine spark" in run(*words, "--master", "local[2]").output
+
+
+def test_a_slice_with_too_few_labels_is_printed_where_no_prior_could_be_fitted() -> None:
+    figure = {"too_few_labels": True, "words": "at most 3 in 100"}
+    one = {"slice": "x", "documents": 5, "flag_rate": 0.1, "q_value": 1.0, "shrunken": None, "figure": figure}
+    assert _slices({"label": "adverse", "slices": {"topic": [one]}}, "topic").row_count == 1

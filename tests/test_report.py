@@ -188,6 +188,23 @@ def test_a_host_of_one_page_does_not_lead(tmp_path: Path) -> None:
     assert (many["low"], many["high"]) == pytest.approx((0.02109, 0.04252), abs=2e-5)
 
 
+def test_what_a_filter_takes_from_each_host(tmp_path: Path) -> None:
+    scores = {"first.example": [0.95, 0.6, 0.2, 0.0], "second.example": [0.6, 0.6], "clean.example": [0.0] * 9}
+    rows = [document(0, score, host=host) for host, of in scores.items() for score in of]
+    write_tags(tmp_path, "part", [row | {"row": k} for k, row in enumerate(rows)])
+    hosts = collect(str(tmp_path), ReportOptions(threshold=0.6))["hosts"]
+    assert hosts["thresholds"] == [0.05, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.99]
+    lost = {}
+    for cell in hosts["costs"]:
+        assert cell["words_lost"] == cell["words"] // cell["documents"] * cell["documents_lost"]
+        lost.setdefault(cell["name"], []).append(cell["documents_lost"])
+    assert list(lost.items()) == [
+        ("first.example", [3, 3, 2, 2, 2, 1, 1, 0]),
+        ("second.example", [2, 2, 2, 2, 2, 0, 0, 0]),
+        ("clean.example", [0] * 8),
+    ]
+
+
 def test_dates_of_several_forms(folder: Path) -> None:
     dates = collect(str(folder))["dates"]
     assert (dates["period"], dates["missing"], dates["unreadable"]) == ("month", 1, 1)
@@ -352,7 +369,7 @@ OURS = {
     "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "bdi", "b", "code", "nav", "ul",
     "li", "a", "aside", "section", "div", "figure", "picture", "source", "img", "figcaption", "table", "caption",
     "thead", "tbody", "tr", "th", "td", "svg", "rect", "line", "article", "blockquote", "mark", "span", "dl", "dt",
-    "dd", "details", "summary", "pre", "footer", "i",
+    "dd", "details", "summary", "pre", "footer", "i", "br",
 }  # fmt: skip
 
 

@@ -131,7 +131,8 @@ def test_without_a_model_of_topics_tags_have_none(tmp_path: Path) -> None:
     model = json.loads(tags.schema.metadata[b"tropescan.model"])
     assert tags.schema.remove_metadata() == tags_schema(model["labels"]) and "topic_model" not in model
     report = collect(str(tmp_path / "out"))
-    assert report["topics"] is None and not re.search('[tT]opics?[<" ]', render(report))
+    page = render(report | {"scan": report["scan"] | {"command": None}})  # the command of these tests may name them
+    assert report["topics"] is None and not re.search('[tT]opics?[<" ]', page)
 
 
 def test_a_scan_goes_on_with_the_same_model_of_topics_alone(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class BatchBuilder:
     def __init__(self) -> None:
         self._size = 0
         self._texts: list[Text] = []
+        self._sizes: list[int] = []
         self._rows: list[int] = []
         self._originals: list[bytes] = []
         self._others: dict[str, list[str | None]] = {name: [] for name in OTHERS}
@@ -50,8 +51,11 @@ class BatchBuilder:
 
     def full_with(self, size: int) -> bool:
         """Whether documents of ``size`` bytes belong into the next batch; a large one gets its own."""
-        n = len(self._rows)
-        return n >= BATCH_ROWS or (n > 0 and self._size + size > BATCH_BYTES)
+        return len(self._rows) > 0 and not self.fits(1, size)
+
+    def fits(self, n: int, size: int) -> bool:
+        """Whether ``n`` more documents, of ``size`` bytes in all, belong into this batch."""
+        return len(self._rows) + n <= BATCH_ROWS and self._size + size <= BATCH_BYTES
 
     def add(
         self,
@@ -73,6 +77,7 @@ class BatchBuilder:
         others["source"].append(source)
         others["lang"].append(lang)
         self._texts.append(text)
+        self._sizes.append(len(text))
         self._rows.append(row)
         self._size += len(text)
         if original is not None:
@@ -93,9 +98,11 @@ class BatchBuilder:
         self._others["id"] += ids
         for name in OTHERS[1:]:
             self._others[name] += others[name]
-        self._texts += texts
+        sizes = list(map(len, texts))
+        self._texts.append(_joined(texts))
+        self._sizes += sizes
         self._rows += rows
-        self._size += sum(map(len, texts))
+        self._size += sum(sizes)
         self._originals += map(bytes, originals)
 
     def take_records(self, text: tuple[str, ...]) -> Records:
@@ -106,16 +113,19 @@ class BatchBuilder:
     def take(self) -> pa.RecordBatch:
         """The batch so far; the builder is empty afterwards."""
         columns = {name: pa.array(values, pa.string()) for name, values in self._others.items()}
-        columns["text"] = _large_strings(self._texts)
+        columns["text"] = _large_strings(_joined(self._texts), self._sizes)
         columns["row"] = pa.array(self._rows, pa.int64())
         self.__init__()  # type: ignore[misc]
         return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
 
 
-def _large_strings(texts: Sequence[Text]) -> pa.LargeStringArray:
-    """Joined by hand: four times as fast as `pyarrow.array`, and a single large text is not copied."""
-    ends = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=ends[1:])
-    data = texts[0] if len(texts) == 1 else b"".join(texts)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
+def _joined(texts: Sequence[Text]) -> Text:
+    """One after the other; a single one, which may be large, is not copied."""
+    return texts[0] if len(texts) == 1 else b"".join(texts)
+
+
+def _large_strings(texts: Text, sizes: Sequence[int]) -> pa.LargeStringArray:
+    """Made by hand: four times as fast as `pyarrow.array`."""
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return pa.Array.from_buffers(pa.large_string(), len(sizes), [None, pa.py_buffer(ends), pa.py_buffer(texts)])

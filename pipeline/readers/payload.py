@@ -6,6 +6,7 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -29,6 +30,9 @@ PLAIN = "text/plain"
 _HTTP = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
 )
+_SPACES = rb"\x09-\x0d\x1c-\x20\x80-\x8a\x9a\x9f\xa0\xa8\xa9\xaf\xc2\xe1-\xe3"
+TEXT_START = rb"(?!\xef\xbb\xbf)(?=[%s]*[^%s])" % (_SPACES, _SPACES)
+"""Matches before text that has no byte order mark and is not blank: a byte is there that is in no white space."""
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -48,6 +52,11 @@ class Payload(NamedTuple):
     charset: str | None
     encodings: str = ""
     extracted: bool = False
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether it says of itself that it is plain text in UTF-8, or does not say otherwise."""
+        return self.media == PLAIN and self.charset in (None, "utf-8", "UTF-8")
 
     def largest(self, options: ReadOptions) -> int:
         """The most bytes that are read of such a payload."""
@@ -159,9 +168,9 @@ def _charset(parameters: str) -> str | None:
 
 
 def _text(payload: Payload, data: bytes | memoryview, options: ReadOptions) -> Text | Refusal:
+    if payload.is_utf8 and _is_text(data):
+        return data
     if payload.media == PLAIN:
-        if payload.charset in (None, "utf-8", "UTF-8") and _is_text(data):
-            return data
         text = decode(bytes(data), payload.charset)
         if not payload.extracted and "\0" in text[:1024]:
             return Refusal("media_type", "binary content under text/plain")
@@ -190,6 +199,12 @@ def _is_text(data: bytes | memoryview) -> bool:
     except UnicodeDecodeError:
         return False
     return bool(text) and not text.isspace()
+
+
+def are_texts(blocks: Sequence[bytes]) -> bool:
+    """Whether blocks before which `TEXT_START` matches are text as they stand; one with a NUL far on counts as none."""
+    together = b"\n".join(blocks)
+    return b"\0" not in together and _is_utf8(together)
 
 
 def _is_utf8(data: bytes | memoryview) -> bool:

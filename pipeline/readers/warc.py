@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -18,33 +16,20 @@ from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
 from pipeline.readers.detect import RECORD
 from pipeline.readers.extract import language_of_page
-from pipeline.readers.payload import HEAD, Refusal, payload_of, text_of
+from pipeline.readers.payload import HEAD, Payload, Refusal, are_texts, payload_of, text_of
+from pipeline.readers.records import BLOCK, RECORD_END, Alike, Record, layout_of, parse_header, record_of
 from pipeline.readers.streams import Damage, Piece
 from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
 DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
-_FIELD = re.compile(r"\n([^:\n]*):([^\n]*)")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
-_RECORD_END = b"\r\n\r\n"
 _MARKER_BYTES = 128
-BLOCK = 256 << 10
-
-
-class Record(NamedTuple):
-    """One WARC record that may be a document.
-
-    ``offset`` in the file as stored, of the record or of its compressed frame; ``kind``, its WARC-Type in lower case;
-    ``headers`` by lower-case name; ``size`` of its block in bytes; and ``block`` itself, or only its start if it is
-    too large to be held.
-    """
-
-    offset: int
-    kind: str
-    headers: dict[str, str]
-    block: bytes | memoryview
-    size: int
+AT_ONCE = 128 << 10
+"""Bytes of records that are read together: they stay in the processor's cache."""
+LAYOUTS = 4
+"""Of headers that are known again in a file; one of more kinds has little that is alike."""
 
 
 def read_warc(
@@ -52,27 +37,64 @@ def read_warc(
 ) -> Iterator[pa.RecordBatch]:
     """DOCUMENTS batches of a WARC or WET file."""
     builder = BatchBuilder()
-    for record in records(pieces, tally, options, compressed=compressed):
-        text = text_of(record.kind, record.headers, record.block, record.size, options)
-        if isinstance(text, Refusal):
-            tally.reject(text.reason, record.offset, text.detail)
+    for found in records(pieces, tally, options, compressed=compressed):
+        if isinstance(found, Alike) and _read_at_once(found, builder, options, tally):
             continue
-        if builder.full_with(len(text)):
-            yield builder.take()
-        headers = record.headers
-        builder.add(
-            tally.accept(),
-            text,
-            id=headers.get("warc-record-id"),
-            url=headers.get("warc-target-uri", "").strip("<>") or None,
-            date=headers.get("warc-date"),
-            lang=headers.get("warc-identified-content-language") or language_of_page(record.block),
-        )
+        for record in found.records() if isinstance(found, Alike) else (found,):
+            text = text_of(record.kind, record.headers, record.block, record.size, options)
+            if isinstance(text, Refusal):
+                tally.reject(text.reason, record.offset, text.detail)
+                continue
+            if builder.full_with(len(text)):
+                yield builder.take()
+            headers = record.headers
+            builder.add(
+                tally.accept(),
+                text,
+                id=headers.get("warc-record-id"),
+                url=_url(headers.get("warc-target-uri", "")),
+                date=headers.get("warc-date"),
+                lang=_lang(headers.get("warc-identified-content-language"), record.block),
+            )
     if len(builder):
         yield builder.take()
 
 
-def records(pieces: Iterable[Piece], tally: Tally, options: ReadOptions, *, compressed: bool) -> Iterator[Record]:
+def _read_at_once(alike: Alike, builder: BatchBuilder, options: ReadOptions, tally: Tally) -> bool:
+    """Add all records, or none and return False if one of them is not text as it stands or belongs into the next
+    batch."""
+    blocks = alike.blocks
+    if max(map(len, blocks)) > options.max_document_bytes or not builder.fits(len(blocks), alike.size):
+        return False
+    if not are_texts(blocks):
+        return False
+    try:
+        ids, urls, dates, langs = alike.columns()
+    except UnicodeDecodeError:
+        return False
+    first = tally.accept_many(len(blocks))
+    others: dict[str, list[str | None]] = {
+        "id": [*ids],
+        "url": list(map(_url, urls)),
+        "date": [*dates],
+        "source": [None] * len(blocks),
+        "lang": list(map(_lang, langs, blocks)),
+    }
+    builder.extend(range(first, first + len(blocks)), blocks, others)
+    return True
+
+
+def _url(target: str) -> str | None:
+    return target.strip("<>") or None
+
+
+def _lang(identified: str | None, block: bytes | memoryview) -> str | None:
+    return identified or language_of_page(block)
+
+
+def records(
+    pieces: Iterable[Piece], tally: Tally, options: ReadOptions, *, compressed: bool
+) -> Iterator[Record | Alike]:
     """Records of the types that can be documents, in order; the others and all that is broken go into ``tally``.
     Blocks that are too large for what they carry are not held."""
     iterator = iter(pieces)
@@ -205,8 +227,9 @@ class _Framer:
     def __init__(self, tally: Tally, options: ReadOptions) -> None:
         self._tally, self._options = tally, options
         self._one_per_frame = True
+        self._layouts: list[re.Pattern[bytes]] = []
 
-    def records(self, window: _Window) -> Iterator[Record]:
+    def records(self, window: _Window) -> Iterator[Record | Alike]:
         """The records of one window; at its end, its damage is counted."""
         while window.held or not window.ended:
             if not window.held:
@@ -226,17 +249,39 @@ class _Framer:
             else:
                 self._tally.cut_short(damage.reason, damage.frame, detail)
 
-    def _whole_frames(self, window: _Window) -> Iterator[Record]:
+    def _whole_frames(self, window: _Window) -> Iterator[Record | Alike]:
         """Records that are a frame each, as they should be, at little cost; the first piece that is none is held."""
+        alike = Alike(self._layouts)
         while (piece := window.next_piece()) is not None:
+            added = alike.add(piece)
+            if added and alike.size < AT_ONCE:
+                continue
+            if alike.blocks:
+                yield alike
+                alike = Alike(self._layouts)
+            if added:
+                continue
             record = record_of(piece)
             if record is None:
                 window.hold(piece)
                 return
             if record.kind in DOCUMENT_TYPES:
                 yield record
+                self._learn(record, piece.data)
             else:
                 self._tally.other_records += 1
+        if alike.blocks:
+            yield alike
+
+    def _learn(self, record: Record, data: bytes) -> None:
+        """Know headers like that of a record again, if what it holds can be text as it stands."""
+        if record.kind == "response" or len(self._layouts) == LAYOUTS:
+            return
+        payload = payload_of(record.kind, record.headers, record.block)
+        if isinstance(payload, Payload) and payload.is_utf8:
+            layout = layout_of(data[: data.find(RECORD_END) + len(RECORD_END)])
+            if layout and layout not in self._layouts:
+                self._layouts.append(layout)
 
     def _skip_newlines(self, window: _Window) -> bool:
         """Go to the next byte that is no newline; False if none is held."""
@@ -335,29 +380,3 @@ class _Framer:
                 window.take_all()
                 return
         window.take(place)
-
-
-def record_of(piece: Piece) -> Record | None:
-    """The record that a piece is, if it is a whole frame with one record as it should be."""
-    data = piece.data
-    end = data.find(_RECORD_END) + 4
-    if not (piece.first and piece.last and end > 3 and data.startswith(b"WARC/") and data.endswith(_RECORD_END)):
-        return None
-    headers, size = parse_header(data[:end]), len(data) - end - 4
-    kind = headers.get("warc-type", "").lower()
-    if not kind or headers.get("content-length") != str(size):
-        return None
-    return Record(piece.offset, kind, headers, data[end:-4], size)
-
-
-def parse_header(data: bytes) -> dict[str, str]:
-    """Fields of a header by lower-case name; of a repeated one the first. The version line is left out."""
-    found = _FIELD.findall(data.decode("utf-8", "replace"))
-    names, values = zip(*reversed(found), strict=True) if found else ((), ())
-    return dict(zip(_lower(names), map(str.strip, values), strict=True))
-
-
-@lru_cache(maxsize=256)
-def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of fields; nearly all records of a file have the same."""
-    return tuple(name.rstrip().lower() for name in names)

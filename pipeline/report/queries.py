@@ -267,7 +267,8 @@ def _by_length(query: Query) -> list[dict[str, Any]]:
 
 
 def hosts(query: Query, shown: int) -> dict[str, Any]:
-    """Hosts of at least 20 documents by the lower bound of their rate; all hosts by how many flagged they hold."""
+    """Hosts of at least 20 documents by the lower bound of their rate; all hosts by how many flagged they hold; and
+    those that a filter takes most words from."""
     query.tables.keep("by_host", f"SELECT host AS name, {_SUMS} FROM tags WHERE host IS NOT NULL GROUP BY host")
     total = query.row(
         """SELECT count(*) AS distinct_names, count(*) FILTER (WHERE flagged > 0) AS with_flagged,
@@ -281,6 +282,7 @@ def hosts(query: Query, shown: int) -> dict[str, Any]:
         "least_documents": LEAST_DOCUMENTS,
         "by_rate": query.rows(f"{listed} {large} ORDER BY low DESC, flagged DESC, name LIMIT {shown}"),
         "by_count": query.rows(f"{listed} ORDER BY flagged DESC, low DESC, name LIMIT {shown}"),
+        **costs(query, "host", shown, "lost DESC, documents DESC"),
     }
 
 
@@ -298,23 +300,30 @@ def groups(query: Query, column: str, shown: int) -> dict[str, Any]:
 
 
 def topics(query: Query) -> dict[str, Any]:
-    """As `groups`, of topics, and ``costs``: what a filter takes from each at some thresholds and the query's own."""
-    found = groups(query, "topic", MOST_TOPICS)
+    """As `groups`, of topics, and what a filter takes from each."""
+    return {**groups(query, "topic", MOST_TOPICS), **costs(query, "topic", MOST_TOPICS, "documents DESC")}
+
+
+def costs(query: Query, column: str, shown: int, order: str) -> dict[str, Any]:
+    """``costs``: documents and words that a filter takes from each value of a column, at each of ``thresholds``, which
+    are some usual ones and the query's own; of the first ``shown`` in ``order``, in which ``lost`` stands for the words
+    that it takes at the query's own."""
     at = sorted({*COST_THRESHOLDS, query.threshold})
     lost = ", ".join(
         f"count(*) FILTER (WHERE {over}) AS d{i}, coalesce(sum(words) FILTER (WHERE {over}), 0)::BIGINT AS w{i}"
         for i, over in enumerate(f"score >= '{threshold!r}'::DOUBLE" for threshold in at)
     )
     rows = query.rows(
-        f"""SELECT topic AS name, count(*) AS documents, sum(words)::BIGINT AS words, {lost} FROM tags
-            WHERE topic IS NOT NULL GROUP BY topic ORDER BY documents DESC, name LIMIT {MOST_TOPICS}"""
+        f"""SELECT *, w{at.index(query.threshold)} AS lost
+            FROM (SELECT {column} AS name, count(*) AS documents, sum(words)::BIGINT AS words, {lost} FROM tags
+                  WHERE {column} IS NOT NULL GROUP BY {column}) ORDER BY {order}, name LIMIT {shown}"""
     )
-    costs = [
+    cells = [
         {"name": row["name"], "threshold": threshold, "documents": row["documents"], "words": row["words"],
          "documents_lost": row[f"d{i}"], "words_lost": row[f"w{i}"]}
         for row in rows for i, threshold in enumerate(at)
     ]  # fmt: skip
-    return {**found, "thresholds": at, "costs": costs}
+    return {"thresholds": at, "costs": cells}
 
 
 def other_languages(query: Query, shown: int) -> dict[str, Any]:
