@@ -47,7 +47,7 @@ class SparkOptions(SessionOptions):
 
 _OF_SESSIONS = (
     click.option("--master", metavar="URL",
-                 help="spark: local[N], spark://HOST:PORT, yarn, k8s://… [default: spark-submit's, or else this machine]"),
+                 help="spark: local[N], spark://HOST:PORT, yarn, k8s://… [default: spark-submit's, else this machine]"),
     click.option("--spark-conf", multiple=True, metavar="NAME=VALUE",
                  help="spark: any setting of Spark (spark.executor.memory=4g); may be repeated."),
     click.option("--py-files", multiple=True, metavar="FILE", type=click.Path(exists=True, dir_okay=False),

@@ -28,6 +28,7 @@ pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
 from jobs.spark_report import SparkTables
 from jobs.spark_session import require_spark
 from jobs.spark_store import save_tags
+from jobs.spark_tables import tag
 
 DATES = ("2019-05-01", "2019-5", "2019/05/30T10:00:00Z", " 20190612", "20190131235959", "2019", "31 Jan 2019",
          "Sat, 04 May 2019 10:00 GMT", "1 Foo 2019", "yesterday", "2019-13-01", "0019-01-01", "2019-051", "", "\\s{4}",
@@ -160,6 +161,8 @@ def test_the_programs_of_the_page(spark: Any, scanned: Path, tmp_path: Path) -> 
     df.createOrReplaceTempView("pages")
     stored = stored.replace('"scanned"', f'"{scanned}"').replace('"warehouse/tags"', f'"{tmp_path}/warehouse/tags"')
     stored = stored.replace("host = 'example.com'", "host IS NOT NULL")
+    low, high = sorted(row.adverse for row in tag(df).select("tags.adverse").collect())
+    others = [program.replace(">= 0.5", f">= {(low + high) / 2}") for program in others]
     found = [outcome(program, spark=spark, df=df) for program in (stored, *others)]
     assert found[0].columns == ["url", "adverse", "spans"] and found[0].count() > 50
     by_table, by_sql = (frame.toArrow().to_pylist() for frame in found[1:])
