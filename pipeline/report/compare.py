@@ -116,7 +116,7 @@ def _curves(first: Plain, second: Plain) -> list[Plain]:
 
 def _draw(audit: Plain) -> tuple[Any, ...]:
     """What tells one draw from another: seed and strata decide which documents of a population are drawn."""
-    strata = [(one["low"], one["high"], one["documents"]) for one in audit["strata"]]
+    strata = [(one["name"], one["documents"]) for one in audit["strata"]]
     return audit["plan"]["model"], audit["plan"]["seed"], audit["population"], strata
 
 
