@@ -71,7 +71,7 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
     needed = f"about {enough.labels:,} labels would" if enough else f"not even {min(MOST, plan.population):,} would"
     return (
         f"{sum(plan.sizes):,} labels cannot give a relative error of {wanted:.0%} at a prevalence of "
-        f"{plan.expected:g}: expect {plan.outlook.relative_error:.0%}; no design gets below "
+        f"{plan.expected:.3g}: expect {plan.outlook.relative_error:.0%}; no design gets below "
         f"{plan.least_relative_error:.0%} with so many, "
         f"as what scores low and was not read bounds every interval; {needed}"
     )
@@ -85,8 +85,8 @@ def _print(plan: Plan) -> None:
     console, look = Console(), plan.outlook
     console.print(table)
     console.print(
-        f"If {plan.expected:g} of the {plan.population:,} documents are {plan.label}, {look.labels:,} labels will say "
-        f"some {look.low:.3g} to {look.high:.3g} (95 %), a relative error of {look.relative_error:.0%}.",
+        f"If {plan.expected:.3g} of the {plan.population:,} documents are {plan.label}, {look.labels:,} labels will "
+        f"say some {look.low:.3g} to {look.high:.3g} (95 %), a relative error of {look.relative_error:.0%}.",
         highlight=False,
     )
 

@@ -175,6 +175,7 @@ def test_the_headline_has_its_interval_and_no_flag_rate_passes_for_it(report: di
     for part in ("Clopper and Pearson", "Šidák", "Särndal", "before it,", "Strata of the draw"):
         assert part in text
     assert report["threshold_from"] == "the audit's plan"
+    assert "Shrunken" not in text  # no slice here has such a figure
 
 
 def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any], page: str) -> None:
@@ -295,7 +296,12 @@ def test_a_comparison_tests_the_difference(scanned: Path, report: dict[str, Any]
     expected = difference_of(none, counts)
     assert row["difference"]["high"] == expected.figure.estimate.high < 0 and row["difference"]["p_value"] < 0.01
     assert row["difference"]["value"] is None and "too few labels" in row["difference"]["words"]
-    again = tmp_path / "again.json"
+    again, mixed = tmp_path / "again.json", tmp_path / "mixed.json"
+    changed["basis"] = "uncorrected"
+    mixed.write_text(json.dumps(fewer))
+    rows = json.loads(done("report", "compare", first, mixed, "--json"))["labels"]
+    marked = [one["difference"]["words"].endswith(", uncorrected (annotator: language model)") for one in rows]
+    assert marked == [(one["label"], one["unit"]) == ("adverse", "documents") for one in rows]
     again.write_text(json.dumps(of_another_draw(report)))
     same = json.loads(done("report", "compare", first, again, "--json"))
     assert all(one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in same["labels"])
