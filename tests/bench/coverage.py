@@ -24,7 +24,7 @@ from pipeline.prevalence.bounds import clopper_pearson
 from pipeline.prevalence.clusters import by_domains
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.sample import Sample, count_sample, stratified
-from pipeline.prevalence.strata import CELLS, GRID, Histogram, assign, make_strata
+from pipeline.prevalence.strata import CELLS, GRID, Histogram, make_strata
 
 Ints = NDArray[np.int64]
 Audit = tuple[Figure, bool]
@@ -116,9 +116,7 @@ def make_population(
     sums = np.zeros((CELLS, CELLS, 5))
     sums[..., 0] = (found + rest).reshape(CELLS, CELLS)
     strata = make_strata(Histogram(sums, np.zeros(5)), expected)
-    scores = np.append(0.0, GRID)
-    at = assign(strata, np.repeat(scores, CELLS), np.tile(scores, CELLS))
-    held = np.bincount(at, weights=found, minlength=len(strata)).astype(np.int64)
+    held = np.bincount(strata.table.ravel(), weights=found, minlength=len(strata)).astype(np.int64)
     lowest = np.flatnonzero([one.lowest for one in strata])
     return Population(np.array([one.documents for one in strata], np.int64), held, lowest)
 
