@@ -66,7 +66,7 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
 
 
 def _print(plan: Plan) -> None:
-    table = Table("stratum", "documents", "share", "to read", "inclusion probability", box=None)
+    table = Table("stratum", "documents", "share", "to read", "inclusion\nprobability", box=None)
     for one, size in zip(plan.strata, plan.sizes, strict=True):
         share = f"{one.documents / plan.population:.4%}"
         table.add_row(one.name, f"{one.documents:,}", share, f"{size:,}", f"{size / one.documents:.3g}")

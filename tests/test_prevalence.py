@@ -141,7 +141,7 @@ def test_histograms_add_up_and_strata_are_the_same_for_every_order() -> None:
     assert [one.name for one in strata if one.lowest] == [
         "0: the other 90 %, not flagged", "1: the other 90 %, flagged", "8: no score"
     ]  # fmt: skip
-    assert strata[4].name == "4: 0.4 to 2 % from the top, not flagged" and strata[7].name == "7: top 0.4 %, flagged"
+    assert strata[4].name == "4: top 0.4 to 2 %, not flagged" and strata[7].name == "7: top 0.4 %, flagged"
 
 
 def test_strata_are_recounted_in_plain_python() -> None:
@@ -167,7 +167,7 @@ def test_a_stratum_depends_on_the_two_cells_alone_and_none_is_too_small() -> Non
     assert np.array_equal(same, assign(strata, scores, proxies))
     everywhere = assign(strata, np.repeat(least, CELLS), np.tile(least, CELLS)).reshape(CELLS, CELLS)
     assert np.all(np.diff(everywhere, axis=0) >= 0) and np.all(np.diff(everywhere, axis=1) >= 0)
-    assert [one.name for one in strata] == ["0: the other 99.01 %", "1: 0.4 to 0.99 % from the top", "2: top 0.4 %",
+    assert [one.name for one in strata] == ["0: the other 99.01 %", "1: top 0.4 to 0.99 %", "2: top 0.4 %",
                                             "3: no score"]  # fmt: skip
     assert min(one.documents for one in strata) >= 20
     alike = make_strata(histogram(np.full(90, 0.1), np.zeros(90), words[:90], size[:90]), 0.01)

@@ -160,7 +160,7 @@ def _names(above: Sequence[float], whole: float) -> list[str]:
     if not above:
         return [""]
     shares = [f"{100 * one / whole:.2g}" for one in above]
-    between = [f"{first} to {last} % from the top" for first, last in pairwise(shares)]
+    between = [f"top {first} to {last} %" for first, last in pairwise(shares)]
     return [f"the other {100 - float(shares[-1]):g} %", *reversed(between), f"top {shares[0]} %"]
 
 
