@@ -141,6 +141,9 @@ def test_histograms_add_up_and_strata_are_the_same_for_every_order() -> None:
     assert [one.name for one in strata if one.lowest] == [
         "0: the other 90 %, not flagged", "1: the other 90 %, flagged", "8: no score"
     ]  # fmt: skip
+    over = np.nan_to_num(whole[0], nan=-1.0) >= GRID[240]
+    assert [np.unique(over[at == k]).tolist() for k in range(8)] == [[False], [True]] * 4
+    assert [(one.low, one.high) for one in strata[:2]] == [(0.0, GRID[240]), (GRID[240], np.inf)]
     assert strata[4].name == "4: top 0.4 to 2 %, not flagged" and strata[7].name == "7: top 0.4 %, flagged"
 
 
