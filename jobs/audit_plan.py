@@ -78,7 +78,7 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
 
 
 def _print(plan: Plan) -> None:
-    table = Table("stratum", "documents", "share", "to read", "inclusion probability", box=None)
+    table = Table("stratum", "documents", "share", "to read", "inclusion\nprobability", box=None)
     for one, size in zip(plan.strata, plan.sizes, strict=True):
         share = f"{one.documents / plan.population:.4%}"
         table.add_row(one.name, f"{one.documents:,}", share, f"{size:,}", f"{size / one.documents:.3g}")
@@ -95,12 +95,12 @@ def _print(plan: Plan) -> None:
 @click.argument("folder", metavar="DIR")
 @click.option("--budget", required=True, type=click.IntRange(1), help="Documents that can be read and labelled.")
 @click.option("--expect", "expected", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-3,
-              show_default=True, help="A guess of the prevalence. One ten times too low costs width, one ten times too "
-              "high coverage, too, 91 % at worst: in doubt guess low, or take a pilot.")  # fmt: skip
+              show_default=True, help="A guess of the prevalence; docs/prevalence.md has what a wrong one costs. In doubt "
+              "guess low, or take a pilot.")  # fmt: skip
 @click.option("--relative-error", "wanted", type=click.FloatRange(0, min_open=True),
               help="Wanted: half the interval's width over the prevalence, 0.3 for 30 %.")  # fmt: skip
 @click.option("--label", default="adverse", show_default=True, help="The label that the strata are made for.")
-@click.option("--proxy", metavar="COLUMN", help="A second score, which splits the tail of low scores. "
+@click.option("--proxy", metavar="COLUMN", help="A second score, which ranks documents with the first. "
               "[default: ai, or the label's strongest window]")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Of the filter, whose precision and recall are wanted. "
               "[default: the scan's]")  # fmt: skip
@@ -118,9 +118,9 @@ def command(
 ) -> None:  # fmt: skip
     """Plan an audit of the tags in DIR: which documents to read, and what that will tell, before anything is read.
 
-    Strata are intervals of the label's score; the lowest is split by a second score. Where a pilot's labels exist,
-    sizes follow the variances it found (Neyman's allocation). Exit status 1 if --relative-error is wanted and the
-    budget cannot deliver it; the plan is written all the same.
+    Documents rank by how few score as high in the label and in a second score; strata are intervals of that rank, what
+    the filter flags apart. Where a pilot's labels exist, sizes follow the variances it found (Neyman's allocation).
+    Exit status 1 if --relative-error is wanted and the budget cannot deliver it; the plan is written all the same.
     """
     before = _pilot(place, pilot, label)
     with open_tags(folder) as tags, audit_engine(engine, spark) as gather:

@@ -38,8 +38,8 @@ def anticipate(documents: Ints, lowest: Ints, expected: float) -> Floats:
     """Guesses of the rates of positives by stratum, float64, shape (strata,), without a pilot.
 
     The strata that ``lowest`` (indices) names share `MISSED` of the positives by size; the others have an equal part
-    each, `MOST_RATE` of a stratum at most: what does not fit goes where there is room, above the lowest if it can. A
-    guess that is far too low costs width, one that is far too high coverage as well (docs/prevalence.md).
+    each, `MOST_RATE` of a stratum at most: what does not fit goes where there is room, above the lowest if it can. What
+    a wrong guess costs was simulated: docs/prevalence.md.
     """
     most: Floats = max(MOST_RATE, expected) * documents.astype(np.float64)
     low = np.isin(np.arange(len(documents)), lowest)
