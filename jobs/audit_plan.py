@@ -95,8 +95,8 @@ def _print(plan: Plan) -> None:
 @click.argument("folder", metavar="DIR")
 @click.option("--budget", required=True, type=click.IntRange(1), help="Documents that can be read and labelled.")
 @click.option("--expect", "expected", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-3,
-              show_default=True, help="A guess of the prevalence; docs/prevalence.md has what a wrong one costs. In doubt "
-              "guess low, or take a pilot.")  # fmt: skip
+              show_default=True, help="A guess of the prevalence; docs/prevalence.md has what a wrong one costs. In "
+              "doubt guess low, or take a pilot.")  # fmt: skip
 @click.option("--relative-error", "wanted", type=click.FloatRange(0, min_open=True),
               help="Wanted: half the interval's width over the prevalence, 0.3 for 30 %.")  # fmt: skip
 @click.option("--label", default="adverse", show_default=True, help="The label that the strata are made for.")
