@@ -65,9 +65,8 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
         return None
     lowest = np.flatnonzero([one.lowest for one in plan.strata])
     rates = anticipate(plan.documents, lowest, plan.expected)
-    enough = budget_for(
-        plan.documents, pilot_rates(*pilot, rates) if pilot else rates, wanted, min(MOST, plan.population)
-    )
+    rates = pilot_rates(*pilot, rates) if pilot else rates
+    enough = budget_for(plan.documents, rates, wanted, min(MOST, plan.population), measured=pilot is not None)
     needed = f"about {enough.labels:,} labels would" if enough else f"not even {min(MOST, plan.population):,} would"
     return (
         f"{sum(plan.sizes):,} labels cannot give a relative error of {wanted:.0%} at a prevalence of "

@@ -15,7 +15,15 @@ from scipy import stats
 from labels.sampling import uniform
 from pipeline.prevalence import draw as drawing
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive, rogan_gladen
-from pipeline.prevalence.allocation import allocate, anticipate, budget_for, least_relative_error, outlook, pilot_rates
+from pipeline.prevalence.allocation import (
+    allocate,
+    anticipate,
+    budget_for,
+    least_relative_error,
+    outlook,
+    pilot_rates,
+    variances_of,
+)
 from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
 from pipeline.prevalence.bounds import betting_bounds, clopper_pearson, gamma_interval
 from pipeline.prevalence.clusters import by_domains
@@ -212,9 +220,12 @@ def test_allocation_spends_the_budget_within_floor_and_size() -> None:
 
 def test_allocation_is_neymans_where_positives_abound() -> None:
     documents, rates = ints(500_000, 500_000), np.array([0.04, 0.01])
-    sizes = allocate(documents, rates, 100_000)
+    sizes = allocate(documents, variances_of(rates, measured=True), 100_000)
     assert sizes[0] / sizes[1] == pytest.approx(np.sqrt(0.04 * 0.96 / (0.01 * 0.99)), rel=0.01)
-    alike = allocate(ints(500_000, 500_000), np.array([0.9, 0.1]), 100_000)
+    high = np.array([0.9, 0.1])
+    alike = allocate(documents, variances_of(high, measured=True), 100_000)
+    guessed = allocate(documents, variances_of(high, measured=False), 100_000)
+    assert guessed[0] == pytest.approx(3 * guessed[1], rel=0.01)
     assert alike[0] == pytest.approx(alike[1], abs=1)  # what is nearly all positive is as sure as what is hardly any
 
 

@@ -63,12 +63,12 @@ def pilot_rates(labelled: Ints, positives: Ints, guess: Floats) -> Floats:
     return np.asarray((positives + guess) / (labelled + 1.0), np.float64)
 
 
-def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR) -> Ints:
+def allocate(documents: Ints, variances: Floats, budget: int, *, floor: int = FLOOR) -> Ints:
     """Neyman's (1934) allocation, with the positive that was not seen counted: int64, shape (strata,), sum <= budget.
 
-    What is made small is W^2 (p (1 - p) / n + 1 / n^2) over strata of share W with rate p: the variance of the count
-    and of one unseen positive, or negative, on which the bounds rest. That is Neyman's W sqrt(p (1 - p)) where
-    documents of both kinds will be found, W^(2/3) where only one kind will. Strata that come
+    What is made small is W^2 (v / n + 1 / n^2) over strata of share W and ``variances`` v of a document (see
+    `variances_of`): of the count, and of one unseen positive, or negative, on which the bounds rest. That is Neyman's
+    W sqrt(v) where documents of both kinds will be found, W^(2/3) where only one kind will. Strata that come
     out whole are read whole; each gets ``floor`` documents, or all that it has. Raises `ValueError` if the budget does
     not reach for that.
     """
@@ -82,23 +82,29 @@ def allocate(documents: Ints, rates: Floats, budget: int, *, floor: int = FLOOR)
     low, high = 1e-15, 1e15
     for _ in range(120):
         middle = np.sqrt(low * high)
-        if np.clip(_sizes(share, rates, middle), least, documents).sum() > budget:
+        if np.clip(_sizes(share, variances, middle), least, documents).sum() > budget:
             low = middle
         else:
             high = middle
-    wanted = np.clip(_sizes(share, rates, high), least, documents)
+    wanted = np.clip(_sizes(share, variances, high), least, documents)
     sizes = np.floor(wanted).astype(np.int64)
     left = min(budget, int(documents.sum())) - int(sizes.sum())
     sizes[np.argsort(sizes - wanted, kind="stable")[:left]] += 1
     return np.minimum(sizes, documents)
 
 
-def _sizes(share: Floats, rates: Floats, price: float) -> Floats:
-    """n with n^3 price = W^2 (p (1 - p) n + 2), where one label more is worth its price in every stratum."""
+def _sizes(share: Floats, variances: Floats, price: float) -> Floats:
+    """n with n^3 price = W^2 (v n + 2), where one label more is worth its price in every stratum."""
     sizes = np.ones(len(share))
     for _ in range(60):
-        sizes = np.cbrt(share**2 * (rates * (1 - rates) * sizes + 2) / price)
+        sizes = np.cbrt(share**2 * (variances * sizes + 2) / price)
     return np.asarray(sizes, np.float64)
+
+
+def variances_of(rates: Floats, *, measured: bool) -> Floats:
+    """p (1 - p) of rates that a pilot measured; p of guesses: a stratum that is taken for nearly all positive, and is
+    not, would have too few labels (with guesses ten times too high, intervals up to 1.4 times as wide)."""
+    return rates * (1 - rates) if measured else rates
 
 
 def outlook(documents: Ints, rates: Floats, labelled: Ints, *, seed: int = 0) -> Outlook:
@@ -121,15 +127,18 @@ def least_relative_error(budget: int, expected: float, population: int) -> float
     return float(-np.log(2 * TAILS[1]) / budget / 2 / expected * max(0.0, 1 - budget / population))
 
 
-def budget_for(documents: Ints, rates: Floats, relative_error: float, most: int) -> Outlook | None:
+def budget_for(
+    documents: Ints, rates: Floats, relative_error: float, most: int, *, measured: bool = False
+) -> Outlook | None:  # fmt: skip
     """The least budget, within 5 %, whose outlook reaches the relative error; None if ``most`` does not."""
-    reached = outlook(documents, rates, allocate(documents, rates, most))
+    variances = variances_of(rates, measured=measured)
+    reached = outlook(documents, rates, allocate(documents, variances, most))
     if reached.relative_error > relative_error:
         return None
     low, high = max(1, int(np.minimum(FLOOR, documents).sum())), most
     while high > low * 1.05 and high - low > 1:
         middle = int(np.sqrt(low * high)) if low * 2 < high else (low + high) // 2
-        tried = outlook(documents, rates, allocate(documents, rates, middle))
+        tried = outlook(documents, rates, allocate(documents, variances, middle))
         if tried.relative_error <= relative_error:
             reached, high = tried, middle
         else:

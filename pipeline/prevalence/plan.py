@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.allocation import Outlook, allocate, anticipate, least_relative_error, outlook, pilot_rates
+from pipeline.prevalence.allocation import (
+    Outlook,
+    allocate,
+    anticipate,
+    least_relative_error,
+    outlook,
+    pilot_rates,
+    variances_of,
+)
 from pipeline.prevalence.frame import Columns
 from pipeline.prevalence.strata import Histogram, Strata, Stratum, make_strata
 
@@ -118,6 +126,6 @@ def make_plan(
     if pilot:
         rates = pilot_rates(*pilot, rates)
         expected = float(rates @ documents / documents.sum())
-    sizes = allocate(documents, rates, min(budget, int(documents.sum())))
+    sizes = allocate(documents, variances_of(rates, measured=pilot is not None), min(budget, int(documents.sum())))
     looks = outlook(documents, rates, sizes)
     return Plan(label, columns, threshold, expected, seed, model, found, tuple(sizes.tolist()), looks)
