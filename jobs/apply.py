@@ -28,6 +28,7 @@ from pipeline.apply.preview import preview
 from pipeline.apply.replacement_plan import in_order, planned
 from pipeline.policy import Policy, load_policy
 from pipeline.report.folder import TagsFolder
+from pipeline.scan import LISTED
 from pipeline.tasks import ShardTask
 
 
@@ -71,8 +72,8 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
     click.echo(f"documents in {storage.join(job.out, 'data')}, figures in {storage.join(job.out, 'apply.json')}")
 
 
-def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> None:
-    """What the policy would do, as a table of before and after."""
+def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> bool:
+    """What the policy would do, as a table of before and after. Whether all shards have tags that can be read."""
     tagged = {scan.name_of(file): file for file in scan.files}
     files = [tagged[task.name] for task in in_order(tasks) if task.name in tagged]
     found = preview(files, job.policy, scan.model, workers)
@@ -88,8 +89,14 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
     click.echo(", ".join(f"{action}: {count:,}" for action, count in found.actions.items()))
     if job.policy.mix_in is not None:
         click.echo(f"mixed in behind them: words that are {job.policy.mix_in.rate:.2%} of all then")
-    if missing := len(tasks) - len(files):
+    for error in found.failed[:LISTED]:
+        click.echo(f"failed: {error}", err=True)
+    missing = len(tasks) - len(files)
+    if missing:
         click.echo(f"{missing} of {len(tasks)} shards have no tags in {scan.url} and would fail")
+    if found.failed:
+        click.echo(f"of {len(found.failed)} of {len(tasks)} shards the tags cannot be read: these would fail")
+    return not (missing or found.failed)
 
 
 def _planned(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int, *, quiet: bool) -> list[ShardTask]:
@@ -142,7 +149,8 @@ def command(
       drop = "adverse, high precision"
 
     Each document is compared with its tags (row, id, size). Tags that are missing, too short, too long or of other
-    documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on.
+    documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on. A
+    --dry-run names those that it sees to be missing, or no tags of this scan's model.
 
     Finished shards are skipped when the same command runs again, whatever stopped it.
 
@@ -156,7 +164,7 @@ def command(
     job = make_apply_job(policy, scan, out or "", to=to, keep_dropped=keep_dropped)
     tasks = plan_apply(inputs, scan)
     if dry_run:
-        return print_preview(job, tasks, scan, workers or available_cores())
+        sys.exit(0 if print_preview(job, tasks, scan, workers or available_cores()) else 1)
     out = job.out
     check_places(job, tasks)
     with resumable(), locked(out):

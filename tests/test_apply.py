@@ -33,6 +33,7 @@ from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply
 from pipeline.apply.replacement_plan import planned
 from pipeline.policy import parse_policy
 from pipeline.readers.parquet import without_views
+from pipeline.report.folder import TagsError
 from pipeline.scan import check_folder, split_done
 from pipeline.tasks import ReadOptions, ShardTask
 
@@ -404,6 +405,10 @@ def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def of_another_shard(path: Path) -> None:
+    shutil.copy(path.with_name("1.parquet.parquet"), path)
+
+
 MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (Path.unlink, "it has no tags in"),
     "shorter": (rewritten(lambda table: table.slice(0, 100)), "they end before record 100 ('1/100')"),
@@ -413,29 +418,67 @@ MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "of another text": (rewritten(other_size), "of record 60 the shard says bytes "),
     "of another model": (rewritten(other_model), "made by another model"),
     "torn": (torn, "they cannot be read"),
+    "of another shard": (of_another_shard, "of record 0 the shard says id '1/0', and they say '2/0'"),
 }
+UNREADABLE = ("missing", "of another model", "torn")
+"""What a dry run, which reads no shard, finds out."""
 
 
-@pytest.mark.parametrize("case", MISFITS)
-def test_tags_that_do_not_fit_stop_their_shard_and_no_other(
-    crawl: Path, scanned: Path, tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil, message = MISFITS[case]
+@pytest.fixture
+def spoiled(scanned: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """A scan with one tags file of its four changed by the case of `MISFITS`, and a policy."""
     here = tmp_path / "scanned"
     shutil.copytree(scanned, here)
-    job, scan_before = job_of(here, tmp_path / "out", MIXED), open_scan(str(here))
-    spoil(here / "tags" / "a" / "0.parquet.parquet")
-    tasks = plan_apply([str(crawl)], scan_before)
-    failed = {}
-    for task in tasks:
-        try:
-            job.run(task)
-        except ValueError as error:
-            failed[task.name] = str(error)
-    assert list(failed) == ["a/0.parquet"] and message in failed["a/0.parquet"]
-    assert str(crawl / "a" / "0.parquet") in failed["a/0.parquet"] and "scan" in failed["a/0.parquet"]
-    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and "a/0.parquet" in str(path)]
-    assert len([path for path in (tmp_path / "out" / "data").rglob("*") if path.is_file()]) == 3
+    MISFITS[request.param][0](here / "tags" / "a" / "0.parquet.parquet")
+    (tmp_path / "p.toml").write_text(MIXED)
+    return here, tmp_path / "p.toml"
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+@pytest.mark.parametrize(("case", "spoiled"), [(case, case) for case in MISFITS], indirect=["spoiled"])
+def test_tags_that_do_not_fit_stop_their_shard_and_no_other(
+    crawl: Path, spoiled: tuple[Path, Path], tmp_path: Path, case: str, below: str
+) -> None:
+    here, policy = spoiled
+    inputs, others = (crawl / "a", 1) if below else (crawl, 3)
+    out = tmp_path / "out"
+    done = invoke("apply", inputs, here, "--policy", policy, "--out", out, "--workers", 1, "--quiet")
+    assert done.exit_code == 1, done.output
+    summary = json.loads((out / "apply.json").read_text())
+    (failed,) = summary["failed"]
+    assert failed["shard"] == str(crawl / "a" / "0.parquet") and MISFITS[case][1] in failed["error"]
+    assert str(here / "tags" / "a" / "0.parquet.parquet") in failed["error"] and "scan" in failed["error"]
+    assert summary["figures"]["failed_shards"] == 1 and len(summary["done"]) == others
+    assert not [path for path in out.rglob("*") if path.is_file() and "a/0.parquet" in str(path)]
+    assert len([path for path in (out / "data").rglob("*") if path.is_file()]) == others
+
+
+@pytest.mark.parametrize("replace", ["", "\nreplace = true"])
+@pytest.mark.parametrize(("case", "spoiled"), [(case, case) for case in MISFITS], indirect=["spoiled"])
+def test_a_dry_run_goes_on_without_tags_that_cannot_be_read(
+    crawl: Path, spoiled: tuple[Path, Path], case: str, replace: str
+) -> None:
+    here, policy = spoiled
+    policy.write_text(MIXED.replace('drop = "overt"', f'drop = "overt"{replace}'))
+    shown = invoke("apply", crawl, here, "--policy", policy, "--dry-run")
+    line = next(line.split() for line in shown.output.splitlines() if line.split()[:1] == ["all"])
+    if case in UNREADABLE:
+        assert shown.exit_code == 1 and "1 of 4 shards the tags cannot be read" in shown.output
+        assert str(here / "tags" / "a" / "0.parquet.parquet") in shown.output and line[1] == str(150 + 120 + 90)
+    else:
+        assert shown.exit_code == 0 and line[1] != str(150 + 120 + 90), shown.output
+
+
+@pytest.mark.parametrize(("spoil", "message"), [(rewritten(other_model), "of another model"), (torn, "can be read")])
+def test_a_scan_without_any_tags_of_its_model_is_an_error_of_usage(
+    crawl: Path, scanned: Path, tmp_path: Path, spoil: Callable[[Path], Any], message: str
+) -> None:
+    here = tmp_path / "scanned"
+    shutil.copytree(scanned, here)
+    for path in (here / "tags").rglob("*.parquet"):
+        spoil(path)
+    with pytest.raises(TagsError, match=message):
+        plan_apply([str(crawl)], open_scan(str(here)))
 
 
 def test_a_shard_without_tags_fails_and_the_status_says_so(crawl: Path, scanned: Path, tmp_path: Path) -> None:

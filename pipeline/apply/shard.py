@@ -39,7 +39,7 @@ from pipeline.readers import Format, Records, detect_format, read_records
 from pipeline.readers.parquet import without_views
 from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
-from pipeline.tasks import ReadOptions, ShardTask
+from pipeline.tasks import ShardTask
 
 KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replacement", pa.string()), pa.field("replaces", NAMES)])
 """DECISIONS as they are kept beside the documents. ``replacement`` is the name of what takes the place of a dropped
@@ -68,10 +68,9 @@ def apply_shard(job: ApplyJob, task: ShardTask, progress: Callable[[Progress], N
     with ExitStack() as stack:
         replacements = _replacements(job, task)
         tags = _open_tags(stack, job, task)
-        options = ReadOptions(**json.loads(tags.metadata[b"tropescan.options"]))
         outputs = _Outputs(stack, job, task)
         counter = _Counter(job, replacements)
-        for records, batch in in_lockstep(read_records(task, options, tally), tags):
+        for records, batch in in_lockstep(read_records(task, tags.options, tally), tags):
             decisions = _decisions(job, batch, replacements, counter.documents)
             outgoing = _outgoing(job, records, batch, decisions)
             outputs.write(outgoing, batch, decisions)
