@@ -69,6 +69,8 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
         click.echo(f"  shards cut short: {total.incomplete_shards}, failed: {total.failed_shards}")
     share = total.words_kept / total.words if total.words else 1.0
     click.echo(f"words: {total.words_kept:,} of {total.words:,} kept ({share:.2%})")
+    if total.words_cut or total.words_masked:
+        click.echo(f"  of these cut out of their documents: {total.words_cut:,}, masked: {total.words_masked:,}")
     click.echo(f"documents in {storage.join(job.out, 'data')}, figures in {storage.join(job.out, 'apply.json')}")
 
 
@@ -87,6 +89,8 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
     for rule, count in sorted(found.dropped.items()):
         click.echo(f"dropped by {rule!r}: {count:,}")
     click.echo(", ".join(f"{action}: {count:,}" for action, count in found.actions.items()))
+    if found.words_cut or found.words_masked:
+        click.echo(f"words cut out: about {found.words_cut:,.0f}, masked: about {found.words_masked:,.0f}")
     if job.policy.mix_in is not None:
         click.echo(f"mixed in behind them: words that are {job.policy.mix_in.rate:.2%} of all then")
     for error in found.failed[:LISTED]:

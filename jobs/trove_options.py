@@ -63,7 +63,7 @@ _OPTIONS = (
                  help="slurm: wait until the jobs end, then add up. Otherwise the command returns when they are "
                       "submitted."),
     click.option("--collect", is_flag=True,
-                 help="datatrove: submit nothing; add up what is done into scan.json, or apply's apply.json, and name what "
+                 help="datatrove: submit nothing; add up what is done into scan.json (of apply: apply.json), and name what "
                       "is not."),
     click.option("--partition", metavar="NAME", help="slurm: needed."),
     click.option("--time", metavar="HH:MM:SS", help="slurm: limit of one task; needed."),

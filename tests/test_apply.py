@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import dataset
 import pytest
 import zstandard
 from click.testing import CliRunner
@@ -28,7 +29,7 @@ from jobs.apply import make_apply_job
 from jobs.main import cli
 from jobs.running import local_engine, run_shards
 from pipeline import storage
-from pipeline.apply.job import ApplyJob
+from pipeline.apply.job import FORMATS, ApplyJob, To
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
 from pipeline.apply.replacement_plan import planned
 from pipeline.policy import parse_policy
@@ -341,6 +342,85 @@ def test_own_documents_stand_where_the_others_have_their_text(tmp_path: Path) ->
         mixed = [row for row in rows(tmp_path / "out" / "data" / name) if row["provenance"]]
         assert len(mixed) > 20 and {row["meta"]["text"] for row in mixed} == {"good"}
         assert {row["weight"] for row in mixed} == {1.0}
+
+
+@pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.int64()])
+def test_own_documents_have_an_id_where_the_others_have_theirs_and_nothing_masked(
+    tmp_path: Path, type: pa.DataType
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"id": "good", "text": "good"}\n')
+    records = [{"doc_id": str(i), "text": f"some text {i}"} for i in range(30)]
+    (tmp_path / "in").mkdir()
+    table = pa.Table.from_pylist(records)
+    pq.write_table(table.set_column(0, "doc_id", table["doc_id"].cast(type)), tmp_path / "in" / "x.parquet")
+    (tmp_path / "in" / "y.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    policy = f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n' + MIXED[len(DROP) :]
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    for name in ("x.parquet", "y.jsonl.jsonl.zst"):
+        mixed = [row for row in rows(tmp_path / "out" / "data" / name) if row["provenance"]]
+        assert len(mixed) > 5 and all(row["loss_mask"] == [] and "id" not in row for row in mixed)
+        if name.endswith(".zst") or not pa.types.is_integer(type):
+            assert all(row["doc_id"].startswith("good@") for row in mixed)
+        else:
+            assert all(row["doc_id"] is None for row in mixed)
+
+
+def test_words_that_are_cut_or_masked_are_figures_of_their_own(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(MIXED)
+    arguments = ("apply", crawl / "b", scanned, "--policy", tmp_path / "p.toml", "--workers", 1)
+    shown = invoke(*arguments, "--out", tmp_path / "out", "--quiet").output
+    total, cut, masked = figures(tmp_path / "out"), 0, 0
+    for name in ("b/0.jsonl", "b/1.jsonl.zst"):
+        data = tmp_path / "out" / "data" / (name if name.endswith(".zst") else f"{name}.jsonl.zst")
+        was, by_action = originals(crawl, name), {one["id"]: one["action"] for one in decisions(tmp_path / "out", name)}
+        for row in rows(data):
+            text = was[row["id"]]["text"]
+            if by_action[row["id"]] == "excise":
+                cut += len(text.split()) - len(row["text"].replace("[…]", " ").split())
+            masked += sum(len(text[span["start"] : span["end"]].split()) for span in row["loss_mask"])
+    assert (total["words_cut"], total["words_masked"]) == (cut, masked) and cut > 20 and masked > 20
+    assert f"of these cut out of their documents: {cut}, masked: {masked}" in shown
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| of these cut out of their documents | {cut} |" in card and f"| of these masked | {masked} |" in card
+    dry = invoke(*arguments, "--dry-run").output
+    line = next(line for line in dry.splitlines() if line.startswith("words cut out: about "))
+    found = [float(part.split()[-1].replace(",", "")) for part in line.split(", masked")]
+    assert found == [pytest.approx(cut, rel=0.4), pytest.approx(masked, rel=0.4)]
+
+
+def test_what_is_mixed_in_is_a_share_of_the_words_that_are_left(tmp_path: Path) -> None:
+    records = [{"id": f"r{i}", "text": "word " * 39 + "word"} for i in range(300)]
+    write_lines(tmp_path / "in" / "x.jsonl", records)
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    for path in (scanned / "tags").rglob("*.parquet"):
+        table = pq.read_table(path)
+        every = [[{"label": "adverse", "start": 0, "end": 150, "score": 0.9}]] * table.num_rows
+        at = table.schema.get_field_index("spans")
+        pq.write_table(table.set_column(at, table.schema.field(at), pa.array(every, table.schema.field(at).type)), path)
+    (tmp_path / "own.jsonl").write_text('{"text": "good good"}\n')
+    policy = (f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n'
+              '[[rule]]\nname = "cut"\nexcise = { labels = ["adverse"] }\n')  # fmt: skip
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    total = figures(tmp_path / "out")
+    assert (total["words_kept"], total["words_cut"]) == (300 * 40, 300 * 30)
+    assert total["words_mixed_in"] / (total["words_mixed_in"] + 300 * 10) == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_parquet_without_columns_that_can_be_read_leaves_no_documents_file(crawl: Path, tmp_path: Path, to: To) -> None:
+    shutil.copytree(crawl / "a", tmp_path / "in")
+    torn(tmp_path / "in" / "0.parquet")
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    out = tmp_path / "out"
+    apply(tmp_path / "in", scanned, out, DROP, to=to)
+    summary = json.loads((out / "apply.json").read_text())
+    assert not list((out / "data").glob("0.parquet*")) and len(list((out / "data").glob("1.parquet*"))) == 1
+    assert len(summary["data"]) == 1 and summary["figures"]["incomplete_shards"] == 1
+    assert (out / "decisions" / "0.parquet.parquet").exists() and len(summary["done"]) == 2
+    assert apply(tmp_path / "in", scanned, out, DROP, to=to) == []
+    if to == "parquet":
+        assert dataset.dataset(out / "data").schema.names == pq.read_schema(crawl / "a" / "1.parquet").names
 
 
 def test_control_tokens_that_a_text_holds_already_are_counted(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ def _table(figures: dict[str, Any]) -> str:
     rows += [(f"kept, changed: {action}", count) for action, count in figures["edited"].items()]
     rows += [("mixed in", figures["mixed_in"])] if figures["mixed_in"] else []
     rows += [("rows written", figures["written"]), ("words before", figures["words"])]
-    rows += [("words kept", figures["words_kept"]), ("words kept, by weight", round(figures["words_weighed"]))]
+    rows += [("words kept, by weight", round(figures["words_weighed"])), ("words kept", figures["words_kept"])]
+    rows += [("of these cut out of their documents", figures["words_cut"])] if figures["words_cut"] else []
+    rows += [("of these masked", figures["words_masked"])] if figures["words_masked"] else []
     rows += [("shards that failed, not in here", figures["failed_shards"])] if figures["failed_shards"] else []
     return "\n".join(["| | |", "| --- | ---: |", *(f"| {name} | {count:,} |" for name, count in rows), ""])
 

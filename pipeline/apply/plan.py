@@ -96,6 +96,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
     total = ApplyReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
     done: list[str] = []
+    data: list[str] = []
     troubled = []
     good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
     for task, report in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
@@ -104,10 +105,9 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         figures = job.done(report)
         total += figures
         done.append(task.name)
+        data += [job.data_url(task)] if report.get("has_data", True) else []
         if not figures.clean:
             troubled.append({"shard": task.url, "complete": report["complete"], "rejected": figures.rejected})
-    finished = set(done)
-    data = [job.data_url(task) for task in good if task.name in finished]
     if job.to in MDS:
         merge_indexes(storage.join(job.out, "data"), data)
     content = {
