@@ -176,7 +176,7 @@ def command(
         tasks = _planned(job, tasks, scan, min(workers or available_cores(), available_cores()), quiet=quiet)
         failures = run_shards(job, tasks, chosen, quiet=quiet)
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
-        write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])
+        write_card(out, summary.content, scan.model, AddedColumns.of(policy).fields)
     print_summary(job, summary.total)
     if others := summary.content["not_of_this_run"]:
         click.echo(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import dataset
 import pytest
 import zstandard
 from click.testing import CliRunner
@@ -24,6 +23,7 @@ from crawls import contents
 from made_scan import made_up_records, scan, write_lines, write_parquet
 from made_tags import MODEL
 from processes import killed_before_file
+from pyarrow import dataset
 
 from jobs.apply import make_apply_job
 from jobs.main import cli
@@ -711,6 +711,71 @@ def test_hugging_face_and_datatrove_read_the_folder(crawl: Path, scanned: Path, 
     assert sorted(found["text"]) == sorted(kept)
     readers = pytest.importorskip("datatrove.pipeline.readers")
     assert [one.text for one in readers.ParquetReader(str(out / "data"), recursive=True)()] == kept
+
+
+def features(out: Path) -> dict[str, dict[str, Any]]:
+    """What a card says of the columns, by configuration and name."""
+    yaml = pytest.importorskip("yaml")
+    header = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
+    return {one["config_name"]: {column.pop("name"): column for column in one["features"]}
+            for one in header.get("dataset_info", [])}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def masked_late(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """Shards of which only the last one has a document with something masked or mixed in, their tags, and a policy that
+    adds all the columns that there are."""
+    folder = tmp_path_factory.mktemp("late")
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"x": 0}, unk_token="x"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "own.jsonl").write_text('{"text": "good"}\n')
+    for name, seed in (("0.parquet", 1), ("1.parquet", 2), ("2.jsonl", 3), ("3.jsonl", 4)):
+        records = [{name: value for name, value in one.items() if name != "meta"}
+                   | {"meta": {"score": 1.5, "tags": ["ü"]}, "source": "abcd"[int(name[0])] * 2}
+                   for one in made_up_records(40, seed)]  # fmt: skip
+        if name.endswith("parquet"):
+            (folder / "in").mkdir(exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(records), folder / "in" / name)
+        else:
+            write_lines(folder / "in" / name, records)
+    policy = (
+        f'tokenizer = "{folder}/tokenizer.json"\nmix_in = {{ documents = "{folder}/own.jsonl", rate = 0.01 }}\n'
+        '[[rule]]\nname = "mask"\nwhen.source = ["bb", "dd"]\nmask = { labels = ["adverse"] }\n'
+        '[[rule]]\nname = "w"\nweight = 0.5\n'
+    )
+    return folder / "in", scan(folder / "in", folder / "scanned"), policy
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_card_states_the_type_of_every_column(masked_late: tuple[Path, Path, str], tmp_path: Path, to: To) -> None:
+    inputs, scanned, policy = masked_late
+    (tmp_path / "p.toml").write_text(policy)
+    out = tmp_path / "out"
+    done = invoke("apply", inputs, scanned, "--policy", tmp_path / "p.toml", "--out", out, "--to", to,
+                  "--workers", 1, "--quiet")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    configs = {"same": {"parquet", "jsonl"}, "parquet": {"parquet"}, "jsonl.zst": {"jsonl"}, "tar": {"webdataset"}}
+    found = features(out)
+    assert found.keys() == configs.get(to, set())
+    spans = {"list": [{"name": "start", "dtype": "int64"}, {"name": "end", "dtype": "int64"}]}
+    added = {"weight": {"dtype": "float64"}, "loss_mask": spans, "loss_mask_tokens": spans,
+             "provenance": {"dtype": "string"}}  # fmt: skip
+    own = {"id", "url", "date", "n", "meta", "source"}
+    for name, columns in found.items():
+        if name == "webdataset":
+            assert columns.keys() == {"__key__", "__url__", "txt", "json"}
+            columns = {column.pop("name"): column for column in columns["json"]["struct"]} | {"text": columns["txt"]}
+        assert {column: columns.get(column) for column in added} == added
+        assert columns["text"] == {"dtype": "large_string" if to == "parquet" else "string"}
+        assert to == "parquet" or own <= columns.keys()
+    datasets = pytest.importorskip("datasets")
+    for name in found.keys() - ({"jsonl"} if to == "same" else set()):  # of several formats, it reads the first only
+        read = datasets.load_dataset(str(out), name, split="train", cache_dir=str(tmp_path / "cache"))
+        every = [one["json"] for one in read] if name == "webdataset" else list(read)
+        assert len(every) == figures(out)["written"] or (to == "same" and len(every) > 80)
+        assert sum(bool(one["loss_mask"]) for one in every) > 5 and any(one["provenance"] for one in every)
 
 
 def test_tar_files_hold_a_text_and_the_rest_of_each_document(crawl: Path, scanned: Path, tmp_path: Path) -> None:
