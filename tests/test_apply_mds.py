@@ -172,9 +172,8 @@ def test_a_sample_of_more_than_four_gib_is_an_error_and_no_torn_file(monkeypatch
     monkeypatch.setattr(mds, "_encoded", lambda array, encoding: [Vast(b"x")])
     written: list[str] = []
     writer = mds.MdsWriter(written.append, None, pa.schema([("text", pa.string())]), "x.parquet", compressed=False)  # type: ignore[arg-type]
-    writer.write(pa.RecordBatch.from_pydict({"text": ["x"]}))
     with pytest.raises(ValueError, match=r"x\.parquet: a document and its columns have 4,000 MiB or more"):
-        writer.close()
+        writer.write(pa.RecordBatch.from_pydict({"text": ["x"]}))
     assert not written
 
 
