@@ -40,6 +40,7 @@ class TarOutput:
         member = tarfile.TarInfo(f"{self._written:09d}.{suffix}")
         member.size, member.mode = len(data), 0o644
         self._tar.addfile(member, io.BytesIO(data))
+        self._tar.members.clear()  # which it keeps to list them, and which would grow with the shard
 
 
 def _take_text(record: dict[str, Any], path: tuple[str, ...]) -> str:
