@@ -604,6 +604,22 @@ def test_killed_between_any_two_writes(crawl: Path, scanned: Path, tmp_path: Pat
         assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_order_of_inputs_does_not_matter_to_repeats_and_what_is_mixed_in(
+    crawl: Path, scanned: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "good"}\n{"text": "better"}\n')
+    policy = f'weight_as = "repeat"\nmix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n{MIXED}'
+    (tmp_path / "p.toml").write_text(policy)
+    shards = [crawl / "a" / "0.parquet", crawl / "a" / "1.parquet", crawl / "b"]
+    for out, inputs in (("one", shards), ("two", reversed(shards)), ("three", [crawl])):
+        done = invoke("apply", *inputs, scanned, "--policy", tmp_path / "p.toml", "--out", tmp_path / out,
+                      "--workers", 1, "--quiet")  # fmt: skip
+        assert done.exit_code == 1, done.output  # of the bad lines
+    total = figures(tmp_path / "one")
+    assert total["mixed_in"] > 50 and total["written"] - total["mixed_in"] > total["kept"]
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
+
+
 def test_order_and_workers_do_not_matter_and_a_second_run_does_nothing(
     crawl: Path, scanned: Path, tmp_path: Path
 ) -> None:

@@ -132,6 +132,15 @@ def test_exemptions_come_first_and_then_the_first_rule_that_takes_a_document() -
 
 
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.97, 1.0])
+def test_a_share_is_left_unmarked_with_the_stated_probability(share: float) -> None:
+    n = 20_000
+    found = decided(tags([{} for _ in range(n)]), rule(f'condition = {{ before = "<|x|>", unmarked = {share} }}'))
+    unmarked = sum(one["action"] == "keep" for one in found)
+    assert abs(unmarked - n * share) <= 4.5 * math.sqrt(n * share * (1 - share))
+    assert {one["action"] for one in found} <= {"keep", "condition"} and all(one["weight"] == 1.0 for one in found)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.97, 1.0])
 def test_a_share_is_kept_with_the_stated_probability(share: float) -> None:
     n = 20_000
     found = decided(tags([{} for _ in range(n)]), rule(f"keep = {share}"))
