@@ -248,6 +248,9 @@ def test_too_few_labels_print_the_bound_and_no_number() -> None:
     assert few.too_few_labels and few.as_json()["value"] is None and few.as_json()["low"] is None
     assert few.in_words("documents") == f"at most {few.estimate.high * 1000:.2g} in 1,000 documents " \
         "(95 % sure; too few labels)"  # fmt: skip
+    one = stratified(count_sample(ints(40), ints(1), ints(1)))
+    assert one.estimate.value == 1 and one.in_words() == "at most 100 in 100 (95 % sure; too few labels)"
+    assert stratified(count_sample(ints(1), ints(1), ints(1))).in_words() == "100 in 100 (known exactly)"
     enough = stratified(count_sample(ints(4_000_000), ints(20_000), ints(30)))
     assert not enough.too_few_labels and enough.in_words().startswith("1.5 in 1,000 (95 %: 0.95")
 
