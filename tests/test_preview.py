@@ -63,6 +63,23 @@ def test_tables_are_those_of_a_plain_recount(tmp_path: Path) -> None:
     assert "opic" not in without.split("<body>")[1].split("<script")[0].replace(str(tmp_path), "")
 
 
+def test_the_raised_label_has_the_models_threshold_of_evidence_or_a_given_one(tmp_path: Path) -> None:
+    found = rows(500, 1)
+    model = {**MODEL, "span_thresholds": {"admirable": 0.17}}
+    folder, every = write_folder(tmp_path / "tags", {"a": found}, model), plain(found)
+    for arguments, at in (([], 0.17), (["--raise-threshold", "0.3"], 0.3)):
+        page = tmp_path / "page.html"
+        done = CliRunner().invoke(cli, ["policy", "preview", folder, "--out", str(page), *arguments])
+        assert done.exit_code == 0, done.output
+        options = PreviewOptions(raised_threshold=at if arguments else None, sample=300)
+        figures = preview(folder, options)
+        assert figures["raised_threshold"] == at
+        assert figures["grid"][0]["raised_words"] == sum(w for _, r, w in every if r >= at)
+        assert f"<bdi>admirable</bdi> from {at:.4f} on" in page.read_text("utf-8")
+        data = json.loads(page.read_text("utf-8").split('id="data">')[1].split("</script>")[0])
+        assert data["raised_threshold"] == at
+
+
 def _stratum(one: Row) -> int:
     def step(value: float, steps: int) -> int:
         logit = np.log(max(value, 1e-9) / max(1 - value, 1e-9))
