@@ -32,14 +32,18 @@ class Amount:
         """Such as "1,200 (95 %: 900 to 1,700)", or the bound and "too few labels"."""
         one, sure = self.figure.estimate, f"{self.figure.confidence:.0%}".replace("%", " %")
         if one.high == one.low:
-            return f"{one.value:,.0f} (known exactly)"
+            return f"{_digits(one.value)} (known exactly)"
         if self.figure.too_few_labels:
-            return f"at most {one.high:,.0f} ({sure} sure; too few labels)"
-        return f"{one.value:,.0f} ({sure}: {one.low:,.0f} to {one.high:,.0f})"
+            return f"at most {_digits(one.high)} ({sure} sure; too few labels)"
+        return f"{_digits(one.value)} ({sure}: {_digits(one.low)} to {_digits(one.high)})"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, in words too."""
         return self.figure.as_json() | {"words": self.in_words()}
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def weighed(sample: Sample, audited: Audited, positive: Flags, weights: Floats, at: int, largest: float) -> Sample:
