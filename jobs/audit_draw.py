@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 
 from jobs.audit_engine import Gather, audit_engine, engine_options
@@ -19,6 +21,7 @@ from pipeline.prevalence.plan import Plan, load_plan
 def candidates(tags: Tags, plan: Plan, gather: Gather, *, keep_text: bool) -> list[Candidate]:
     """The drawn documents in random order, with stratum and inclusion probability."""
     drawn = drawn_rows(tags, plan, gather)
+    _check_ids(tags, [str(row["id"]) for row, _ in drawn])
     texts = fetch_texts(tags, (row for row, _ in drawn))
     return [
         candidate(
@@ -27,6 +30,17 @@ def candidates(tags: Tags, plan: Plan, gather: Gather, *, keep_text: bool) -> li
         )
         for row, at in drawn
     ]  # fmt: skip
+
+
+def _check_ids(tags: Tags, ids: list[str]) -> None:
+    """Documents of one id have one key: they would be drawn together, and their labels be taken for each other's."""
+    often, times = Counter(ids).most_common(1)[0]
+    if times > 1:
+        raise ValueError(
+            f"{tags.folder.url}: {len(ids) - len(set(ids)):,} of the {len(ids):,} documents drawn have the id of "
+            f"another ({often!r} {times} times); a draw goes by ids, which must be unique over all shards: scan again "
+            "with --id-column naming a column that is"
+        )
 
 
 @click.command("draw")

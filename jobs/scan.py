@@ -21,7 +21,7 @@ from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.running import choose_engine, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
@@ -198,5 +198,4 @@ def command(
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         total = run_scan(job, tasks, chosen, shlex.join(["tropescan", *sys.argv[1:]]), quiet=quiet)
     _print_summary(job, total)
-    if not total.clean:
-        sys.exit(1 if total.shards else 2)
+    end(total)

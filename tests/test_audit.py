@@ -174,6 +174,18 @@ def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) 
     assert found["population"]["documents"] == 100
 
 
+def test_ids_that_repeat_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "crawl").mkdir()
+    for name in ("one", "two"):
+        rows = [{"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)}"} for i in range(60)]
+        (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
+    done("audit", "plan", tmp_path / "scanned", "--budget", 40, "--expect", 0.1, "--out", tmp_path / "plan.json")
+    refused = run("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
+                  "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
+    assert refused.exit_code != 0 and "of the 40 documents drawn have the id of another" in str(refused.exception)
+
+
 def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
     result = run("audit", "plan", scanned, "--budget", 60, "--expect", 0.001, "--relative-error", 0.2,
                  "--out", tmp_path / "p.json")  # fmt: skip
