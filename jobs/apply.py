@@ -91,6 +91,8 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
     click.echo(", ".join(f"{action}: {count:,}" for action, count in found.actions.items()))
     if found.words_cut or found.words_masked:
         click.echo(f"words cut out: about {found.words_cut:,.0f}, masked: about {found.words_masked:,.0f}")
+    if found.unreplaced:
+        click.echo(f"to be replaced, with none like them in the corpus: {found.unreplaced:,}")
     if job.policy.mix_in is not None:
         click.echo(f"mixed in behind them: words that are {job.policy.mix_in.rate:.2%} of all then")
     for error in found.failed[:LISTED]:

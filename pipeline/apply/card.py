@@ -60,7 +60,7 @@ def card(
         _table(figures),
         _added(columns),
         "## Policy\n",
-        f"```toml\n{content['policy_text'].strip()}\n```\n",
+        f"```{'toml' if content['policy_file'] else 'json'}\n{content['policy_text'].strip()}\n```\n",
         "## Beside the documents\n",
         "`decisions/` has a row for each document that was read: action, rule, score, weight; `reports/` the "
         f"accounting of each shard; `apply.json` the sum, made by tropescan {content['version']}.\n",
