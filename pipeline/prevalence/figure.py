@@ -21,6 +21,8 @@ NEARLY_ALL = 0.995
 """An upper end from here on says nothing: it is printed as 100 in 100."""
 MOST_UNREAD = 0.05
 """A point estimate takes what lies in unread strata to be negative: above this share there is none."""
+LEAST_LABELS = 5
+"""Of fewer documents that were read, "all of them" would be said of a single one."""
 MOST_RELATIVE_WIDTH = 2.0
 """A figure whose interval is wider than twice itself says little beyond its upper bound, and beyond its lower one if it
 is wider than twice what is left to 1."""
@@ -29,7 +31,8 @@ is wider than twice what is left to 1."""
 @dataclass(frozen=True)
 class Figure:
     """``estimate.n`` counts labelled documents. ``confidence``: what the interval was made for. ``one_sided``: only the
-    upper end is a bound. ``unread``: the share of the population in strata of which nothing was read."""
+    upper end is a bound. ``unread``: the share of the population in strata of which nothing was read.
+    ``total``: of a number of documents or words, not of a share, so that no end of it is all."""
 
     estimate: Estimate
     positives: int
@@ -38,6 +41,7 @@ class Figure:
     confidence: float = 0.95
     one_sided: bool = False
     unread: float = 0.0
+    total: bool = False
 
     @property
     def effective_n(self) -> float | None:
@@ -47,9 +51,10 @@ class Figure:
     @property
     def too_few_labels(self) -> bool:
         """Whether only a bound is fit to print. The bound is the interval's own, so looking costs no coverage."""
-        if self.basis not in ("design", "uncorrected") or self.one_sided or self.estimate.high <= self.estimate.low:
+        one = self.estimate
+        if self.basis not in ("design", "uncorrected") or self.one_sided or one.high <= one.low:
             return False
-        return self.unread > MOST_UNREAD or self._open_below or self._open_above
+        return self.unread > MOST_UNREAD or one.n < LEAST_LABELS or self._open_below or self._open_above
 
     @property
     def _open_below(self) -> bool:
@@ -61,12 +66,15 @@ class Figure:
     def _open_above(self) -> bool:
         """The same of what is not positive: nothing is sure but the lower end."""
         one = self.estimate
+        if self.total:
+            return False
         return one.high >= NEARLY_ALL or one.high - one.low > MOST_RELATIVE_WIDTH * (1 - one.value)
 
     def _bounds(self) -> tuple[float | None, float | None]:
         """What is sure where the value may not be printed: a lower end, an upper end, or neither."""
         low = self.estimate.low if self._open_above and not (self._open_below or self.one_sided) else None
-        return low, None if low is not None or self.estimate.high >= NEARLY_ALL else self.estimate.high
+        says_nothing = not self.total and self.estimate.high >= NEARLY_ALL
+        return low, None if low is not None or says_nothing else self.estimate.high
 
     def in_words(self, of: str = "") -> str:
         """Such as "1.3 in 1,000 documents (95 %: 1.0 to 1.7)", or the bound and "too few labels"."""
