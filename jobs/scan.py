@@ -187,6 +187,9 @@ def command(
     DIR/reports/SHARD.json     read = tagged + rejected by reason
     DIR/scan.json              the sum, the command, the model
 
+    A model without a card beside it (MODEL.json) flags by its label adverse, or else its first one, from 0.5;
+    --label and --threshold say otherwise.
+
     Documents in another language than the model's (the shipped one's is English) get the status other_language, keep
     their scores, and count as flagged nowhere. The shard says the language (--lang-column, WARC header, <html lang>);
     where it does not, --language-model finds it in a sample of the words, or it stays unknown.

@@ -706,3 +706,9 @@ def test_all_text_of_the_heat_map_lies_on_the_canvas(monkeypatch: pytest.MonkeyP
     assert {"Score of the document", "Score of its strongest window", "Documents (log scale)"} <= shown.keys()
     for text, box in shown.items():  # to two pixels: layout and measure round differently
         assert box.x0 >= -2 and box.x1 <= width + 2 and box.y0 >= -2 and box.y1 <= height + 2, (text, box)
+
+
+def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").write_text("{}")
+    done = CliRunner().invoke(command, [str(tmp_path / "scan.json"), "--out", str(tmp_path / "r.html")])
+    assert done.exit_code == 2 and "name the folder that 'tropescan scan --out' wrote" in done.output

@@ -555,3 +555,10 @@ def test_the_share_flagged_is_of_documents_in_the_models_language(tmp_path: Path
     put(tmp_path, "a.jsonl", content="\n".join(map(json.dumps, lines)).encode())
     done = one_worker(tmp_path / "a.jsonl", "--out", tmp_path / "out", "--threshold", 0)
     assert "2 (100.000% of 2 documents not in another language than en;" in done.stdout, done.stdout
+
+
+def test_a_shard_that_failed_is_named_once(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "a.parquet")
+    done = one_worker(tmp_path / "a.parquet", "--out", tmp_path / "out")
+    line = next(line for line in done.stderr.splitlines() if line.startswith("failed: "))
+    assert line.count(str(tmp_path / "a.parquet")) == 1, line
