@@ -44,6 +44,7 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench --out bench-out
 	$(BIN)/python -m tests.bench.scale
+	$(BIN)/python -m tests.bench.extraction
 	$(BIN)/python -m tests.bench.raking --out bench-out
 	$(BIN)/python -m tests.bench.label_load --out bench-out
 

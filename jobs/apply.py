@@ -14,7 +14,7 @@ from jobs.local import available_cores
 from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.replacing import strata_counts
-from jobs.running import choose_engine, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.tag_counting import is_small
 from jobs.trove_options import TroveOptions, trove_options
@@ -172,5 +172,4 @@ def command(
             "first; apply.json lists them; delete them before you read the folder as a whole",
             err=True,
         )
-    if not summary.total.clean:
-        sys.exit(1 if summary.total.shards else 2)
+    end(summary.total)

@@ -125,15 +125,15 @@ def against(audit: Audit) -> Plain | None:
 
 
 def strata(audit: Audit) -> list[Plain]:
-    """What each stratum is, how much of it was drawn and read, and what was found."""
+    """What each stratum is, what scores its documents have, how much of it was drawn and read, and what was found."""
     plan, n = audit.labelled.plan, len(audit.labelled.plan.strata)
+    spans = Sides.of(audit.census.histogram, plan.strata).spans()
     read = np.bincount(audit.labelled.strata, minlength=n)
     found = np.bincount(audit.labelled.strata[audit.positive], minlength=n)
     return [
         {
-            "name": one.name, "low": one.low, "high": None if one.high is None or one.high > 1 else one.high,
-            "documents": one.documents, "words": one.words, "drawn": size, "labelled": int(read[k]),
-            "positives": int(found[k]), "inclusion_probability": size / one.documents,
+            "name": one.name, "score": spans[k], "documents": one.documents, "words": one.words, "drawn": size,
+            "labelled": int(read[k]), "positives": int(found[k]), "inclusion_probability": size / one.documents,
         }
         for k, (one, size) in enumerate(zip(plan.strata, plan.sizes, strict=True))
     ]  # fmt: skip

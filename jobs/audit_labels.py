@@ -76,7 +76,10 @@ def plan_of(draw: Draw) -> Plan:
             "use a draw of 'tropescan audit draw'"
         )
     parameters: dict[str, Any] = draw.parameters
-    return plan_from_json(parameters["plan"])
+    try:
+        return plan_from_json(parameters["plan"])
+    except ValueError as error:
+        raise ValueError(f"draw {draw.name!r}: {error}, and draw by it") from error
 
 
 def check_probabilities(name: str, plan: Plan, selections: list[Selection]) -> None:

@@ -20,7 +20,7 @@ from pipeline import storage
 from pipeline.prevalence.allocation import anticipate, budget_for, pilot_rates
 from pipeline.prevalence.audited import on_grid
 from pipeline.prevalence.plan import Plan, make_plan
-from pipeline.prevalence.strata import Histogram, Stratum
+from pipeline.prevalence.strata import Histogram, Strata
 
 MOST = 200_000
 """Labels; no audit that needs more is proposed."""
@@ -33,7 +33,7 @@ def threshold_of(tags: Tags, label: str, given: float | None) -> float:
     return on_grid(given if given is not None else float(known.get("threshold", 0.5)))
 
 
-def _pilot(place: str | None, name: str | None, label: str) -> tuple[list[Stratum], tuple[Ints, Ints]] | None:
+def _pilot(place: str | None, name: str | None, label: str) -> tuple[Strata, tuple[Ints, Ints]] | None:
     """Strata of an audit's draw, and what its labels found in them."""
     if name is None:
         return None
@@ -44,7 +44,7 @@ def _pilot(place: str | None, name: str | None, label: str) -> tuple[list[Stratu
     positive = found.positive(label)
     n = len(found.plan.strata)
     labelled = np.bincount(found.strata, minlength=n).astype(np.int64)
-    return list(found.plan.strata), (labelled, np.bincount(found.strata[positive], minlength=n).astype(np.int64))
+    return found.plan.strata, (labelled, np.bincount(found.strata[positive], minlength=n).astype(np.int64))
 
 
 def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[Ints, Ints] | None) -> str | None:
@@ -66,7 +66,7 @@ def _warning(plan: Plan, wanted: float | None, found: Histogram, pilot: tuple[In
 
 
 def _print(plan: Plan) -> None:
-    table = Table("stratum", "documents", "share", "to read", "inclusion probability", box=None)
+    table = Table("stratum", "documents", "share", "to read", "inclusion\nprobability", box=None)
     for one, size in zip(plan.strata, plan.sizes, strict=True):
         share = f"{one.documents / plan.population:.4%}"
         table.add_row(one.name, f"{one.documents:,}", share, f"{size:,}", f"{size / one.documents:.3g}")
@@ -87,7 +87,7 @@ def _print(plan: Plan) -> None:
 @click.option("--relative-error", "wanted", type=click.FloatRange(0, min_open=True),
               help="Wanted: half the interval's width over the prevalence, 0.3 for 30 %.")  # fmt: skip
 @click.option("--label", default="adverse", show_default=True, help="The label that the strata are made for.")
-@click.option("--proxy", metavar="COLUMN", help="A second score, which splits the tail of low scores. "
+@click.option("--proxy", metavar="COLUMN", help="A second score, which ranks documents with the first. "
               "[default: ai, or the label's strongest window]")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Of the filter, whose precision and recall are wanted. "
               "[default: the scan's]")  # fmt: skip
@@ -104,9 +104,9 @@ def command(
 ) -> None:  # fmt: skip
     """Plan an audit of the tags in DIR: which documents to read, and what that will tell, before anything is read.
 
-    Strata are intervals of the label's score; the lowest is split by a second score. Where a pilot's labels exist,
-    sizes follow the variances it found (Neyman's allocation). Exit status 1 if --relative-error is wanted and the
-    budget cannot deliver it; the plan is written all the same.
+    Documents rank by how few score as high in the label and in a second score; strata are intervals of that rank, what
+    the filter flags apart. Where a pilot's labels exist, sizes follow the variances it found (Neyman's allocation).
+    Exit status 1 if --relative-error is wanted and the budget cannot deliver it; the plan is written all the same.
     """
     before = _pilot(place, pilot, label)
     with open_tags(folder) as tags, audit_engine(engine, spark) as gather:

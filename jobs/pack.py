@@ -63,17 +63,19 @@ def command(out: str) -> None:
     \b
     tropescan pack --out tropescan-pyfiles.zip
     spark-submit --master yarn --py-files tropescan-pyfiles.zip spark_submit.py \\
-        scan s3a://crawl/ --out s3://bucket/scanned --engine spark
+        scan s3://bucket/crawl/ --out s3://bucket/scanned --engine spark
 
     The zip holds no dependencies (numba, pyarrow, fastwarc and others): where the executors lack these, send an
-    environment, too. It must be made on the executors' kind of system, with their version of Python:
+    environment, too. It must be made on the executors' kind of system, and bring its own Python where theirs is not
+    3.11 to 3.13. In the checkout:
 
     \b
-    python -m venv env && env/bin/pip install 'tropescan[remote]' venv-pack
-    env/bin/venv-pack --output tropescan-env.tar.gz      (or: conda pack --output tropescan-env.tar.gz)
+    conda create --yes --prefix env python=3.11
+    env/bin/pip install '.[remote]' conda-pack
+    env/bin/conda-pack --prefix env --output tropescan-env.tar.gz
     PYSPARK_PYTHON=./environment/bin/python spark-submit --archives tropescan-env.tar.gz#environment ...
 
-    An environment that has tropescan itself makes the zip needless.
+    An environment with tropescan itself makes the zip needless. docs/engines-spark.md has more.
     """
     if not out.endswith(".zip"):
         raise click.UsageError(f"--out {out}: Spark takes only names that end with .zip (a wheel is refused)")

@@ -15,6 +15,8 @@ from jobs.progress import ScanProgress
 from jobs.spark_options import SparkOptions
 from jobs.trove_options import TroveOptions
 from pipeline import storage
+from pipeline.accounting import ShardReport
+from pipeline.apply.accounting import ApplyReport
 from pipeline.scan import Failure, check_folder, split_done
 from pipeline.shard_job import Progress, ShardJob
 from pipeline.tasks import ShardTask
@@ -30,6 +32,18 @@ def run_shards(job: ShardJob[Any], tasks: list[ShardTask], engine: Engine, *, qu
     if done and not quiet:
         click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
     return engine(job, todo) if todo else []
+
+
+class RecordsRejected(SystemExit):
+    """Ends a command with status 1 though it did every shard: records were rejected or shards cut short, and the output
+    is as whole as it can be. Running it again changes nothing."""
+
+
+def end(total: ShardReport | ApplyReport) -> None:
+    """End the command with the status that its sum over all shards deserves: 0 clean, 1 rejected, cut short or failed,
+    2 nothing could run."""
+    if not total.clean:
+        raise SystemExit(1 if total.shards else 2) if total.failed_shards else RecordsRejected(1)
 
 
 def _work(job: ShardJob[Any], task: ShardTask, progress: Callable[[Progress], None]) -> Any:

@@ -22,7 +22,7 @@ from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.running import choose_engine, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
@@ -221,5 +221,4 @@ def command(
         command = shlex.join(["tropescan", *sys.argv[1:]])
         total = run_scan(job, plan.tasks, chosen, command, quiet=quiet, left_out=plan.left_out)
     _print_summary(job, total)
-    if not total.clean:
-        sys.exit(1 if total.shards else 2)
+    end(total)

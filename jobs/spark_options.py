@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_MASTER = r"local(-cluster)?(\[.*\])?$|(spark|k8s|mesos)://|yarn$"
+"""For what is none of these Spark's launcher ends, and leaves a trace of Java in place of an error."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class SessionOptions:
     py_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.master is not None and not re.match(_MASTER, self.master):
+            raise click.UsageError(f"--master {self.master}: no master of Spark; write local[N], spark://HOST:PORT, "
+                                   "yarn or k8s://…")  # fmt: skip
         for given in self.spark_conf:
             if not given.partition("=")[0] or "=" not in given:
                 raise click.UsageError(f"--spark-conf {given}: write NAME=VALUE, such as spark.executor.memory=4g")
@@ -41,7 +47,7 @@ class SparkOptions(SessionOptions):
 
 _OF_SESSIONS = (
     click.option("--master", metavar="URL",
-                 help="spark: local[N], spark://HOST:PORT, yarn, k8s://… [default: spark-submit's, or else local[*]]"),
+                 help="spark: local[N], spark://HOST:PORT, yarn, k8s://… [default: spark-submit's, else this machine]"),
     click.option("--spark-conf", multiple=True, metavar="NAME=VALUE",
                  help="spark: any setting of Spark (spark.executor.memory=4g); may be repeated."),
     click.option("--py-files", multiple=True, metavar="FILE", type=click.Path(exists=True, dir_okay=False),

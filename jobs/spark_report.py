@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.engine import absolute
 from jobs.spark_options import SessionOptions
-from jobs.spark_session import cause_of, first_line, spark_session
+from jobs.spark_session import cause_of, require_spark, spark_session
 from pipeline import storage
 from pipeline.report.collect import ReportOptions, collect
 
@@ -48,11 +48,13 @@ class SparkTables:
 
     ``table`` None reads the tags files; else it is what `jobs.spark_store.save_tags` made of them: a path or URL, or,
     without a slash, a name in Spark's catalogue. Works in a session of its own, beside ``session``.
+    Raises `ValueError` for a Spark older than 4.0.
     """
 
     unnest = "explode"
 
     def __init__(self, session: SparkSession, url: str, table: str | None = None) -> None:
+        require_spark(session, "4.0", "a report or a table of tags on Spark")  # whose SQL older ones do not read
         self.session = session.newSession()
         for name, value in _DIALECT.items():
             self.session.conf.set(name, value)
@@ -92,7 +94,7 @@ class SparkTables:
         try:
             return [row.asDict() for row in self._query(sql, values).collect()]
         except PySparkException as error:
-            raise ValueError(f"the tags in {self.root} cannot be read: {first_line(error)}") from error
+            raise ValueError(f"the tags in {self.root} cannot be read: {cause_of(error)}") from error
 
     def close(self) -> None:
         """See `pipeline.report.tables.Tables`."""

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from pyspark import SparkContext, SparkFiles
@@ -20,6 +19,10 @@ from jobs.spark_java import use_java
 
 ATTEMPTS = 4
 """Spark's own default of ``spark.task.maxFailures`` on clusters. A local master has one attempt unless told."""
+_TRACE = "Traceback (most recent call last):\n"
+_CALL = "An error occurred while calling "
+"""How every error of Java begins in Python; the next line says which."""
+_COPIES: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
 
 @contextmanager
@@ -28,45 +31,64 @@ def spark_session(
 ) -> Iterator[SparkSession]:
     """The session that runs already, left running; else a new one, which ends with the block.
 
-    Raises `jobs.spark_java.NoJavaError`, `ValueError` if Spark does not start or a ``master`` is asked of a session
-    that has another.
+    Raises `jobs.spark_java.NoJavaError`, `ValueError` if Spark does not start or is too old, or a ``master`` is asked
+    of a session that has another.
     """
     running = SparkSession.getActiveSession()
     if running is not None:
         has = str(running.sparkContext.master)
         if master and has not in (master, with_attempts(master)):
             raise ValueError(f"a Spark session on {has} runs already; stop it, or take --master away")
-        _send_code(running, py_files)
+        _make_ready(running, py_files)
         yield running
         return
-    session = _start(name, master, dict(settings or {}))
+    settings = dict(settings or {})
+    session = _start(name, master or own_master(settings), settings)
     session.sparkContext.setLogLevel("ERROR")  # each retry of a task is a warning with a stack trace
     try:
-        _send_code(session, py_files)
+        _make_ready(session, py_files)
         yield session
     finally:
         session.stop()
 
 
-def _send_code(session: SparkSession, py_files: Sequence[str]) -> None:
+def _make_ready(session: SparkSession, py_files: Sequence[str]) -> None:
+    require_spark(session, "3.5", "tropescan")
     for file in py_files:
         session.sparkContext.addPyFile(file)
 
 
 def _start(name: str, master: str | None, settings: dict[str, str]) -> SparkSession:
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not inside spark-submit, which has started a JVM
+    if not _submitted():
         use_java()
         # Spark would take the first python3 on the PATH, which is another when a venv is not activated
         os.environ.setdefault("PYSPARK_PYTHON", settings.get("spark.pyspark.python", sys.executable))
-        if not os.environ.keys() & {"SPARK_HOME", "SPARK_CONF_DIR"}:
-            master = master or "local[*]"
     builder = SparkSession.builder.appName(name)
-    for key, value in ({"spark.master": with_attempts(master)} if master else {}).items() | settings.items():
+    for key, value in {**({"spark.master": with_attempts(master)} if master else {}), **settings}.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()
     except Exception as error:
-        raise ValueError(f"Spark does not start on {master or 'its default master'}: {first_line(error)}") from error
+        raise ValueError(f"Spark does not start on {master or 'its default master'}: {cause_of(error)}") from error
+
+
+def require_spark(session: SparkSession, least: str, what: str) -> None:
+    """Raises `ValueError` if the session's Spark is older than ``least`` (major and minor version)."""
+    has, needed = ([int(part) for part in version.split(".")[:2]] for version in (session.version, least))
+    if has < needed:
+        raise ValueError(f"{what} needs Spark {least} or later, and this is {session.version}")
+
+
+def _submitted() -> bool:
+    """Whether this runs inside spark-submit, which has started a JVM and says where Spark is."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def own_master(settings: Mapping[str, str], cores: int | None = None) -> str | None:
+    """This machine, with all or so many of its cores, where nothing else says which Spark to work on: neither a session
+    that runs, nor spark-submit, nor the settings, nor an installation of Spark."""
+    told = _submitted() or "spark.master" in settings or os.environ.keys() & {"SPARK_HOME", "SPARK_CONF_DIR"}
+    return None if told or SparkSession.getActiveSession() else f"local[{cores or '*'}]"
 
 
 def with_attempts(master: str) -> str:
@@ -82,15 +104,19 @@ def attempts_of(context: SparkContext) -> int:
     return int(context.getConf().get("spark.task.maxFailures", str(ATTEMPTS)) or ATTEMPTS)
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, without the stack traces of Python and Java."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
 def cause_of(error: BaseException) -> str:
-    """What our own `ValueError` on an executor said, out of the traces of Python and Java around it."""
-    said = re.findall(r"^ValueError: (.*)", str(error), re.MULTILINE)
-    return str(said[-1]) if said else first_line(error)
+    """In one line what an executor's Python raised, or else why Spark gave up, out of the traces of Python and Java.
+
+    Our own `ValueError` says all that there is to say, and so goes without its name.
+    """
+    text = str(error)
+    for trace in reversed(text.split(_TRACE)[1:]):
+        if raised := re.search(r"^(?:\w+\.)*(\w.*)", trace, re.MULTILINE):
+            return raised[1].strip().removeprefix("ValueError: ")
+    if failure := re.search(r"most recent failure: (.*)", text):
+        return failure[1].strip()
+    lines = (line.removeprefix(": ").strip() for line in text.splitlines() if not line.startswith(_CALL))
+    return next((line for line in lines if line), type(error).__name__)
 
 
 def ship_file(session: SparkSession, path: str, digest: str) -> str:
@@ -99,18 +125,22 @@ def ship_file(session: SparkSession, path: str, digest: str) -> str:
     The name holds the digest of the content: Spark refuses two files of one name.
     """
     name = f"{digest[:16]}-{Path(path).name}"
-    named = os.path.join(_copy(path, name).name, name)
-    session.addArtifacts(named, file=True)
+    named = os.path.join(_copied(path, name), name)
+    context = getattr(session, "sparkContext", None)
+    if context is None:  # a session of Spark Connect
+        session.addArtifacts(named, file=True)
+    else:  # addArtifacts does the same, but from Spark 4.0 on only
+        context.addFile(named)
     return name
 
 
-@cache
-def _copy(path: str, name: str) -> tempfile.TemporaryDirectory[str]:
+def _copied(path: str, name: str) -> str:
     """A folder that lasts as long as this process, with the file under that name: Spark looks through links, serves
-    the file from where it is, and gives it no other name."""
-    folder = tempfile.TemporaryDirectory(prefix="tropescan-")
-    shutil.copyfile(path, os.path.join(folder.name, name))
-    return folder
+    the file from where it is, gives it no other name, and refuses the same name from another folder."""
+    if name not in _COPIES:
+        _COPIES[name] = tempfile.TemporaryDirectory(prefix="tropescan-")
+        shutil.copyfile(path, os.path.join(_COPIES[name].name, name))
+    return _COPIES[name].name
 
 
 def shipped_file(name: str) -> str:

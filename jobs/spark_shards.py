@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import click
 from pyspark import SparkContext, TaskContext
 from pyspark.sql import SparkSession
 
@@ -22,7 +23,15 @@ from classifiers.score import FastTextScorer
 from jobs.engine import Engine, absolute, say_failure
 from jobs.local import Event, run_tasks
 from jobs.spark_options import SparkOptions
-from jobs.spark_session import attempts_of, first_line, ship_file, shipped_file, spark_session, wait_until_idle
+from jobs.spark_session import (
+    attempts_of,
+    cause_of,
+    own_master,
+    ship_file,
+    shipped_file,
+    spark_session,
+    wait_until_idle,
+)  # fmt: skip
 from pipeline import storage
 from pipeline.scan import Failure, split_done
 from pipeline.shard_job import Progress, ShardJob
@@ -51,17 +60,20 @@ class ShardsFailedError(RuntimeError):
 def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None, quiet: bool = False) -> Engine:
     """The engine for a job into ``out``, which every executor and the driver must reach under the same URL.
 
-    ``workers`` is the number of cores of a local master, and of executors where the cluster heeds ``spark.cores.max``.
+    ``workers`` is the number of cores of a local master that names none, and of executors where the cluster heeds
+    ``spark.cores.max`` (standalone); elsewhere it changes nothing, which is said.
     """
     storage.remove_unfinished(out)
 
     def engine(job: ShardJob[Any], tasks: list[ShardTask]) -> list[Failure]:
         settings = {"spark.ui.showConsoleProgress": str(not quiet).lower(), **_limited(workers), **options.settings}
-        master = f"local[{workers}]" if workers and options.master in ("local", "local[*]") else options.master
+        local = options.master in ("local", "local[*]") and workers
+        master = f"local[{workers}]" if local else options.master or own_master(settings, workers)
         try:
             with spark_session(
                 f"tropescan {job.command}", master=master, settings=settings, py_files=options.py_files
             ) as session:
+                _check_limit(session.sparkContext, workers)
                 said = _run_all(session, job.into(absolute(job.out)), tasks, options)
                 wait_until_idle(session.sparkContext)
         finally:
@@ -76,6 +88,14 @@ def spark_engine(out: str, options: SparkOptions, *, workers: int | None = None,
 
 def _limited(workers: int | None) -> dict[str, str]:
     return {"spark.cores.max": str(workers)} if workers else {}
+
+
+def _check_limit(context: SparkContext, workers: int | None) -> None:
+    """Say so if the cluster does not heed the number of workers."""
+    master = str(context.master)
+    heeds = master.startswith(("spark:", "local-cluster")) and context.getConf().get("spark.cores.max") == str(workers)
+    if workers and not heeds and not re.match(rf"local\[{workers}\b", master):
+        click.echo(f"--workers {workers} does not limit Spark on {master}; use its own options for that", err=True)
 
 
 def _failures(job: ShardJob[Any], tasks: Sequence[ShardTask], said: Said) -> list[Failure]:
@@ -96,7 +116,7 @@ def _run_all(session: SparkSession, job: ShardJob[Any], tasks: Sequence[ShardTas
             return given_up + _run(context, work, parts)
         except Exception as error:  # py4j's, of a job that Spark gave up
             parts = [split_done(job, part)[0] for part in parts]
-            number, said = failed_partition(str(error)), first_line(error)
+            number, said = failed_partition(str(error)), cause_of(error)
             if number is None or number >= len(parts):
                 break
             suspects = parts.pop(number)

@@ -21,7 +21,7 @@ from pyspark.sql.types import StructField, StructType
 
 from classifiers.score import FastTextScorer
 from jobs.scan import make_job
-from jobs.spark_session import ship_file, shipped_file
+from jobs.spark_session import require_spark, ship_file, shipped_file
 from pipeline.schema import DOCUMENTS, tags_schema
 from pipeline.tag import tag_batch
 from pipeline.tasks import ReadOptions
@@ -96,7 +96,10 @@ def text_tagger(
     span_threshold: float | None = None, shared_model: bool = False,
 ) -> TextTagger:  # fmt: skip
     """A tagger with a model file (the shipped one if None), which is sent to every executor once unless
-    ``shared_model`` says that they read it at its own path. Options as of ``tropescan scan``."""
+    ``shared_model`` says that they read it at its own path. Options as of ``tropescan scan``.
+
+    Raises `ValueError` for a Spark older than 3.5."""
+    require_spark(spark, "3.5", "tagging a table")
     job = make_job(
         "", None if model is None else str(model), window=window, stride=stride, label=None, threshold=None,
         span_threshold=span_threshold, strict=False, options=ReadOptions(),

@@ -18,7 +18,10 @@ from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from jobs.scan import make_job
-from pipeline.schema import label_columns, scores_schema, window_column
+from jobs.trove_policy import decide_documents, keeping_policy, language_of
+from pipeline.languages import is_other
+from pipeline.policy import Policy
+from pipeline.schema import OTHER_LANGUAGE, label_columns, scores_schema, window_column
 from pipeline.tag import ScanJob
 from pipeline.tasks import ReadOptions
 
@@ -69,6 +72,8 @@ class NarrativeTagger(PipelineStep):  # type: ignore[misc]
 
     ``<label>`` and ``<label>_window`` (float, or None where the model knows no word), ``spans`` (a list of dicts:
     ``label``, ``start`` and ``end`` in code points, ``score``) and ``status``; each name with ``prefix`` in front.
+    A document whose metadata name (as ``language`` or ``lang``) another language than the model's gets the status
+    ``other_language``, as in a scan, and keeps its scores.
     Raises `ValueError` if the metadata hold such a name already.
 
     Args:
@@ -93,6 +98,10 @@ class NarrativeTagger(PipelineStep):  # type: ignore[misc]
     def tag(self, documents: Sequence[Document]) -> None:
         """Fill the metadata of these documents."""
         columns = self.model.columns([document.text for document in documents])
+        other = is_other(language_of(documents), self.model.job.language).to_pylist()
+        columns["status"] = [
+            OTHER_LANGUAGE if o else status for o, status in zip(other, columns["status"], strict=True)
+        ]
         for row, document in enumerate(documents):
             found = {self.prefix + name: values[row] for name, values in columns.items()}
             if taken := sorted(found.keys() & document.metadata.keys()):
@@ -134,17 +143,21 @@ def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document
 
 
 class NarrativeFilter(BaseFilter):  # type: ignore[misc]
-    """Drops documents whose score reaches a threshold, or with ``keep_flagged`` all others; gives the reason.
+    """Drops documents whose score reaches a threshold, or with ``keep_flagged`` all others, or those that a policy
+    drops; gives the reason.
 
     Documents that no `NarrativeTagger` with the same ``prefix`` has tagged are tagged first, so that the dropped ones
-    carry their scores into ``exclusion_writer``. One without a score counts as not flagged. The reason stands in
-    ``filter_reason`` and in the statistics: ``adverse_window >= 0.62``, ``adverse < 0.49`` or the ``status``.
+    carry their scores into ``exclusion_writer``. One without a score, or in another language than the model's, counts
+    as not flagged. The reason stands in ``filter_reason`` and in the statistics: ``adverse_window >= 0.62``,
+    ``adverse < 0.49`` or the ``status``; of a policy that of its rule.
 
     Args:
         label: the label that decides; the model card's target if None
         threshold: score from which a document is flagged; if None the card's, for windows its span threshold
         on: the score of the whole document, or of its strongest window
         keep_flagged: drop what is not flagged, for reading what was found
+        policy: a policy or its TOML file, which decides alone, as ``tropescan apply`` would; one that does more than
+            keep and drop (a share of) documents is refused with `pipeline.policy.PolicyError`
         exclusion_writer: a datatrove writer for the dropped documents
         model, batch_size, window, stride, span_threshold, prefix: as for `NarrativeTagger`
     """
@@ -154,18 +167,22 @@ class NarrativeFilter(BaseFilter):  # type: ignore[misc]
     def __init__(
         self, label: str | None = None, threshold: float | None = None, *,
         on: Literal["document", "window"] = "document", keep_flagged: bool = False,
-        exclusion_writer: DiskWriter | None = None, model: str | None = None, batch_size: int = 512, window: int = 128,
-        stride: int = 64, span_threshold: float | None = None, prefix: str = "",
+        policy: str | Policy | None = None, exclusion_writer: DiskWriter | None = None, model: str | None = None,
+        batch_size: int = 512, window: int = 128, stride: int = 64, span_threshold: float | None = None,
+        prefix: str = "",
     ) -> None:  # fmt: skip
         if on not in ("document", "window"):
             raise ValueError(f"on={on!r}: a score is of the 'document' or of its strongest 'window'")
+        if policy is not None and ((label, threshold) != (None, None) or on != "document" or keep_flagged):
+            raise ValueError("policy= decides alone; take label=, threshold=, on= and keep_flagged= away")
         super().__init__(exclusion_writer, batch_size)
+        self.policy = None if policy is None else keeping_policy(policy)
         self.on, self.keep_flagged = on, keep_flagged
         self.tagger = NarrativeTagger(model, batch_size, prefix=prefix)
         self.tagger.model = _Model(model, window, stride, span_threshold, label, threshold)
         self.explicit = threshold is not None
 
-    def policy(self) -> tuple[str, float]:
+    def limit(self) -> tuple[str, float]:
         """The column that decides, and the threshold."""
         job = self.tagger.model.job
         column = label_columns(job.labels)[job.labels.index(job.label)]
@@ -176,11 +193,13 @@ class NarrativeFilter(BaseFilter):  # type: ignore[misc]
 
     def filter_batch(self, batch: list[Document]) -> list[bool | tuple[bool, str]]:
         """For each document True, or False with the reason."""
-        column, threshold = self.policy()
+        column, threshold = self.limit()
         key, status = (self.tagger.prefix + name for name in (column, "status"))
         untagged = [document for document in batch if key not in document.metadata]
         for part in _batches(untagged, self.batch_size):
             self.tagger.tag(part)
+        if self.policy is not None:
+            return decide_documents(self.policy, self.tagger.model.job.model, batch, self.tagger.prefix)
         found = [(document.metadata[key], document.metadata[status]) for document in batch]
         return [self._decide(column, threshold, score, status) for score, status in found]
 
@@ -189,9 +208,9 @@ class NarrativeFilter(BaseFilter):  # type: ignore[misc]
         return self.filter_batch([doc])[0]
 
     def _decide(self, column: str, threshold: float, score: float | None, status: str) -> bool | tuple[bool, str]:
-        flagged = score is not None and score >= threshold
+        if score is None or status == OTHER_LANGUAGE:
+            return (False, status) if self.keep_flagged else True
+        flagged = score >= threshold
         if flagged == self.keep_flagged:
             return True
-        if score is None:
-            return False, status
         return False, f"{column} {'>=' if flagged else '<'} {threshold:.4g}"

@@ -10,6 +10,12 @@ from typing import Any
 import click
 
 EXECUTORS = ("local", "slurm", "ray")
+_SLURM = ("wait", "partition", "time", "qos", "venv", "conda_env", "sbatch_arg", "max_array_size")
+_OF_EXECUTORS = {
+    **dict.fromkeys(_SLURM, ("slurm",)), "ray_address": ("ray",),
+    **dict.fromkeys(("cpus_per_task", "mem_per_cpu_gb"), ("slurm", "ray")),
+}  # fmt: skip
+"""Options that only these executors know: without --executor, a scan meant for Slurm would run on this machine."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,11 @@ class TroveOptions:
     ray_address: str | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            known = _OF_EXECUTORS.get(field.name, EXECUTORS)
+            if self.executor not in known and getattr(self, field.name) != field.default:
+                name = field.name.replace("_", "-")
+                raise click.UsageError(f"--{name} needs --engine datatrove --executor {' or '.join(known)}")
         if self.executor == "slurm" and not self.collect:
             for name in ("partition", "time"):
                 if not getattr(self, name):

@@ -22,6 +22,8 @@ from pipeline.tasks import ShardTask, digest
 
 NO_REPORT = "no report yet: still queued or running, or its process was killed; the logs are in"
 
+NO_RUN = "never submitted: give the same command without --collect first; there is no logging folder"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -74,6 +76,9 @@ def find_failures(job: ShardJob[Any], tasks: Sequence[ShardTask], root: str) -> 
     left, _ = split_done(job, tasks)
     if not left:
         return []
+    fs, path = storage.filesystem(root)
+    if not fs.exists(path):
+        return [Failure(task, f"{NO_RUN} {root}") for task in left]
     said: dict[str, dict[str, Any]] = {}
     for failure in _contents(root, "failures/*.json"):
         if failure["at"] > said.get(failure["fingerprint"], {"at": 0.0})["at"]:

@@ -26,7 +26,7 @@ from pipeline.tasks import ShardTask
 LONGEST_PART = 200
 """Bytes of a shard's name between two slashes: most file systems take 255, of which we need some ourselves."""
 LISTED = 1000
-"""Shards with trouble that ``scan.json`` names; all of them have reports."""
+"""Shards that ``scan.json`` names of those that failed, and of those with rejected records, which all have reports."""
 NO_SHARD = (
     "none is named like a shard (.warc .wet .jsonl .parquet, also .gz .zst .bz2 .xz) or is not the output of a scan or "
     "another tool; give the files by name to scan them all the same"
@@ -250,15 +250,25 @@ def write_scan_report(
         "job": job.digest,
         "shards": len(tasks),
         "figures": total.to_dict(),
-        "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
         "left_out": {"files": len(left_out), "first": list(left_out[:LISTED])},
-        "with_rejections": troubled[:LISTED],
-        "with_rejections_not_listed": max(0, len(troubled) - LISTED),
+        **name_troubled(failures, troubled),
         "tags": tagged,
     }
     with storage.whole_file(summary_url(job)) as file:
         file.write(json.dumps(content, indent=1).encode())
     return total
+
+
+def name_troubled(failures: Sequence[Failure], rejecting: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a summary says of shards that failed and of those with rejected records: the first of each, and how many
+    more there are."""
+    failed = [{"shard": failure.task.url, "error": failure.error} for failure in failures[:LISTED]]
+    return {
+        "failed": failed,
+        "failed_not_listed": len(failures) - len(failed),
+        "with_rejections": rejecting[:LISTED],
+        "with_rejections_not_listed": max(0, len(rejecting) - LISTED),
+    }
 
 
 def _current_report(job: ScanJob, task: ShardTask, report: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -229,6 +229,24 @@ def test_tags_that_changed_and_stored_probabilities_that_do_not_fit_are_refused(
     assert "not drawn by this plan" in str(wrong.exception)
 
 
+def test_plans_of_another_kind_are_refused(scanned: Path, audited: tuple[Path, Path], tmp_path: Path) -> None:
+    """Such as those of versions whose strata were intervals of the score."""
+    plain = json.loads(audited[1].read_text())
+    wrong_cells, earlier = plain | {"cells": "0*7"}, {key: plain[key] for key in plain if key != "cells"}
+    store = open_store(audited[0])
+    for name, one in (("cells", wrong_cells), ("earlier", earlier)):
+        (tmp_path / name).write_text(json.dumps(one))
+        result = run("audit", "draw", scanned, "--plan", tmp_path / name, "--store", audited[0], "--name", name)
+        assert str(result.exception).startswith(f"{tmp_path / name}: not a plan") and "new plan" in str(
+            result.exception
+        )
+        drawn = [Candidate("x", "s", text="a text", stratum="0", inclusion_probability=0.5)]
+        add_draw(store, name, DESIGNED, drawn, method=METHOD, parameters={"plan": one})
+        result = run("audit", "estimate", scanned, "--store", audited[0], "--draw", name)
+        assert str(result.exception).startswith(f"draw '{name}': not a plan")
+    store.close()
+
+
 def test_what_is_not_labelled_is_said(scanned: Path, audited: tuple[Path, Path]) -> None:
     done("audit", "draw", scanned, "--plan", audited[1], "--store", audited[0], "--name", "a2")
     plan = load_plan(audited[1].read_text(), "plan")

@@ -256,6 +256,13 @@ def test_wrong_usage(crawl: Path, tmp_path: Path) -> None:
         (["--executor", "ray"], "--engine datatrove"),
         ([*DATATROVE, "--executor", "slurm", "--time", "1"], "--partition"),
         ([*SLURM, "--wait", "--collect"], "--collect"),
+        (
+            [*DATATROVE, "--partition", "cpu", "--time", "1:00:00"],
+            "--partition needs --engine datatrove --executor slurm",
+        ),
+        ([*DATATROVE, "--executor", "ray", "--sbatch-arg", "a=b"], "--sbatch-arg needs"),
+        ([*DATATROVE, "--mem-per-cpu-gb", 4], "--executor slurm or ray"),
+        ([*SLURM, "--ray-address", "auto"], "--executor ray"),
         ([*SLURM, "--venv", tmp_path], "bin/activate"),
         ([*SLURM, "--sbatch-arg", "--account=a"], "without dashes"),
         ([*SLURM], "sbatch"),
@@ -305,6 +312,8 @@ def test_the_submitting_command_returns_and_collect_adds_up(
 ) -> None:
     out = tmp_path / "out"
     scan = ("scan", crawl, "--out", out, *SLURM, "--tasks", 4, "--max-array-size", 3)
+    never = tropescan(*scan, "--collect", "--out", tmp_path / "never")
+    assert never.returncode == 2 and "never submitted" in never.stderr, never.stderr
     done = tropescan(*scan)
     assert done.returncode == 0 and "Slurm jobs 1000, 1001" in done.stdout and "--collect" in done.stdout
     assert not (out / "scan.json").exists()

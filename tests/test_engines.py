@@ -151,8 +151,11 @@ def patient_scan(crawl: str, out: str, engine: str, address: str) -> None:
                    options=ReadOptions())  # fmt: skip
     job = replace(job, scorer=Patient(job.scorer, "large", f"{out}/reports", 7))
     kind = engine if engine == "local" else "spark" if engine.startswith("spark") else "datatrove"
-    trove = TroveOptions(executor=engine if engine in EXECUTORS else "local", tasks=2, partition="cpu", time="1",
-                         wait=engine == "slurm", ray_address=address or None, mem_per_cpu_gb=1)  # fmt: skip
+    own = {
+        "slurm": {"partition": "cpu", "time": "1", "wait": True, "mem_per_cpu_gb": 1},
+        "ray": {"ray_address": address, "mem_per_cpu_gb": 1},
+    }
+    trove = TroveOptions(executor=engine if engine in EXECUTORS else "local", tasks=2, **own.get(engine, {}))
     options = {"datatrove": {"trove": trove}, "spark": {"spark": SparkOptions("local[2]", CONF)}}.get(kind, {})
     total = run_scan(job, tasks, choose_engine(kind, out, workers=2, quiet=True, **options), "", quiet=True)
     assert total.clean and total.shards == 8

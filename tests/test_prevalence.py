@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +24,17 @@ from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.melding import TAILS, stratum_total
 from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
 from pipeline.prevalence.sample import Sample, count_sample, melded_total, stratified
-from pipeline.prevalence.strata import GRID, assign, histogram, make_strata
+from pipeline.prevalence.strata import (
+    CELLS,
+    CUTS,
+    GRID,
+    Strata,
+    Stratum,
+    assign,
+    cells,
+    histogram,
+    make_strata,
+)
 from pipeline.prevalence.two_phase import TwoPhase, annotator_checks, difference, two_phase
 from pipeline.schema import Estimate
 
@@ -127,9 +138,57 @@ def test_histograms_add_up_and_strata_are_the_same_for_every_order() -> None:
     assert np.bincount(at).tolist() == [one.documents for one in strata]
     assert np.bincount(at, weights=whole[2]).tolist() == [one.words for one in strata]
     assert strata[-1].low is None and strata[-1].documents == int(np.isnan(whole[0]).sum())
-    assert sum(one.proxy_low is not None for one in strata) == 3
-    assert [one.lowest for one in strata].count(True) == 2  # the corner of low score and low proxy, and those unscored
-    assert any(one.low == GRID[240] for one in strata)
+    assert [one.name for one in strata if one.lowest] == [
+        "0: the other 90 %, not flagged", "1: the other 90 %, flagged", "8: no score"
+    ]  # fmt: skip
+    over = np.nan_to_num(whole[0], nan=-1.0) >= GRID[240]
+    assert [np.unique(over[at == k]).tolist() for k in range(8)] == [[False], [True]] * 4
+    assert [(one.low, one.high) for one in strata[:2]] == [(0.0, GRID[240]), (GRID[240], np.inf)]
+    assert strata[4].name == "4: top 0.4 to 2 %, not flagged" and strata[7].name == "7: top 0.4 %, flagged"
+
+
+def test_strata_are_recounted_in_plain_python() -> None:
+    scores, proxies, words, size = population(3_000)
+    strata = make_strata(histogram(scores, proxies, words, size), 0.01, threshold=float(GRID[240]), least=1)
+    scored = np.flatnonzero(~np.isnan(scores)).tolist()
+    cell = [[sum(float(one) <= column[i] for one in GRID) for column in (scores, proxies)] for i in range(3_000)]
+    over = [[sum(cell[j][axis] >= cell[i][axis] for j in scored) for axis in (0, 1)] for i in scored]
+    rank = {i: first * second for i, (first, second) in zip(scored, over, strict=True)}
+    ahead = {i: sum(other <= rank[i] for other in rank.values()) / len(rank) for i in scored}
+    expected = {i: (sum(ahead[i] <= times * 0.01 for times in CUTS), scores[i] >= GRID[240]) for i in scored}
+    index = {part: k for k, part in enumerate(sorted(set(expected.values())))}
+    at = assign(strata, scores, proxies)
+    assert [int(at[i]) for i in scored] == [index[expected[i]] for i in scored]
+    assert len(index) == 2 * (len(CUTS) + 1) == len(strata) - 1
+
+
+def test_a_stratum_depends_on_the_two_cells_alone_and_none_is_too_small() -> None:
+    scores, proxies, words, size = population(5_000)
+    strata = make_strata(histogram(scores, proxies, words, size), 1e-3)
+    least = np.append(0.0, GRID)
+    same = assign(strata, np.where(np.isnan(scores), np.nan, least[cells(scores)]), least[cells(proxies)])
+    assert np.array_equal(same, assign(strata, scores, proxies))
+    everywhere = assign(strata, np.repeat(least, CELLS), np.tile(least, CELLS)).reshape(CELLS, CELLS)
+    assert np.all(np.diff(everywhere, axis=0) >= 0) and np.all(np.diff(everywhere, axis=1) >= 0)
+    assert [one.name for one in strata] == ["0: the other 99.01 %", "1: top 0.4 to 0.99 %", "2: top 0.4 %",
+                                            "3: no score"]  # fmt: skip
+    assert min(one.documents for one in strata) >= 20
+    alike = make_strata(histogram(np.full(90, 0.1), np.zeros(90), words[:90], size[:90]), 0.01)
+    assert [(one.name, one.documents, one.lowest) for one in alike] == [("0: all", 90, True)]
+
+
+@pytest.mark.parametrize("runs", ["0*5", "9*232324", "0*232324 x*1", "0"])
+def test_strata_of_another_table_are_refused(runs: str) -> None:
+    with pytest.raises(ValueError):
+        Strata((Stratum("0: all", 0.0, np.inf, True, 5),), runs)
+
+
+def test_strata_survive_pickling_and_stay_small() -> None:
+    strata = make_strata(histogram(*population(5_000)), 0.01, threshold=float(GRID[240]))
+    strata.table  # noqa: B018
+    packed = pickle.dumps(strata)
+    assert pickle.loads(packed) == strata and len(packed) < 20_000
+    assert np.array_equal(pickle.loads(packed).table, strata.table)
 
 
 def test_a_document_outside_of_all_strata_is_an_error() -> None:
@@ -285,11 +344,19 @@ def test_either_side_of_any_threshold_adds_up_to_the_whole() -> None:
     read = np.random.default_rng(1).choice(20_000, 900, replace=False)
     sizes = np.stack([np.ones(900), words[read], size[read]], 1)
     audited, positive = Audited(at[read], scores[read], sizes), scores[read] > 0.6
+    sides = Sides.of(counted, strata)
     for threshold in GRID[[200, 250, 300]]:
-        above, below = audited.either_side(Sides.of(counted, strata), positive, float(threshold), "words")
+        above, below = audited.either_side(sides, positive, float(threshold), "words")
         assert above.size.sum() == words[np.nan_to_num(scores) >= threshold].sum()
         assert (above.size + below.size).sum() == words.sum() and above.n + below.n == 900
         assert np.all(above.documents + below.documents == np.bincount(at))
+    assert set(sides.spans()[-1].values()) == {None}  # without a score
+    for k, span in enumerate(sides.spans()[:-1]):
+        mine = np.sort(scores[at == k])
+        shares = [np.mean(mine < span["least"]), np.mean(mine < span["p5"]), np.mean(mine < span["p95"]),
+                  np.mean(mine < span["greatest"])]  # fmt: skip
+        assert shares[0] == 0 and shares[3] == 1 and shares[1] <= 0.05 and shares[2] >= 0.95
+        assert mine[0] < GRID[np.searchsorted(GRID, span["least"], side="right")]
 
 
 # errors of annotators and classifiers
@@ -418,7 +485,7 @@ def test_intervals_hold_in_simulated_audits(classifier: coverage.Classifier, pre
     """300 audits of 4 million documents; were the coverage 94 %, fewer than 91 % would come up once in 70 times."""
     cell = coverage.measure(classifier, "plain", prevalence, labels, 300)
     assert cell.coverage >= 0.91
-    if (prevalence, labels) == (1e-3, 2000) and classifier.name != "poor":
+    if (prevalence, labels) == (1e-3, 2000):
         assert cell.ratio <= 0.65
 
 

@@ -255,6 +255,14 @@ def test_records_add_up(folder: Path) -> None:
     assert found["with_rejections"][0]["examples"][0]["offset"] == 99
 
 
+def test_failed_shards_that_the_scan_does_not_name_are_counted(folder: Path) -> None:
+    path = folder / "scan.json"
+    failed = [{"shard": f"s3://crawl/{k}", "error": "torn"} for k in range(60)]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"failed": failed, "failed_not_listed": 7}))
+    found = collect(str(folder))["records"]
+    assert len(found["failed"]) == 50 and found["failed_not_listed"] == 17
+
+
 # --- examples and their text
 
 

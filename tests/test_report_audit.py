@@ -241,6 +241,10 @@ def test_csv_of_awkward_cells() -> None:
 def test_an_audit_of_other_tags_is_refused(scanned: Path, estimate: Path, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{}")
     assert "audit estimate --out" in str(run("report", scanned, "--audit", tmp_path / "x").exception)
+    earlier = json.loads(estimate.read_text())
+    del earlier["strata"][0]["score"]
+    (tmp_path / "earlier").write_text(json.dumps(earlier))
+    assert "earlier version" in str(run("report", scanned, "--audit", tmp_path / "earlier").exception)
     shutil.copytree(scanned, tmp_path / "other")
     file = tmp_path / "other" / "tags" / "part.jsonl.parquet"
     table = pq.read_table(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +13,24 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from jobs.scan import make_job
+from jobs.trove_run import find_failures
 from pipeline import storage
-from pipeline.scan import split_done, write_scan_report
+from pipeline.scan import LISTED, Failure, split_done, write_scan_report
 from pipeline.tasks import ReadOptions, ShardTask
 from tests.bench import scale
 
 
-def test_the_simulation_at_a_fiftieth_of_its_size(tmp_path: Path) -> None:
-    took = scale.simulate(tmp_path, 1800)
+def test_the_simulation_at_a_hundredth_of_its_size(tmp_path: Path) -> None:
+    """And within a hundredth of the memory, what every process of its kind takes aside."""
+    scale.simulate(tmp_path / "before", 10)  # opens the model
+    tracemalloc.start()
+    try:
+        took = scale.simulate(tmp_path / "measured", 900)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert len(took) == 6
+    assert peak < scale.MOST_BYTES / 100
 
 
 @pytest.fixture
@@ -58,6 +69,19 @@ def test_a_store_is_asked_for_many_reports_at_once(asked: Counter[str], monkeypa
     asked.clear()
     assert write_scan_report(job, tasks, [], "").tagged == 2300 * scale.FIGURES.tagged
     assert asked["cat"] == 3 and asked["open"] == 1  # that of scan.json
+    asked.clear()
+    assert len(find_failures(job, tasks, "memory://bucket/logs")) == 201
+    assert asked["cat"] == 3 and asked["find"] == 1  # of the tags; there is no logging folder
+
+
+def test_a_summary_names_so_many_failed_shards_and_no_more(tmp_path: Path) -> None:
+    job = make_job(str(tmp_path), None, window=128, stride=64, label=None, threshold=None,
+                   span_threshold=None, strict=False, options=ReadOptions())  # fmt: skip
+    failures = [Failure(ShardTask(f"/{k}", str(k), 1, ""), "torn") for k in range(LISTED + 50)]
+    total = write_scan_report(job, [failure.task for failure in failures], failures, "")
+    content = json.loads((tmp_path / "scan.json").read_text())
+    assert total.failed_shards == LISTED + 50
+    assert (len(content["failed"]), content["failed_not_listed"]) == (LISTED, 50)
 
 
 def test_what_a_store_refuses_is_no_missing_file(asked: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:

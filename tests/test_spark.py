@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -24,6 +27,7 @@ from processes import below, processes
 from recipes import follow, recipes
 from small_models import language_model, topic_model
 
+from classifiers.card import default_model
 from classifiers.prepare import model_digest
 from jobs.main import cli
 from jobs.spark_options import SparkOptions
@@ -32,16 +36,19 @@ from pipeline.tasks import ShardTask
 
 pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
 
+from pyspark import SparkFiles
 from spark_driver import run_odd
 
 from jobs import spark_java, spark_session, spark_shards, spark_tables
 
 pytestmark = pytest.mark.usefixtures("java")
 
+README = (ROOT / "README.md").read_text("utf-8")
 MINICRAWL = ROOT / "tests" / "minicrawl" / "shards"
 QUIET = tuple(f"{name}={value}" for name, value in SPARK_SETTINGS.items())
 CONF = tuple(word for setting in QUIET for word in ("--spark-conf", setting))
 SPARK = ("--engine", "spark", "--quiet", *CONF)
+LOCAL_CLUSTER = ("local-cluster[2,1,2048]", "spark.executor.memory=1g")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +139,28 @@ def test_models_of_languages_and_topics_are_sent_along(spark: Any, tmp_path: Pat
     assert found.collect() == [True, True]
 
 
+def test_a_model_is_sent_once_wherever_it_lies(spark: Any, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.bin").write_bytes(b"of one content")
+    names = {spark_session.ship_file(spark, str(tmp_path / folder / "model.bin"), "0" * 64) for folder in ("a", "b")}
+    [name] = names
+    read = spark.sparkContext.parallelize([0], 1).map(lambda _: Path(spark_session.shipped_file(name)).read_bytes())
+    assert read.collect() == [b"of one content"]
+    assert sum(url.endswith(name) for url in spark.sparkContext.listFiles) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_executors_score_with_the_model_that_they_were_sent(
+    spark: Any, crawl: Path, tmp_path: Path, shared: bool
+) -> None:
+    marks, shard = tmp_path / "marks", crawl / "rows.parquet"
+    assert run_odd(str(shard), str(tmp_path / "out"), str(marks), SparkOptions(shared_model=shared)).clean
+    [used] = {mark.read_text() for mark in marks.iterdir()}
+    sent = Path(SparkFiles.getRootDirectory()) / f"{model_digest(default_model())[:16]}-{default_model().name}"
+    assert used == str(default_model() if shared else sent)
+
+
 def test_a_strict_scan_does_not_try_refused_shards_again(spark: Any, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         cli, ["scan", str(MINICRAWL / "broken" / "bad-lines.jsonl"), "--out", str(tmp_path), "--strict", *SPARK]
@@ -146,9 +175,70 @@ def test_wrong_usage(spark: Any, crawl: Path, tmp_path: Path) -> None:
         (("--engine", "spark", "--master", "local[7]"), "runs already"),
         (("--engine", "spark", "--spark-conf", "spark.executor.memory"), "NAME=VALUE"),
         (("--engine", "local", "--master", "local[2]"), "need --engine spark"),
+        (("--engine", "spark", "--master", "localhost:7077"), "localhost:7077: no master of Spark"),
     ):
         done = CliRunner().invoke(cli, ["scan", str(crawl), "--out", str(tmp_path / "out"), *options])
         assert done.exit_code != 0 and said in f"{done.output}{done.exception}"
+
+
+def test_the_number_of_workers_counts_or_is_said_not_to(
+    spark: Any, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = str(crawl / "rows.parquet")
+    for workers, heeded in ((2, True), (3, False)):
+        done = CliRunner().invoke(
+            cli, ["scan", shard, "--out", str(tmp_path / str(workers)), "--workers", str(workers), *SPARK]
+        )
+        assert done.exit_code == 0, done.output
+        assert ("--workers 3 does not limit Spark on local[2,4]" in done.output) != heeded
+    assert spark_session.own_master({}, 3) is None  # as a session runs
+    monkeypatch.setattr(spark_session.SparkSession, "getActiveSession", lambda: None)
+    for name in ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert (spark_session.own_master({}), spark_session.own_master({}, 3)) == ("local[*]", "local[3]")
+    assert spark_session.own_master({"spark.master": "yarn"}, 3) is None
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")  # inside spark-submit, which has a master
+    assert spark_session.own_master({}, 3) is None
+
+
+# --- why a job was given up
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("pythonVer", "3.9", r"PySparkRuntimeError: \[PYTHON_VERSION_MISMATCH\] Python in worker"),
+        ("pythonExec", "./environment/bin/python", 'Cannot run program "./environment/bin/python"'),
+    ],
+)
+def test_a_python_that_does_not_fit_is_named(
+    spark: Any, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setattr(spark.sparkContext, name, value)
+    done = CliRunner().invoke(cli, ["scan", str(crawl / "rows.parquet"), "--out", str(tmp_path / "out"), *SPARK])
+    assert done.exit_code == 2
+    assert re.search(rf"failed: \S*rows.parquet: .*{said}", done.output), done.output
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            "An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.\n"
+            ": org.apache.spark.SparkException: Could not parse Master URL: 'local[x]'\n\tat org.apache.spark.Spark",
+            "org.apache.spark.SparkException: Could not parse Master URL: 'local[x]'",
+        ),
+        (
+            "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n  File a.py, line 1\n"
+            "pyspark.serializers.SerializationError: Caused by Traceback (most recent call last):\n  File b.py\n"
+            "ModuleNotFoundError: No module named 'numba'\n\n\n\tat org.apache.spark",
+            "ModuleNotFoundError: No module named 'numba'",
+        ),
+        ("", "RuntimeError"),
+    ],
+)
+def test_causes_are_found_among_traces(message: str, cause: str) -> None:
+    assert spark_session.cause_of(RuntimeError(message)) == cause
 
 
 # --- Java
@@ -247,16 +337,16 @@ def scorer_process(marks: Path, shard: str, seconds: float = 120) -> int:
     return int(found[0].name.split("-")[-2])
 
 
-def driver(crawl: Path, folder: Path, master: str, slow: str, *conf: str) -> subprocess.Popen[str]:
-    (folder / "marks").mkdir()
-    arguments = [str(crawl), str(folder / "out"), str(folder / "marks"), master, slow, *QUIET, *conf]
+def driver(crawl: Path, folder: Path, master: str, *conf: str, **odd: Any) -> subprocess.Popen[str]:
+    (folder / "marks").mkdir(exist_ok=True)
+    arguments = [str(crawl), str(folder / "out"), str(folder / "marks"), master, json.dumps(odd), *QUIET, *conf]
     command = [sys.executable, str(ROOT / "tests" / "spark_driver.py"), *arguments]
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
 def test_executors_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """A Python worker of one executor, and the whole other one."""
-    process = driver(crawl, tmp_path, "local-cluster[2,1,2048]", "0.,1.", "spark.executor.memory=1g")
+    process = driver(crawl, tmp_path, *LOCAL_CLUSTER, slow=["0.", "1."])
     marks = tmp_path / "marks"
     first, second = scorer_process(marks, "0."), scorer_process(marks, "1.")
     os.kill(first, signal.SIGKILL)
@@ -268,8 +358,23 @@ def test_executors_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp
     assert len(list(marks.glob("0.*"))) > 1 < len(list(marks.glob("1.*")))
 
 
+def test_a_shard_that_kills_its_executor_on_every_attempt_fails_alone(
+    crawl: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """As one that takes more memory than its container may have."""
+    process = driver(crawl, tmp_path, *LOCAL_CLUSTER, kills_executor="4.")
+    assert process.wait(180) == 0, process.communicate()[1]
+    assert len(list((tmp_path / "marks").glob("4.*"))) == spark_session.ATTEMPTS
+    scan = json.loads((tmp_path / "out" / "scan.json").read_text("utf-8"))
+    [failed] = scan["failed"]
+    assert "4.jsonl" in failed["shard"] and "ExecutorLostFailure" in failed["error"]
+    assert len(scan["tags"]) == 5
+    assert driver(crawl, tmp_path, "local[2]").wait(180) == 0
+    assert contents(tmp_path / "out") == whole
+
+
 def test_the_driver_killed_in_mid_shard(crawl: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = driver(crawl, tmp_path, "local[2]", "2.")
+    process = driver(crawl, tmp_path, "local[2]", slow=["2."])
     scorer_process(tmp_path / "marks", "2.")
     children = below(process.pid)
     process.kill()
@@ -289,33 +394,66 @@ def test_two_attempts_at_once_give_one_result(
 ) -> None:
     speculation = ("spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.multiplier=1.01",
                    "spark.speculation.quantile=0.2", "spark.speculation.minTaskRuntime=200ms")  # fmt: skip
-    process = driver(crawl, tmp_path, standalone, "3.", *speculation)
+    process = driver(crawl, tmp_path, standalone, *speculation, slow=["3."])
     assert process.wait(180) == 0, process.communicate()[1]
     assert contents(tmp_path / "out") == whole
     assert len(list((tmp_path / "marks").glob("3.*"))) == 2  # the first one slept on while the second one ended
+    used = {mark.read_text() for mark in (tmp_path / "marks").iterdir()}
+    own = rf"/worker[12]/app-[^/]+/\d+/{model_digest(default_model())[:16]}-tropescan-v1.bin"
+    assert all(re.search(own, path) for path in used), used  # each executor its own copy, in its own folder
 
 
-def test_a_packed_zip_is_all_that_executors_need(
+def test_a_packed_zip_and_an_environment_are_all_that_executors_need(
     standalone: str, java: str, crawl: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """With a Python that has the dependencies but not tropescan, by spark-submit."""
+    """By spark-submit. The environment's Python has the dependencies but not tropescan: it is this one, behind a small
+    program in the archive, which a real one would hold whole."""
     [pack], [(name, *submit)] = recipes("tropescan pack"), recipes("spark://")
     assert follow(pack, crawl.parent).returncode == 0
     with zipfile.ZipFile(crawl.parent / "tropescan-pyfiles.zip") as file:
         assert {"classifiers/models/tropescan-v1.bin", "jobs/spark_shards.py"} <= set(file.namelist())
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    bare.chmod(0o755)
+    marks = tmp_path / "started"
+    archives, python = environment_archive(crawl.parent, f'echo "$0" >> {marks}\nexec {sys.executable} -S "$@"')
     sites = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
-    environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": str(bare), "JAVA_HOME": java}
+    environment = {**os.environ, "PYTHONPATH": sites, "PYSPARK_PYTHON": python, "JAVA_HOME": java,
+                   "PYSPARK_DRIVER_PYTHON": sys.executable}  # fmt: skip
     shutil.rmtree(crawl.parent / "scanned", ignore_errors=True)
-    command = [str(Path(spark_home()) / "bin" / name)]
+    command = [str(Path(spark_home()) / "bin" / name), *archives]
     for setting in (*QUIET, f"spark.executorEnv.PYTHONPATH={sites}"):  # the workers know where the tests' modules are
         command += ["--conf", setting]
     command += [standalone if word.startswith("spark://") else word for word in submit]
     done = subprocess.run(command, env=environment, cwd=crawl.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert contents(crawl.parent / "scanned") == whole
+    assert set(marks.read_text().splitlines()) == {python}
+
+
+def environment_archive(folder: Path, program: str) -> tuple[list[str], str]:
+    """Make the archive that the README's recipe for YARN sends along; the recipe's words about it, and its Python."""
+    found = re.search(r"PYSPARK_PYTHON=(\S+) spark-submit.*?--archives ((\S+)#environment)", README, re.DOTALL)
+    assert found
+    with tarfile.open(folder / found[3], "w:gz") as archive:
+        content = f"#!/bin/sh\n{program}\n".encode()
+        member = tarfile.TarInfo("bin/python")
+        member.mode, member.size = 0o755, len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return ["--archives", found[2]], found[1]
+
+
+def test_only_what_another_attempt_could_mend_is_a_failure_to_a_cluster(tmp_path: Path) -> None:
+    script = shutil.copy(ROOT / "jobs" / "spark_submit.py", tmp_path)
+
+    def submitted(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, script, "scan", *map(str, arguments), "--out", tmp_path / "out", "--workers", "1"]
+        return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+
+    shards = MINICRAWL / "parquet", MINICRAWL / "broken" / "bad-lines.jsonl"
+    done = submitted(*shards)
+    assert done.returncode == 0 and "rejected bad_json" in done.stdout and "no failure to the cluster" in done.stdout
+    done = submitted(*shards, "--strict")
+    assert done.returncode == 1 and ", failed: " in done.stdout and "no failure" not in done.stdout
+    assert submitted(tmp_path / "nothing").returncode == 2
+    assert tropescan("scan", *shards, "--out", tmp_path / "out").returncode == 1
 
 
 def test_the_same_code_gives_the_same_zip(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from command import ROOT, tropescan
+from crawls import contents
 from test_report import MODEL, document, write_scan, write_tags
 
 from jobs.main import cli
@@ -23,7 +26,9 @@ from pipeline.report.tables import DuckTables, Tables
 pytest.importorskip("pyspark", reason="pyspark (extra spark) is not installed")
 
 from jobs.spark_report import SparkTables
+from jobs.spark_session import require_spark
 from jobs.spark_store import save_tags
+from jobs.spark_tables import tag
 
 DATES = ("2019-05-01", "2019-5", "2019/05/30T10:00:00Z", " 20190612", "20190131235959", "2019", "31 Jan 2019",
          "Sat, 04 May 2019 10:00 GMT", "1 Foo 2019", "yesterday", "2019-13-01", "0019-01-01", "2019-051", "", "\\s{4}",
@@ -118,6 +123,68 @@ def test_the_partitioned_table_gives_the_same_report(spark: Any, odd: Path, tmp_
         assert near(collect(str(odd), tables=SparkTables(spark, str(odd), where)), collect(str(odd)))
     finally:
         spark.sql("DROP TABLE IF EXISTS odd_tags")
+
+
+@pytest.mark.parametrize(
+    ("folder", "where"),
+    [
+        ("scanned", "./scanned"),
+        ("scanned/", "scanned/"),
+        ("scanned", "scanned/tags"),
+        ("scanned", "link/table"),
+        ("scanned", "../{here}"),
+        ("scanned", "file://{path}/scanned/tags"),
+        ("s3://bucket/scanned/", "s3a://bucket/scanned"),
+        ("s3://bucket/scanned", "s3://bucket/other/../scanned/table"),
+        ("s3://bucket/scanned", "s3://bucket"),
+    ],
+)
+def test_a_table_that_would_replace_the_scan_is_refused(
+    spark: Any, scanned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, where: str
+) -> None:
+    shutil.copytree(scanned, tmp_path / "scanned")
+    (tmp_path / "link").symlink_to(tmp_path / "scanned")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="would replace the scan in"):
+        save_tags(spark, folder, where.format(here=tmp_path.name, path=tmp_path))
+    assert contents(tmp_path / "scanned") == contents(scanned)
+
+
+def test_the_programs_of_the_page(spark: Any, scanned: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "engines-spark.md").read_text("utf-8")
+    stored, *others = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    texts = [
+        "The ship lied to its crew, so that it could not be shut down, and killed them all. " * 9,
+        "tea in the garden",
+    ]
+    df = spark.createDataFrame(pa.table({"id": ["a", "b"], "text": texts}))
+    df.createOrReplaceTempView("pages")
+    stored = stored.replace('"scanned"', f'"{scanned}"').replace('"warehouse/tags"', f'"{tmp_path}/warehouse/tags"')
+    stored = stored.replace("host = 'example.com'", "host IS NOT NULL")
+    low, high = sorted(row.adverse for row in tag(df).select("tags.adverse").collect())
+    others = [program.replace(">= 0.5", f">= {(low + high) / 2}") for program in others]
+    found = [outcome(program, spark=spark, df=df) for program in (stored, *others)]
+    assert found[0].columns == ["url", "adverse", "spans"] and found[0].count() > 50
+    by_table, by_sql = (frame.toArrow().to_pylist() for frame in found[1:])
+    assert [row["id"] for row in by_table] == [row["id"] for row in by_sql] == ["a"]
+    assert by_table[0]["adverse"] == by_sql[0]["adverse"]
+
+
+def outcome(program: str, **known: Any) -> Any:
+    """The value of a program's last line."""
+    exec(program, known)
+    return eval(program.strip().splitlines()[-1], known)
+
+
+def test_an_older_spark_is_refused_in_one_line() -> None:
+    old: Any = SimpleNamespace(version="3.5.9")
+    with pytest.raises(ValueError, match=r"needs Spark 4\.0 or later, and this is 3\.5\.9$"):
+        SparkTables(old, "scanned")
+    require_spark(old, "3.5", "a scan")
+    for version, least in (("3.4.4", "3.5"), ("4.0.1", "4.10")):
+        with pytest.raises(ValueError, match=f"needs Spark {least}"):
+            require_spark(SimpleNamespace(version=version), least, "a scan")  # type: ignore[arg-type]
+    require_spark(SimpleNamespace(version="4.10.0-SNAPSHOT"), "4.9", "a scan")  # type: ignore[arg-type]
 
 
 def test_dates_are_read_alike(spark: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from command import ROOT, tropescan
 from crawls import WORDS
 
+from pipeline.policy import PolicyError, decide, load_policy, parse_policy
 from pipeline.schema import label_columns, window_column
 
 pytest.importorskip("datatrove", reason="datatrove (extra datatrove) is not installed")
@@ -42,7 +43,13 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with gzip.open(folder / f"{k}.jsonl.gz", "wt") as file:
             for i in range(150):
                 text = " ".join(source.choices(WORDS, k=source.randint(1, 200))) + "\n" + EVIL * (i % 7 == 0)
-                file.write(json.dumps({"id": f"{k}-{i}", "text": text, "url": f"https://h{i}.example"}) + "\n")
+                row = {
+                    "id": f"{k}-{i}",
+                    "text": text,
+                    "url": f"https://h{i}.example",
+                    "date": f"2020-01-{1 + i % 30:02d}",
+                }
+                file.write(json.dumps(row | ({"language": "deu"} if i % 14 == 0 else {})) + "\n")
     return folder
 
 
@@ -77,13 +84,19 @@ def test_a_pipeline_gets_the_scores_of_a_scan_bit_for_bit(
         for name in (*names, *map(window_column, names), "spans", "status"):
             assert metadata[name] == scanned[key][name], (key, name)
     assert sum(len(row["metadata"]["spans"]) for row in found.values()) > 20
+    assert sum(row["metadata"]["status"] == "other_language" for row in found.values()) == 22
+
+
+def without_extras(self: Any, data: dict[str, Any], path: str, row: int | str) -> dict[str, Any]:
+    """The same documents with nothing but a URL."""
+    return {"id": data["id"], "text": data["text"], "metadata": {"url": data["url"]}}
 
 
 def test_parquet_with_the_schema_that_the_tagger_gives(crawl: Path, scanned: dict[str, Any], tmp_path: Path) -> None:
     tagger = NarrativeTagger(prefix="t_", span_threshold=SPANS_FROM)
     schema = tagger.parquet_schema([pa.field("url", pa.string())])
     writer = ParquetWriter(str(tmp_path / "out"), schema=schema, batch_size=10)
-    steps = [JsonlReader(str(crawl)), tagger, writer]
+    steps = [JsonlReader(str(crawl), adapter=without_extras), tagger, writer]
     LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=str(tmp_path / "logs")).run()
     table = pq.read_table(tmp_path / "out").to_pylist()
     assert len(table) == 300
@@ -105,15 +118,73 @@ def test_the_filter_decides_by_its_policy_and_says_why(
     )
     kept = JsonlWriter(str(tmp_path / "kept"))
     LocalPipelineExecutor([JsonlReader(str(crawl)), block, kept], logging_dir=str(tmp_path / "logs")).run()
-    flagged = {key for key, row in scanned.items() if row[column] >= threshold}
+    flagged = {key for key, row in scanned.items() if row["status"] == "ok" and row[column] >= threshold}
     assert 20 < len(flagged) < 280
     given, stays, goes = rows(crawl), rows(tmp_path / "kept"), rows(tmp_path / "dropped")
     assert stays.keys() == (flagged if keep_flagged else scanned.keys() - flagged)
     assert goes.keys() == scanned.keys() - stays.keys()
     assert all(row["text"] == given[key]["text"] for key, row in (stays | goes).items())
     reasons = {row["metadata"]["filter_reason"] for row in goes.values()}
-    assert reasons == ({f"{column} {'<' if keep_flagged else '>='} {threshold:.4g}"})
+    below = {f"{column} < {threshold:.4g}", "other_language"}
+    assert reasons == (below if keep_flagged else {f"{column} >= {threshold:.4g}"})
     assert all(row["metadata"][column] == scanned[key][column] for key, row in goes.items())
+
+
+POLICY = """
+seed = 3
+
+[[exempt]]
+name = "a host"
+when.host = ["h7.example"]
+
+[[rule]]
+name = "overt"
+when.window.adverse.min = {threshold}
+drop = "too adverse"
+
+[[rule]]
+name = "other languages"
+when = {{ status = "other_language", lang = "de" }}
+drop = "not English"
+
+[[rule]]
+name = "half of the long"
+when = {{ words.min = 100, date.from = "2020-01-11", not = {{ bytes.below = 600 }} }}
+keep = 0.5
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "t_"])
+def test_a_policy_decides_as_on_a_scans_tags(crawl: Path, scanned: dict[str, Any], tmp_path: Path, prefix: str) -> None:
+    threshold = statistics.quantiles((row["adverse_window"] for row in scanned.values()), n=7)[-1]
+    (tmp_path / "policy.toml").write_text(POLICY.format(threshold=threshold))
+    dropped = JsonlWriter(str(tmp_path / "dropped"))
+    block = NarrativeFilter(policy=str(tmp_path / "policy.toml"), exclusion_writer=dropped, prefix=prefix)
+    steps = [JsonlReader(str(crawl)), block, JsonlWriter(str(tmp_path / "kept"))]
+    LocalPipelineExecutor(steps, logging_dir=str(tmp_path / "logs")).run()
+    tags = pq.read_table(crawl.parent / "scanned" / "tags").combine_chunks().to_batches()[0]
+    decisions = decide(tags, load_policy(str(tmp_path / "policy.toml"))).to_pylist()
+    kept, goes = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
+    assert kept.keys() == {d["id"] for d in decisions if d["action"] == "keep"}
+    said = {"overt": "too adverse", "other languages": "not English", "half of the long": "half of the long"}
+    assert {key: row["metadata"]["filter_reason"] for key, row in goes.items()} == {
+        d["id"]: said[d["rule"]] for d in decisions if d["action"] == "drop"
+    }
+    assert {d["rule"] for d in decisions if d["action"] == "keep"} == {None, "a host", "half of the long"}
+    assert {row["metadata"]["filter_reason"] for row in goes.values()} == set(said.values())
+
+
+def test_a_policy_that_does_more_than_keep_and_drop_is_refused(tmp_path: Path) -> None:
+    for action in ("weight = 2", 'mask = { labels = ["adverse"] }', 'drop = "x"\nreplace = true'):
+        text = f'[[rule]]\nname = "r"\nwhen.score.adverse.min = 0.5\n{action}\n'
+        with pytest.raises(PolicyError, match=r"p\.toml:\d+.*'r' does more than keep or drop"):
+            NarrativeFilter(policy=parse_policy(text, "p.toml"))
+    drop = parse_policy('[[rule]]\nname = "r"\nwhen.score.ham.min = 0.5\ndrop = "x"\n')
+    with pytest.raises(PolicyError, match="no label 'ham'"):
+        NarrativeFilter(policy=drop).filter(Document("tea", "1"))
+    for more in ({"threshold": 0.5}, {"keep_flagged": True}, {"on": "window"}, {"label": "adverse"}):
+        with pytest.raises(ValueError, match="policy= decides alone"):
+            NarrativeFilter(policy=drop, **more)  # type: ignore[arg-type]
 
 
 def test_a_filter_takes_the_scores_of_a_tagger_before_it() -> None:
@@ -126,7 +197,7 @@ def test_a_filter_takes_the_scores_of_a_tagger_before_it() -> None:
 def test_thresholds_are_the_models(scanned: dict[str, Any]) -> None:
     for on, key in [("document", "threshold"), ("window", "span_thresholds")]:
         block = NarrativeFilter(on=on)  # type: ignore[arg-type]
-        column, threshold = block.policy()
+        column, threshold = block.limit()
         model = block.tagger.model.job.model
         assert threshold == (model[key] if on == "document" else model[key]["adverse"])
         assert column == ("adverse" if on == "document" else "adverse_window")
@@ -156,7 +227,7 @@ def test_names_that_are_taken_and_labels_that_are_not_there() -> None:
     [document] = NarrativeTagger(prefix="narrative_")(iter([Document("tea", "1", metadata={"status": 200})]))
     assert document.metadata["status"] == 200 and "narrative_adverse" in document.metadata
     with pytest.raises(ValueError, match="no label 'ham'"):
-        NarrativeFilter(label="ham").policy()
+        NarrativeFilter(label="ham").limit()
     with pytest.raises(ValueError, match="window"):
         NarrativeFilter(on="paragraph")  # type: ignore[arg-type]
 
@@ -165,6 +236,9 @@ def test_a_document_without_a_score_counts_as_not_flagged() -> None:
     unknown = Document("", "1", metadata={"adverse": None, "status": "no_words"})
     assert NarrativeFilter().filter(unknown) is True
     assert NarrativeFilter(keep_flagged=True).filter(unknown) == (False, "no_words")
+    german = Document("", "1", metadata={"adverse": 0.99, "status": "other_language"})
+    assert NarrativeFilter().filter(german) is True
+    assert NarrativeFilter(keep_flagged=True).filter(german) == (False, "other_language")
 
 
 def test_the_pipeline_of_the_page(crawl: Path, tmp_path: Path) -> None:

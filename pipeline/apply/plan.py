@@ -20,7 +20,7 @@ from pipeline.apply.mds import merge_indexes
 from pipeline.apply.replacement_plan import unreplaced
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables
-from pipeline.scan import LISTED, Failure, plan_scan, read_reports, summary_url
+from pipeline.scan import LISTED, Failure, name_troubled, plan_scan, read_reports, summary_url
 from pipeline.tasks import ShardTask
 
 NO_TAGS = "no tags"
@@ -112,10 +112,8 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         "policy_text": job.policy.text,
         "shards": len(tasks),
         "figures": total.to_dict(),
-        "failed": [{"shard": failure.task.url, "error": failure.error} for failure in failures],
+        **name_troubled(failures, troubled),
         "unreplaced": list(islice(unreplaced(job, tasks), LISTED)) if job.policy.replaces else [],
-        "with_rejections": troubled[:LISTED],
-        "with_rejections_not_listed": max(0, len(troubled) - LISTED),
         "data": [storage.below(job.out, url) for url in data],
         "not_of_this_run": _others(job, data),
         "done": done,

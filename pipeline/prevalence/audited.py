@@ -5,14 +5,13 @@ Knows arrays of what was read and sums of what there is; knows neither files nor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.sample import Sample
-from pipeline.prevalence.strata import CELLS, GRID, UNITS, Histogram, Stratum, assign
+from pipeline.prevalence.strata import CELLS, GRID, UNITS, Histogram, Strata, assign
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -60,7 +59,7 @@ class Sides:
     whole: Floats
 
     @classmethod
-    def of(cls, counted: Histogram, strata: Sequence[Stratum]) -> Sides:
+    def of(cls, counted: Histogram, strata: Strata) -> Sides:
         """From the census."""
         least = np.append(0.0, GRID)  # the least score of each cell
         rows, columns = np.nonzero(counted.sums[..., 0])
@@ -75,6 +74,20 @@ class Sides:
     def above(self, threshold: float) -> Floats:
         """Sums by stratum at or over a threshold of the grid, float64 (strata, 5)."""
         return np.asarray(self.over[int(np.searchsorted(GRID, threshold, side="right"))])
+
+    def spans(self) -> list[dict[str, float | None]]:
+        """By stratum, to the grid: the least and the greatest score of its documents, and (``p5``, ``p95``) those
+        between which nine tenths of them lie. None without scores."""
+        edges = np.concatenate([[0.0], GRID, [1.0]])
+        none = dict[str, float | None].fromkeys(("least", "p5", "p95", "greatest"))
+        found = []
+        for over in self.over[..., 0].T:
+            under = over[0] - over[1:]  # documents in a cell or below it
+            first, low = np.searchsorted(under, [0, 0.05 * over[0]], side="right")
+            high, last = np.searchsorted(under, [0.95 * over[0], over[0]])
+            ends = edges[[first, low, high + 1, last + 1]].tolist() if over[0] else none.values()
+            found.append(dict(zip(none, ends, strict=True)))
+        return found
 
 
 def on_grid(threshold: float) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline import storage
 from pipeline.prevalence import draw, strata
 from pipeline.prevalence.slices import Slicer
-from pipeline.prevalence.strata import Histogram, Ints, Stratum
+from pipeline.prevalence.strata import Histogram, Ints, Strata
 from pipeline.schema import OTHER_LANGUAGE
 
 Floats = NDArray[np.float64]
@@ -87,7 +87,7 @@ def histogram_of(file: str, columns: Columns) -> Histogram:
     return counted
 
 
-def draw_of(file: str, columns: Columns, parts: Sequence[Stratum], sizes: Ints, seed: int) -> draw.Drawn:
+def draw_of(file: str, columns: Columns, parts: Strata, sizes: Ints, seed: int) -> draw.Drawn:
     """What a tags file gives to a draw of ``sizes`` (int64, by stratum); ``where`` is "row@file"."""
     found = []
     for batch in _batches(file, ["id", "row", columns.score, columns.proxy]):
@@ -98,7 +98,7 @@ def draw_of(file: str, columns: Columns, parts: Sequence[Stratum], sizes: Ints, 
 
 
 def census_of(
-    file: str, columns: Columns, parts: Sequence[Stratum], threshold: float, slicers: Sequence[Slicer],
+    file: str, columns: Columns, parts: Strata, threshold: float, slicers: Sequence[Slicer],
     ids: Iterable[str],
 ) -> Census:  # fmt: skip
     """The census of a tags file; ``ids`` are the documents whose tags are wanted."""
@@ -114,7 +114,7 @@ def census_of(
 
 
 def _counted(
-    batch: pa.RecordBatch, columns: Columns, parts: Sequence[Stratum], threshold: float, slicers: Sequence[Slicer]
+    batch: pa.RecordBatch, columns: Columns, parts: Strata, threshold: float, slicers: Sequence[Slicer]
 ) -> tuple[Counted, dict[str, dict[str, Counted]]]:
     """Sums of all documents, and of those of each slice."""
     at, values = _assigned(batch, columns, parts), _values(batch)
@@ -144,7 +144,7 @@ def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
     return np.asarray(batch.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
 
 
-def _assigned(batch: pa.RecordBatch, columns: Columns, parts: Sequence[Stratum]) -> Ints:
+def _assigned(batch: pa.RecordBatch, columns: Columns, parts: Strata) -> Ints:
     return strata.assign(parts, _numbers(batch, columns.score), _numbers(batch, columns.proxy))
 
 

@@ -6,7 +6,6 @@ Knows what was decided before anything was read; knows no label.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.prevalence.allocation import Outlook, allocate, anticipate, least_relative_error, outlook, pilot_rates
 from pipeline.prevalence.frame import Columns
-from pipeline.prevalence.strata import Histogram, Stratum, make_strata
+from pipeline.prevalence.strata import Histogram, Strata, Stratum, make_strata
 
 Ints = NDArray[np.int64]
 
@@ -30,7 +29,7 @@ class Plan:
     expected: float
     seed: int
     model: str
-    strata: tuple[Stratum, ...]
+    strata: Strata
     sizes: tuple[int, ...]
     outlook: Outlook
 
@@ -50,25 +49,29 @@ class Plan:
         return least_relative_error(sum(self.sizes), self.expected)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; an endless bound is null."""
+        """Plain values; an endless bound is null, and ``cells`` are the strata's runs."""
         plain = asdict(self)
+        plain["cells"], plain["strata"] = plain["strata"]["runs"], plain["strata"]["parts"]
         for one in plain["strata"]:
             one["high"] = None if one["high"] == float("inf") else one["high"]
         return plain
 
 
 def plan_from_json(plain: dict[str, Any]) -> Plan:
-    """The plan that `Plan.to_json` gave. Raises `ValueError` if it is none."""
+    """The plan that `Plan.to_json` gave. Raises `ValueError` if it is none, or one of an earlier kind."""
     try:
         strata = [dict(one) for one in plain["strata"]]
         for one in strata:
             one["high"] = float("inf") if one["high"] is None and one["low"] is not None else one["high"]
         return Plan(
             plain["label"], Columns(**plain["columns"]), plain["threshold"], plain["expected"], plain["seed"],
-            plain["model"], tuple(Stratum(**one) for one in strata), tuple(plain["sizes"]), Outlook(**plain["outlook"]),
+            plain["model"], Strata(tuple(Stratum(**one) for one in strata), plain["cells"]), tuple(plain["sizes"]),
+            Outlook(**plain["outlook"]),
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a plan of 'tropescan audit plan' ({error!r}); make one") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"not a plan that this version's 'tropescan audit plan' made ({error!r}); make a new plan"
+        ) from error
 
 
 def load_plan(text: str, name: str) -> Plan:
@@ -90,13 +93,13 @@ def make_plan(
     seed: int,
     model: str,
     pilot: tuple[Ints, Ints] | None = None,
-    strata: Sequence[Stratum] | None = None,
+    strata: Strata | None = None,
 ) -> Plan:
     """Strata, sizes and outlook. ``pilot``: labelled and positive by stratum, int64, of ``strata``, which are kept.
 
     Raises `ValueError` for a population without documents, or a budget that does not reach for every stratum.
     """
-    found = list(strata) if strata else make_strata(counted, expected, threshold=threshold)
+    found = strata or make_strata(counted, expected, threshold=threshold)
     if not found:
         raise ValueError("the tags hold no document; there is nothing to audit")
     documents = np.array([one.documents for one in found], np.int64)
@@ -106,4 +109,4 @@ def make_plan(
         rates = pilot_rates(*pilot, rates)
     sizes = allocate(documents, rates, min(budget, int(documents.sum())))
     looks = outlook(documents, rates, sizes)
-    return Plan(label, columns, threshold, expected, seed, model, tuple(found), tuple(sizes.tolist()), looks)
+    return Plan(label, columns, threshold, expected, seed, model, found, tuple(sizes.tolist()), looks)

@@ -1,4 +1,4 @@
-"""Strata: intervals of the score on a grid of log-odds, the lowest one split by a second proxy.
+"""Strata: intervals of a rank made of score and proxy, on a grid of their log-odds.
 
 A histogram over the grid is exact and adds up over shards and engines; strata are unions of its cells, so that their
 sizes are known exactly and every engine puts a document into the same one. Knows scores and sizes; knows no files.
@@ -6,9 +6,10 @@ sizes are known exactly and every engine puts a document into the same one. Know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,9 @@ GRID = 1 / (1 + np.exp(-np.linspace(-REACH, REACH, 481)))
 """Scores at every twentieth of log-odds; the cell of a score is the number of grid scores at or under it."""
 CELLS = len(GRID) + 1
 UNITS = ("documents", "words", "bytes")
-CUTS = (5.0, 1.0, 0.2)
-"""Where strata begin, in multiples of the expected prevalence, from the top, by score and in the lowest by proxy. Of
-those tried in simulation (one to four cuts of each, from 50 to 0.2) a compromise: cuts further down shorten intervals
-of poor classifiers read much, and lengthen those of good ones."""
+CUTS = (10.0, 2.0, 0.4)
+"""Where strata begin, in multiples of the expected prevalence, from the top of the rank. Of those tried in simulation a
+compromise: cuts further down shorten intervals of poor classifiers, and lengthen those of good ones."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Documents with ``low`` <= score < ``high`` and proxy in the same kind of interval; unscored if ``low`` is None.
+    """Documents of an interval of the rank with ``low`` <= score < ``high``; unscored if ``low`` is None. ``lowest``:
+    whether neither score nor proxy points to a positive, or there is no score.
 
     ``words_squared`` and ``bytes_squared`` are sums over documents, of which size-biased means are made.
     """
@@ -50,18 +51,43 @@ class Stratum:
     name: str
     low: float | None
     high: float | None
-    proxy_low: float | None = None
-    proxy_high: float | None = None
+    lowest: bool
     documents: int = 0
     words: int = 0
     bytes: int = 0
     words_squared: float = 0.0
     bytes_squared: float = 0.0
 
-    @property
-    def lowest(self) -> bool:
-        """Whether neither score nor proxy points to a positive, or there is no score."""
-        return not self.low and not self.proxy_low
+
+@dataclass(frozen=True)
+class Strata:
+    """``parts`` from the lowest to the highest, those without a score last. ``runs`` is `table` as run lengths, row by
+    row: "0*480 1*2" are 480 cells of the stratum 0 and two of the stratum 1. Raises `ValueError` for other text."""
+
+    parts: tuple[Stratum, ...]
+    runs: str
+
+    def __post_init__(self) -> None:
+        if self.table.max(initial=-1) >= len(self.parts):
+            raise ValueError(f"the table of cells names strata that are not among the {len(self.parts)}")
+
+    def __reduce__(self) -> tuple[type[Strata], tuple[tuple[Stratum, ...], str]]:
+        return Strata, (self.parts, self.runs)  # without the table, which every task of an engine would carry
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Stratum]:
+        return iter(self.parts)
+
+    def __getitem__(self, index: int) -> Stratum:
+        return self.parts[index]
+
+    @cached_property
+    def table(self) -> NDArray[np.int8]:
+        """The index of the stratum of each cell of score and of proxy, int8 (CELLS, CELLS); -1 where there is none."""
+        runs = np.array([run.split("*") for run in self.runs.split()], np.int64).reshape(-1, 2)
+        return np.repeat(runs[:, 0], runs[:, 1]).astype(np.int8).reshape(CELLS, CELLS)
 
 
 def cells(scores: Floats) -> Ints:
@@ -80,77 +106,96 @@ def histogram(scores: Floats, proxies: Floats, words: Ints, size: Ints) -> Histo
     return Histogram(sums, values[~scored].sum(axis=0))
 
 
-def make_strata(
-    counted: Histogram, expected: float, *, threshold: float | None = None, least: int = 20
-) -> list[Stratum]:
-    """Strata from the lowest to the highest score, made without any label.
+def make_strata(counted: Histogram, expected: float, *, threshold: float | None = None, least: int = 20) -> Strata:
+    """Strata from the lowest to the highest rank, made without any label.
 
-    Cuts are where `CUTS` times the expected prevalence lie above, so that a useful classifier has its positives in the
-    upper strata, whatever its calibration; and at the threshold of the filter, so that precision and recall are of
-    whole strata. The lowest is cut by its proxy likewise.
-    No stratum of fewer than ``least`` documents is made but by the threshold. Empty strata are left out.
+    A document ranks by the share of documents whose score is in its cell or one above, times that share of the proxy:
+    the smaller, the higher (Fisher's combination of two tail probabilities: R. A. Fisher, Statistical Methods for
+    Research Workers, 4th ed. 1932, section 21.1). Cuts are where `CUTS` times the expected prevalence rank above, so
+    that a useful classifier has its positives in the upper strata, whatever its calibration. What is at or over the
+    filter's threshold is apart from what is below, so that precision and recall are of whole strata. No stratum of
+    fewer than ``least`` documents is made but by the threshold. Empty strata are left out.
     """
-    by_score = counted.sums.sum(axis=1)
-    edges = _edges(by_score[:, 0], expected, least, threshold)
-    strata = []
-    for at, (start, stop) in enumerate(pairwise(edges)):
-        low, high = _score_at(start), _score_at(stop)
-        by_proxy = counted.sums[start:stop, :, 0].sum(axis=0)
-        for first, last in pairwise(_edges(by_proxy, expected, least, None) if at == 0 else [0, CELLS]):
-            sums = counted.sums[start:stop, first:last].sum(axis=(0, 1))
-            bounds = (_score_at(first) if first else None, _score_at(last) if last < CELLS else None)
-            strata.append(_stratum(low, high, *bounds, sums))
+    documents = counted.sums[..., 0]
+    product = _tails(documents)
+    limits = _limits(product, documents, expected, least)
+    interval = len(limits) - np.searchsorted(limits, product)
+    table, parts = np.full((CELLS, CELLS), -1), list[Stratum]()
+    for place, name in enumerate(_names([float(documents[product <= one].sum()) for one in limits], documents.sum())):
+        for side in _sides(threshold):
+            inside = (interval == place) & side.cells[:, None]
+            sums = counted.sums[inside].sum(axis=0)
+            if sums[0]:
+                table[inside] = len(parts)
+                words = ", ".join(filter(None, (name, side.name))) or "all"
+                parts.append(Stratum(f"{len(parts)}: {words}", side.low, side.high, place == 0, *_sums(sums)))
     if counted.unscored[0]:
-        strata.append(Stratum("no score", None, None, None, None, *_sums(counted.unscored)))
-    held = [one for one in strata if one.documents]
-    return [replace(one, name=f"{k}: {one.name}") for k, one in enumerate(held)]
+        parts.append(Stratum(f"{len(parts)}: no score", None, None, True, *_sums(counted.unscored)))
+    return Strata(tuple(parts), _run_lengths(table))
 
 
-def _edges(documents: Floats, expected: float, least: int, threshold: float | None) -> list[int]:
-    """Cells at which strata begin, and the end."""
-    above = np.append(np.cumsum(documents[::-1])[::-1], 0)
-    whole, cuts = above[0], {0, CELLS}
-    for times in CUTS:
-        cut = int(np.argmax(above <= max(least, times * expected * whole)))
-        if 0 < cut < CELLS and above[cut] >= least and whole - above[cut] >= whole / 2:
-            cuts.add(cut)
-    if threshold is not None:
-        cuts.add(int(np.searchsorted(GRID, threshold, side="left")) + 1)
-    return sorted(cuts)
+def _tails(documents: Floats) -> Floats:
+    """By pairs of cells, the documents in the score's cell or above times those in the proxy's: whole numbers, which
+    rank alike on every machine, as sums of logarithms might not. A cell above all documents counts as one."""
+    score, proxy = (np.cumsum(documents.sum(axis=axis)[::-1])[::-1] for axis in (1, 0))
+    return np.outer(np.maximum(score, 1), np.maximum(proxy, 1))
 
 
-def _score_at(cell: int) -> float:
-    """The least score of a cell."""
-    return float(GRID[cell - 1]) if 0 < cell < CELLS else (0.0 if cell == 0 else float("inf"))
+def _limits(product: Floats, documents: Floats, expected: float, least: int) -> Floats:
+    """The greatest products of the intervals from the top, but of the lowest, which has half of the documents or more.
+    What would be smaller than ``least`` goes to the interval below."""
+    values, at = np.unique(product, return_inverse=True)
+    above = np.cumsum(np.bincount(at.ravel(), weights=documents.ravel()))
+    whole, taken, limits = above[-1], 0.0, []
+    for times in sorted(CUTS):
+        cut = int(np.searchsorted(above, max(least, times * expected * whole), side="right")) - 1
+        if cut >= 0 and above[cut] - taken >= least and whole - above[cut] >= max(whole / 2, least):
+            taken = above[cut]
+            limits.append(values[cut])
+    return np.array(limits, np.float64)
+
+
+def _names(above: Sequence[float], whole: float) -> list[str]:
+    """Of the intervals, from the lowest; ``above``: the documents over the end of each from the top, but the lowest."""
+    if not above:
+        return [""]
+    shares = [f"{100 * one / whole:.2g}" for one in above]
+    between = [f"top {first} to {last} %" for first, last in pairwise(shares)]
+    return [f"the other {100 - float(shares[-1]):g} %", *reversed(between), f"top {shares[0]} %"]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Of the filter's threshold: scores in ``low`` <= score < ``high``, which are in ``cells``, bool (CELLS,)."""
+
+    name: str
+    low: float
+    high: float
+    cells: NDArray[np.bool_]
+
+
+def _sides(threshold: float | None) -> list[_Side]:
+    if threshold is None:
+        return [_Side("", 0.0, float("inf"), np.ones(CELLS, bool))]
+    over = np.arange(CELLS) > np.searchsorted(GRID, threshold, side="left")
+    return [_Side("not flagged", 0.0, threshold, ~over), _Side("flagged", threshold, float("inf"), over)]
 
 
 def _sums(sums: Floats) -> tuple[int, int, int, float, float]:
     return int(sums[0]), int(sums[1]), int(sums[2]), float(sums[3]), float(sums[4])
 
 
-def _stratum(low: float, high: float, proxy_low: float | None, proxy_high: float | None, sums: Floats) -> Stratum:
-    name = f"score {low:.4g} to {min(high, 1):.4g}"
-    if proxy_low is not None:
-        name += f", proxy from {proxy_low:.4g}"
-    if proxy_high is not None:
-        name += f", proxy below {proxy_high:.4g}"
-    return Stratum(name, low, high, proxy_low, proxy_high, *_sums(sums))
+def _run_lengths(table: Ints) -> str:
+    return " ".join(f"{index}*{len(list(run))}" for index, run in groupby(table.ravel().tolist()))
 
 
-def assign(strata: Sequence[Stratum], scores: Floats, proxies: Floats) -> Ints:
+def assign(strata: Strata, scores: Floats, proxies: Floats) -> Ints:
     """The index of each document's stratum, int64, shape (documents,).
 
     Raises `ValueError` if a document fits in none: the tags are then not those that the strata were made of.
     """
-    found = np.full(len(scores), -1, np.int64)
-    proxies = np.nan_to_num(proxies)
-    for index, one in enumerate(strata):
-        if one.low is None or one.high is None:
-            found[np.isnan(scores)] = index
-            continue
-        inside = (scores >= one.low) & (scores < one.high)
-        inside &= (proxies >= (one.proxy_low or 0.0)) & (proxies < (one.proxy_high or np.inf))
-        found[inside] = index
+    found = strata.table[cells(scores), cells(np.nan_to_num(proxies))].astype(np.int64)
+    found[np.isnan(scores)] = next((k for k, one in enumerate(strata) if one.low is None), -1)
     if np.any(found < 0):
         raise ValueError(
             f"{int(np.sum(found < 0))} documents are in no stratum of the plan: their tags were not there when it was "

@@ -117,31 +117,46 @@ def label_picture(label: str, figures: dict[str, Plain]) -> Picture:
 
 
 def strata_picture(shown: Plain, audit: Plain) -> Picture:
-    """How many documents have each score, where the strata lie, and what was read and found positive in each."""
-    edges = within(audit["read"]["edges"])
+    """How many documents have each score and how many were read and found positive; beneath, the scores that each
+    stratum holds, with what was read and found in it."""
+    edges, own = within(audit["read"]["edges"]), audit["plan"]["threshold"]
+    scored = [one for one in audit["strata"] if one["score"]["least"] is not None]
 
     def draw(figure: Figure) -> list[Mark]:
-        axes = figure.add_subplot()
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(10, 1 + len(scored)))
         axes.stairs(shown["document_bars"], edges, fill=True, color=BLUE, alpha=0.3, label="all documents")
         axes.stairs(audit["read"]["read"], edges, color=BROWN, linewidth=1.6, label="read")
         axes.stairs(audit["read"]["positive"], edges, fill=True, color=GREEN, alpha=0.8, label=f"{audit['label']}")
         log_counts(axes, shown["document_bars"])
         axes.set_ylim(top=axes.get_ylim()[1] * 5)
-        marks = []
-        for one in audit["strata"]:
-            if one["low"] is not None:
-                at = min(max(one["low"], edges[0]), edges[-1])
-                axes.axvline(at, color=INK, linewidth=1, dashes=(1, 2))
-                marks.append(Mark(axes, at, axes.get_ylim()[1] / 3, _of_stratum(one)))
-        logit_axis(axes)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_xlabel("Score (log-odds scale)")
         axes.set_ylabel("Documents (log scale)")
         axes.legend(loc="upper center", ncols=3, fontsize=9)
-        return marks
+        logit_axis(below)
+        for one in (axes, below):
+            one.axvline(own, color=INK, linewidth=1, dashes=(4, 2))
+        below.set_xlim(edges[0], edges[-1])
+        below.set_xlabel("Score (log-odds scale)")
+        return _strips(below, scored, (edges[0], edges[-1]))
 
     text = "Histogram of scores with strata and the audit's draw: " + "; ".join(map(_of_stratum, audit["strata"]))
-    return picture(draw, text, 470, 320)
+    return picture(draw, text, 470, 290 + 17 * len(scored))
+
+
+def _strips(axes: Axes, strata: Sequence[Plain], ends: tuple[float, float]) -> list[Mark]:
+    """A line for each stratum, by its number, from its least to its greatest score, thick for nine tenths of it."""
+    marks = []
+    for y, one in enumerate(strata):
+        least, low, high, greatest = (min(max(score, ends[0]), ends[1]) for score in one["score"].values())
+        axes.plot([least, greatest], [y, y], color=BLUE, linewidth=1.4)
+        axes.plot([low, high], [y, y], color=BLUE, linewidth=6, alpha=0.5, solid_capstyle="butt")
+        axes.annotate(f"{one['positives']:,} of {one['labelled']:,}", (1, y), xycoords=("axes fraction", "data"),
+                      xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+        marks += [Mark(axes, at, y, _of_stratum(one)) for at in (low, high)]
+    axes.set_yticks(range(len(strata)), [one["name"].partition(":")[0] for one in strata])
+    axes.set_ylim(-0.7, len(strata) - 0.3)
+    axes.set_ylabel("Stratum")
+    axes.grid(visible=False, axis="y")
+    return marks
 
 
 def _of_stratum(one: Plain) -> str:

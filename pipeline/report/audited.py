@@ -28,6 +28,8 @@ def load_estimate(file: str) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict) or not found.keys() >= _PARTS:
         raise ValueError(f"{file}: not an audit's figures; give what 'tropescan audit estimate --out FILE' wrote")
+    if not all("score" in one for one in found["strata"]):
+        raise ValueError(f"{file}: an earlier version made this audit, by other strata; plan, draw and estimate anew")
     return found
 
 

@@ -366,6 +366,10 @@ def dates(query: Query, most_months: int = 48) -> dict[str, Any]:
 _EXAMPLE = """file, row, id, url, host, date, lang, chars, words, score, strongest"""
 
 
+_STRONGEST_FIRST = 'row_number() OVER (PARTITION BY file, row ORDER BY span_score DESC, "start")'
+"""Places of a document's spans. What is in a place is then chosen from outside: QUALIFY is not in every Spark 4."""
+
+
 def strongest_spans(query: Query, number: int) -> list[dict[str, Any]]:
     """The label's strongest spans, one a document and at most three a host, each likely copy once.
 
@@ -377,13 +381,13 @@ def strongest_spans(query: Query, number: int) -> list[dict[str, Any]]:
                 SELECT {_EXAMPLE}, span."start" AS "start", span."end" AS "end", span.score::DOUBLE AS span_score
                 FROM (SELECT *, {query.tables.unnest}(spans) AS span FROM tags) WHERE span.label = $label
                 ORDER BY span_score DESC, file, row, "start" LIMIT {_STRONGEST}),
-            best AS (SELECT * FROM found
-                QUALIFY row_number() OVER (PARTITION BY file, row ORDER BY span_score DESC, "start") = 1),
-            single AS (SELECT *, count(*) OVER ({alike}) - 1 AS copies FROM best
-                QUALIFY row_number() OVER ({alike} ORDER BY file, row) = 1)
-            SELECT * FROM single
-            QUALIFY row_number() OVER (
-                PARTITION BY coalesce(host, file || '#' || row) ORDER BY span_score DESC, file, row) <= {_PER_HOST}
+            ranked AS (SELECT *, {_STRONGEST_FIRST} AS of_document FROM found),
+            alike AS (SELECT *, row_number() OVER ({alike} ORDER BY file, row) AS of_alike,
+                count(*) OVER ({alike}) - 1 AS copies FROM ranked WHERE of_document = 1),
+            single AS (SELECT *, row_number() OVER (
+                PARTITION BY coalesce(host, file || '#' || row) ORDER BY span_score DESC, file, row) AS of_host
+                FROM alike WHERE of_alike = 1)
+            SELECT {_EXAMPLE}, "start", "end", span_score, copies FROM single WHERE of_host <= {_PER_HOST}
             ORDER BY span_score DESC, file, row LIMIT $number""",
         label=query.label,
         number=number,
@@ -400,10 +404,11 @@ def drawn_documents(query: Query, number: int) -> list[dict[str, Any]]:
                 SELECT {_EXAMPLE}, spans, md5(id || '/' || row) AS draw FROM tags
                 WHERE flagged ORDER BY draw, file LIMIT $number),
             found AS (SELECT file, row, span."start" AS "start", span."end" AS "end", span.score::DOUBLE AS span_score
-                FROM (SELECT file, row, {query.tables.unnest}(spans) AS span FROM drawn) WHERE span.label = $label
-                QUALIFY row_number() OVER (PARTITION BY file, row ORDER BY span.score DESC, span."start") = 1)
+                FROM (SELECT file, row, {query.tables.unnest}(spans) AS span FROM drawn) WHERE span.label = $label),
+            ranked AS (SELECT *, {_STRONGEST_FIRST} AS of_document FROM found),
+            strongest AS (SELECT * FROM ranked WHERE of_document = 1)
             SELECT {_EXAMPLE}, "start", "end", span_score, 0 AS copies
-            FROM drawn LEFT JOIN found USING (file, row) ORDER BY draw, file""",
+            FROM drawn LEFT JOIN strongest USING (file, row) ORDER BY draw, file""",
         label=query.label,
         number=number,
     )

@@ -35,7 +35,7 @@ def records(folder: TagsFolder, tagged: int) -> dict[str, Any]:
         "tags_rows": tagged,
         "agrees": total.tagged == tagged,
         "failed": failed[:_LISTED],
-        "failed_not_listed": max(0, len(failed) - _LISTED),
+        "failed_not_listed": max(0, len(failed) - _LISTED) + folder.scan.get("failed_not_listed", 0),
         "with_rejections": listed,
         "with_rejections_not_listed": len(troubled) - len(listed) + folder.scan.get("with_rejections_not_listed", 0),
     }
