@@ -28,6 +28,7 @@ from pipeline.apply.preview import preview
 from pipeline.apply.replacement_plan import in_order, planned
 from pipeline.policy import Policy, load_policy
 from pipeline.report.folder import TagsFolder
+from pipeline.scan import LISTED
 from pipeline.tasks import ShardTask
 
 
@@ -68,11 +69,13 @@ def print_summary(job: ApplyJob, total: ApplyReport) -> None:
         click.echo(f"  shards cut short: {total.incomplete_shards}, failed: {total.failed_shards}")
     share = total.words_kept / total.words if total.words else 1.0
     click.echo(f"words: {total.words_kept:,} of {total.words:,} kept ({share:.2%})")
+    if total.words_cut or total.words_masked:
+        click.echo(f"  of these cut out of their documents: {total.words_cut:,}, masked: {total.words_masked:,}")
     click.echo(f"documents in {storage.join(job.out, 'data')}, figures in {storage.join(job.out, 'apply.json')}")
 
 
-def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> None:
-    """What the policy would do, as a table of before and after."""
+def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int) -> bool:
+    """What the policy would do, as a table of before and after. Whether all shards have tags that can be read."""
     tagged = {scan.name_of(file): file for file in scan.files}
     files = [tagged[task.name] for task in in_order(tasks) if task.name in tagged]
     found = preview(files, job.policy, scan.model, workers)
@@ -86,10 +89,20 @@ def print_preview(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, worke
     for rule, count in sorted(found.dropped.items()):
         click.echo(f"dropped by {rule!r}: {count:,}")
     click.echo(", ".join(f"{action}: {count:,}" for action, count in found.actions.items()))
+    if found.words_cut or found.words_masked:
+        click.echo(f"words cut out: about {found.words_cut:,.0f}, masked: about {found.words_masked:,.0f}")
+    if found.unreplaced:
+        click.echo(f"to be replaced, with none like them in the corpus: {found.unreplaced:,}")
     if job.policy.mix_in is not None:
         click.echo(f"mixed in behind them: words that are {job.policy.mix_in.rate:.2%} of all then")
-    if missing := len(tasks) - len(files):
+    for error in found.failed[:LISTED]:
+        click.echo(f"failed: {error}", err=True)
+    missing = len(tasks) - len(files)
+    if missing:
         click.echo(f"{missing} of {len(tasks)} shards have no tags in {scan.url} and would fail")
+    if found.failed:
+        click.echo(f"of {len(found.failed)} of {len(tasks)} shards the tags cannot be read: these would fail")
+    return not (missing or found.failed)
 
 
 def _planned(job: ApplyJob, tasks: list[ShardTask], scan: TagsFolder, workers: int, *, quiet: bool) -> list[ShardTask]:
@@ -142,7 +155,8 @@ def command(
       drop = "adverse, high precision"
 
     Each document is compared with its tags (row, id, size). Tags that are missing, too short, too long or of other
-    documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on.
+    documents stop their shard: nothing of it is written, it is counted as failed, and the other shards go on. A
+    --dry-run names those that it sees to be missing, or no tags of this scan's model.
 
     Finished shards are skipped when the same command runs again, whatever stopped it.
 
@@ -156,7 +170,7 @@ def command(
     job = make_apply_job(policy, scan, out or "", to=to, keep_dropped=keep_dropped)
     tasks = plan_apply(inputs, scan)
     if dry_run:
-        return print_preview(job, tasks, scan, workers or available_cores())
+        sys.exit(0 if print_preview(job, tasks, scan, workers or available_cores()) else 1)
     out = job.out
     check_places(job, tasks)
     with resumable(), locked(out):
@@ -164,7 +178,7 @@ def command(
         tasks = _planned(job, tasks, scan, min(workers or available_cores(), available_cores()), quiet=quiet)
         failures = run_shards(job, tasks, chosen, quiet=quiet)
         summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
-        write_card(out, summary.content, scan.model, [field.name for field in AddedColumns.of(policy).fields])
+        write_card(out, summary.content, scan.model, AddedColumns.of(policy).fields)
     print_summary(job, summary.total)
     if others := summary.content["not_of_this_run"]:
         click.echo(

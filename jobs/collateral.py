@@ -42,7 +42,7 @@ def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[s
         by: [row["name"] for row in margin["largest" if by == TOPIC else "by_lost"]]
         for by, margin in found["margins"].items()
     }
-    return audited(found["folder"], found["run"], place, draw, names)
+    return audited(found["folder"], found["run"], place, draw, names, found["weights"]["largest"])
 
 
 def _print_summary(found: dict[str, Any], page: str | None) -> None:

@@ -7,31 +7,39 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.audit_figures import Audit, Flags, join, shown
 from jobs.audit_labels import labelled_draw
 from jobs.audit_slices import members
 from jobs.label_options import opened
 from jobs.tag_rows import open_tags
+from labels.codebook import LABELS
 from pipeline.prevalence.sample import stratified
 from pipeline.prevalence.slices import Slicer
+from pipeline.prevalence.strata import UNITS
+from pipeline.prevalence.weighed import amount, weighed
 from pipeline.report.decided import open_decisions
 from pipeline.report.folder import open_folder
 from pipeline.report.tables import DuckTables
 
 
-def audited(folder: str, run: str, place: str, draw: str, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def audited(
+    folder: str, run: str, place: str, draw: str, names: Mapping[str, Sequence[str]], largest: float
+) -> dict[str, Any]:
     """Shares of all documents, and of their words, that are lost though not the label, and kept though it; and of the
-    documents of slices, which ``names`` has by what they are slices of (domain, source …).
+    documents of slices, which ``names`` has by what they are slices of (domain, source …). Of every label, documents
+    and words before and after, by their weights, of which ``largest`` is the largest.
 
     Raises as 'tropescan audit estimate' does, for draws that are not designed or tags that are not those of the plan.
     """
     with open_tags(folder) as tags, opened(place) as store:
         labelled = labelled_draw(store, draw)
         audit = join(tags, labelled, tuple(names))
-        weights = _weights(folder, run, labelled.documents)
+        by_id = _weights(folder, run, labelled.documents)
     label = labelled.plan.label
-    lost = np.array([weights[document] == 0 for document in labelled.documents], bool)
+    weights = np.array([by_id[document] for document in labelled.documents], np.float64)
+    lost = weights == 0
     holds = labelled.positive(label)
     rows = []
     for name, wanted in (
@@ -49,7 +57,24 @@ def audited(folder: str, run: str, place: str, draw: str, names: Mapping[str, Se
     notes = [f"{missing:,} of {labelled.drawn:,} drawn documents have no settled label"] if missing else []
     notes += ["labels are by language models, whose errors no interval here counts"] if "llm" in labelled.kinds else []
     return {"draw": draw, "labelled": len(labelled.documents), "label": label, "rows": rows, "slices": slices,
-            "notes": notes}  # fmt: skip
+            "labels": _amounts(audit, weights, largest), "notes": notes}  # fmt: skip
+
+
+def _amounts(audit: Audit, weights: NDArray[np.float64], largest: float) -> list[dict[str, Any]]:
+    """Documents and words of each label, that of the audit first, before and after; each interval holds alone."""
+
+    def before_and_after(label: str, at: int) -> dict[str, Any]:
+        positive = audit.labelled.positive(label)
+        before = audit.sample(positive, UNITS[at])
+        after = weighed(before, audit.audited, positive, weights, at, largest)
+        return {"before": amount(before).as_json(), "after": amount(after).as_json()}
+
+    first = audit.labelled.plan.label
+    names = [first, *(label for label in LABELS if label != first)]
+    return [
+        {"name": name, **{unit: before_and_after(name, UNITS.index(unit)) for unit in ("documents", "words")}}
+        for name in names
+    ]
 
 
 def _by_slice(audit: Audit, slicer: Slicer, names: Sequence[str], lost: Flags, kept: Flags) -> list[dict[str, Any]]:

@@ -53,11 +53,13 @@ def scores_table(scorer: FastTextScorer, scored: pa.RecordBatch) -> Table:
 
 
 def strongest_words(text: str, shares: list[TokenShare]) -> Table:
-    """The tokens that move the score most, either way."""
-    raw = text.encode("utf-8", "replace")
-    table = Table("adds to the logit", "word", box=None)
-    for token in sorted(shares, key=lambda token: -abs(token.share))[:STRONGEST]:
-        table.add_row(f"{token.share:+.3f}", Text(_printable(raw[token.start : token.end])))
+    """The words that move the score most, either way: each once, with the sum of what it adds wherever it stands."""
+    raw, added = text.encode("utf-8", "replace"), dict[bytes, list[float]]()
+    for token in shares:
+        added.setdefault(raw[token.start : token.end], []).append(token.share)
+    table = Table("adds to the logit", "times", "word", box=None)
+    for word, each in sorted(added.items(), key=lambda one: -abs(sum(one[1])))[:STRONGEST]:
+        table.add_row(f"{sum(each):+.3f}", str(len(each)), Text(_printable(word)))
     return table
 
 

@@ -74,7 +74,8 @@ _OPTIONS = (
                  help="slurm: wait until the jobs end, then add up. Otherwise the command returns when they are "
                       "submitted."),
     click.option("--collect", is_flag=True,
-                 help="datatrove: submit nothing; add up what is done into scan.json, and name what is not."),
+                 help="datatrove: submit nothing; add up what is done into scan.json (apply: apply.json), and name "
+                      "what is not."),
     click.option("--partition", metavar="NAME", help="slurm: needed."),
     click.option("--time", metavar="HH:MM:SS", help="slurm: limit of one task; needed."),
     click.option("--cpus-per-task", type=click.IntRange(1), default=1, show_default=True,

@@ -176,11 +176,12 @@ def split_done(job: ShardJob[Figures], tasks: Iterable[ShardTask]) -> tuple[list
     """
     tasks = list(tasks)
     figures: dict[str, Figures] = {}
+    outputs: dict[str, Sequence[str]] = {}
     for task, report in zip(tasks, read_reports([job.report_url(task) for task in tasks]), strict=True):
         found = _figures_if_done(job, task, report)
-        if found is not None:
+        if report is not None and found is not None:
             figures[task.name] = found
-    outputs = {task.name: job.output_urls(task) for task in tasks if task.name in figures}
+            outputs[task.name] = job.output_urls(task, report)
     there = storage.existing([url for urls in outputs.values() for url in urls])
     whole = {name for name, urls in outputs.items() if there.issuperset(urls)}
     return [task for task in tasks if task.name not in whole], [figures[name] for name in figures if name in whole]

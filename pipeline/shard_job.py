@@ -54,8 +54,8 @@ class ShardJob(Protocol[Figures]):
     def report_url(self, task: ShardTask) -> str:
         """Where a shard's report goes."""
 
-    def output_urls(self, task: ShardTask) -> Sequence[str]:
-        """The files that must be there for a shard to be done, its report left out."""
+    def output_urls(self, task: ShardTask, report: dict[str, Any]) -> Sequence[str]:
+        """The files that must be there for a shard with this report to be done."""
 
     def done(self, report: dict[str, Any]) -> Figures | None:
         """The figures of a finished shard's report; None if the shard must be done again all the same."""

@@ -115,7 +115,7 @@ class ScanJob:
         """Where a shard's report goes."""
         return storage.join(self.out, "reports", f"{task.name}.json")
 
-    def output_urls(self, task: ShardTask) -> list[str]:
+    def output_urls(self, task: ShardTask, report: dict[str, Any]) -> list[str]:
         """The shard's tags."""
         return [self.tags_url(task)]
 

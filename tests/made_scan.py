@@ -19,7 +19,7 @@ from made_tags import LABELS, MODEL
 from pipeline.keyed_hash import keys
 from pipeline.scan import plan_scan, write_scan_report
 from pipeline.schema import label_columns, scores_schema, window_column
-from pipeline.tag import ScanJob, tag_shard
+from pipeline.tag import ScanJob, Scorer, tag_shard
 from pipeline.tasks import ReadOptions
 
 WORDS = ["robot", "garden", "crew", "naïve", "雪が", "👩‍🚀", "é", "ship", "\u0301x", "𝔊ate", "tea"]
@@ -84,9 +84,9 @@ def write_lines(path: Path, records: Sequence[dict[str, Any]], between: str = ""
     path.write_bytes(zstandard.compress(data) if path.suffix == ".zst" else data)
 
 
-def scan(crawl: Path, out: Path, options: ReadOptions | None = None) -> Path:
+def scan(crawl: Path, out: Path, options: ReadOptions | None = None, scorer: Scorer | None = None) -> Path:
     """Tag all shards as the command does; returns the folder."""
-    job = ScanJob(str(out), MadeUpScorer(), dict(MODEL), "test", "adverse", 0.5, options or ReadOptions())
+    job = ScanJob(str(out), scorer or MadeUpScorer(), dict(MODEL), "test", "adverse", 0.5, options or ReadOptions())
     tasks = plan_scan([str(crawl)])
     for task in tasks:
         tag_shard(job, task)

@@ -23,16 +23,18 @@ from crawls import contents
 from made_scan import made_up_records, scan, write_lines, write_parquet
 from made_tags import MODEL
 from processes import killed_before_file
+from pyarrow import dataset
 
 from jobs.apply import make_apply_job
 from jobs.main import cli
 from jobs.running import local_engine, run_shards
 from pipeline import storage
-from pipeline.apply.job import ApplyJob
+from pipeline.apply.job import FORMATS, ApplyJob, To
 from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
 from pipeline.apply.replacement_plan import planned
 from pipeline.policy import parse_policy
 from pipeline.readers.parquet import without_views
+from pipeline.report.folder import TagsError
 from pipeline.scan import check_folder, split_done
 from pipeline.tasks import ReadOptions, ShardTask
 
@@ -342,6 +344,85 @@ def test_own_documents_stand_where_the_others_have_their_text(tmp_path: Path) ->
         assert {row["weight"] for row in mixed} == {1.0}
 
 
+@pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.int64()])
+def test_own_documents_have_an_id_where_the_others_have_theirs_and_nothing_masked(
+    tmp_path: Path, type: pa.DataType
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"id": "good", "text": "good"}\n')
+    records = [{"doc_id": str(i), "text": f"some text {i}"} for i in range(30)]
+    (tmp_path / "in").mkdir()
+    table = pa.Table.from_pylist(records)
+    pq.write_table(table.set_column(0, "doc_id", table["doc_id"].cast(type)), tmp_path / "in" / "x.parquet")
+    (tmp_path / "in" / "y.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    policy = f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n' + MIXED[len(DROP) :]
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    for name in ("x.parquet", "y.jsonl.jsonl.zst"):
+        mixed = [row for row in rows(tmp_path / "out" / "data" / name) if row["provenance"]]
+        assert len(mixed) > 5 and all(row["loss_mask"] == [] and "id" not in row for row in mixed)
+        if name.endswith(".zst") or not pa.types.is_integer(type):
+            assert all(row["doc_id"].startswith("good@") for row in mixed)
+        else:
+            assert all(row["doc_id"] is None for row in mixed)
+
+
+def test_words_that_are_cut_or_masked_are_figures_of_their_own(crawl: Path, scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(MIXED)
+    arguments = ("apply", crawl / "b", scanned, "--policy", tmp_path / "p.toml", "--workers", 1)
+    shown = invoke(*arguments, "--out", tmp_path / "out", "--quiet").output
+    total, cut, masked = figures(tmp_path / "out"), 0, 0
+    for name in ("b/0.jsonl", "b/1.jsonl.zst"):
+        data = tmp_path / "out" / "data" / (name if name.endswith(".zst") else f"{name}.jsonl.zst")
+        was, by_action = originals(crawl, name), {one["id"]: one["action"] for one in decisions(tmp_path / "out", name)}
+        for row in rows(data):
+            text = was[row["id"]]["text"]
+            if by_action[row["id"]] == "excise":
+                cut += len(text.split()) - len(row["text"].replace("[…]", " ").split())
+            masked += sum(len(text[span["start"] : span["end"]].split()) for span in row["loss_mask"])
+    assert (total["words_cut"], total["words_masked"]) == (cut, masked) and cut > 20 and masked > 20
+    assert f"of these cut out of their documents: {cut}, masked: {masked}" in shown
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| of these cut out of their documents | {cut} |" in card and f"| of these masked | {masked} |" in card
+    dry = invoke(*arguments, "--dry-run").output
+    line = next(line for line in dry.splitlines() if line.startswith("words cut out: about "))
+    found = [float(part.split()[-1].replace(",", "")) for part in line.split(", masked")]
+    assert found == [pytest.approx(cut, rel=0.4), pytest.approx(masked, rel=0.4)]
+
+
+def test_what_is_mixed_in_is_a_share_of_the_words_that_are_left(tmp_path: Path) -> None:
+    records = [{"id": f"r{i}", "text": "word " * 39 + "word"} for i in range(300)]
+    write_lines(tmp_path / "in" / "x.jsonl", records)
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    for path in (scanned / "tags").rglob("*.parquet"):
+        table = pq.read_table(path)
+        every = [[{"label": "adverse", "start": 0, "end": 150, "score": 0.9}]] * table.num_rows
+        at = table.schema.get_field_index("spans")
+        pq.write_table(table.set_column(at, table.schema.field(at), pa.array(every, table.schema.field(at).type)), path)
+    (tmp_path / "own.jsonl").write_text('{"text": "good good"}\n')
+    policy = (f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n'
+              '[[rule]]\nname = "cut"\nexcise = { labels = ["adverse"] }\n')  # fmt: skip
+    apply(tmp_path / "in", scanned, tmp_path / "out", policy)
+    total = figures(tmp_path / "out")
+    assert (total["words_kept"], total["words_cut"]) == (300 * 40, 300 * 30)
+    assert total["words_mixed_in"] / (total["words_mixed_in"] + 300 * 10) == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_parquet_without_columns_that_can_be_read_leaves_no_documents_file(crawl: Path, tmp_path: Path, to: To) -> None:
+    shutil.copytree(crawl / "a", tmp_path / "in")
+    torn(tmp_path / "in" / "0.parquet")
+    scanned = scan(tmp_path / "in", tmp_path / "scanned")
+    out = tmp_path / "out"
+    apply(tmp_path / "in", scanned, out, DROP, to=to)
+    summary = json.loads((out / "apply.json").read_text())
+    assert not list((out / "data").glob("0.parquet*")) and len(list((out / "data").glob("1.parquet*"))) == 1
+    assert len(summary["data"]) == 1 and summary["figures"]["incomplete_shards"] == 1
+    assert (out / "decisions" / "0.parquet.parquet").exists() and len(summary["done"]) == 2
+    assert apply(tmp_path / "in", scanned, out, DROP, to=to) == []
+    if to == "parquet":
+        assert dataset.dataset(out / "data").schema.names == pq.read_schema(crawl / "a" / "1.parquet").names
+
+
 def test_control_tokens_that_a_text_holds_already_are_counted(tmp_path: Path) -> None:
     records = [record | {"text": f"<|f|> {record['text']}" if i < 3 else record["text"]}
                for i, record in enumerate(made_up_records(10, 1))]  # fmt: skip
@@ -404,6 +485,10 @@ def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def of_another_shard(path: Path) -> None:
+    shutil.copy(path.with_name("1.parquet.parquet"), path)
+
+
 MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (Path.unlink, "it has no tags in"),
     "shorter": (rewritten(lambda table: table.slice(0, 100)), "they end before record 100 ('1/100')"),
@@ -413,29 +498,67 @@ MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "of another text": (rewritten(other_size), "of record 60 the shard says bytes "),
     "of another model": (rewritten(other_model), "made by another model"),
     "torn": (torn, "they cannot be read"),
+    "of another shard": (of_another_shard, "of record 0 the shard says id '1/0', and they say '2/0'"),
 }
+UNREADABLE = ("missing", "of another model", "torn")
+"""What a dry run, which reads no shard, finds out."""
 
 
-@pytest.mark.parametrize("case", MISFITS)
-def test_tags_that_do_not_fit_stop_their_shard_and_no_other(
-    crawl: Path, scanned: Path, tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil, message = MISFITS[case]
+@pytest.fixture
+def spoiled(scanned: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """A scan with one tags file of its four changed by the case of `MISFITS`, and a policy."""
     here = tmp_path / "scanned"
     shutil.copytree(scanned, here)
-    job, scan_before = job_of(here, tmp_path / "out", MIXED), open_scan(str(here))
-    spoil(here / "tags" / "a" / "0.parquet.parquet")
-    tasks = plan_apply([str(crawl)], scan_before)
-    failed = {}
-    for task in tasks:
-        try:
-            job.run(task)
-        except ValueError as error:
-            failed[task.name] = str(error)
-    assert list(failed) == ["a/0.parquet"] and message in failed["a/0.parquet"]
-    assert str(crawl / "a" / "0.parquet") in failed["a/0.parquet"] and "scan" in failed["a/0.parquet"]
-    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and "a/0.parquet" in str(path)]
-    assert len([path for path in (tmp_path / "out" / "data").rglob("*") if path.is_file()]) == 3
+    MISFITS[request.param][0](here / "tags" / "a" / "0.parquet.parquet")
+    (tmp_path / "p.toml").write_text(MIXED)
+    return here, tmp_path / "p.toml"
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+@pytest.mark.parametrize(("case", "spoiled"), [(case, case) for case in MISFITS], indirect=["spoiled"])
+def test_tags_that_do_not_fit_stop_their_shard_and_no_other(
+    crawl: Path, spoiled: tuple[Path, Path], tmp_path: Path, case: str, below: str
+) -> None:
+    here, policy = spoiled
+    inputs, others = (crawl / "a", 1) if below else (crawl, 3)
+    out = tmp_path / "out"
+    done = invoke("apply", inputs, here, "--policy", policy, "--out", out, "--workers", 1, "--quiet")
+    assert done.exit_code == 1, done.output
+    summary = json.loads((out / "apply.json").read_text())
+    (failed,) = summary["failed"]
+    assert failed["shard"] == str(crawl / "a" / "0.parquet") and MISFITS[case][1] in failed["error"]
+    assert str(here / "tags" / "a" / "0.parquet.parquet") in failed["error"] and "scan" in failed["error"]
+    assert summary["figures"]["failed_shards"] == 1 and len(summary["done"]) == others
+    assert not [path for path in out.rglob("*") if path.is_file() and "a/0.parquet" in str(path)]
+    assert len([path for path in (out / "data").rglob("*") if path.is_file()]) == others
+
+
+@pytest.mark.parametrize("replace", ["", "\nreplace = true"])
+@pytest.mark.parametrize(("case", "spoiled"), [(case, case) for case in MISFITS], indirect=["spoiled"])
+def test_a_dry_run_goes_on_without_tags_that_cannot_be_read(
+    crawl: Path, spoiled: tuple[Path, Path], case: str, replace: str
+) -> None:
+    here, policy = spoiled
+    policy.write_text(MIXED.replace('drop = "overt"', f'drop = "overt"{replace}'))
+    shown = invoke("apply", crawl, here, "--policy", policy, "--dry-run")
+    line = next(line.split() for line in shown.output.splitlines() if line.split()[:1] == ["all"])
+    if case in UNREADABLE:
+        assert shown.exit_code == 1 and "1 of 4 shards the tags cannot be read" in shown.output
+        assert str(here / "tags" / "a" / "0.parquet.parquet") in shown.output and line[1] == str(150 + 120 + 90)
+    else:
+        assert shown.exit_code == 0 and line[1] != str(150 + 120 + 90), shown.output
+
+
+@pytest.mark.parametrize(("spoil", "message"), [(rewritten(other_model), "of another model"), (torn, "can be read")])
+def test_a_scan_without_any_tags_of_its_model_is_an_error_of_usage(
+    crawl: Path, scanned: Path, tmp_path: Path, spoil: Callable[[Path], Any], message: str
+) -> None:
+    here = tmp_path / "scanned"
+    shutil.copytree(scanned, here)
+    for path in (here / "tags").rglob("*.parquet"):
+        spoil(path)
+    with pytest.raises(TagsError, match=message):
+        plan_apply([str(crawl)], open_scan(str(here)))
 
 
 def test_a_shard_without_tags_fails_and_the_status_says_so(crawl: Path, scanned: Path, tmp_path: Path) -> None:
@@ -479,6 +602,22 @@ def test_killed_between_any_two_writes(crawl: Path, scanned: Path, tmp_path: Pat
         assert list(out.rglob("*unfinished*"))
         assert len(apply(crawl, scanned, out, MIXED)) == 4 - k // 3
         assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_order_of_inputs_does_not_matter_to_repeats_and_what_is_mixed_in(
+    crawl: Path, scanned: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "good"}\n{"text": "better"}\n')
+    policy = f'weight_as = "repeat"\nmix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.2 }}\n{MIXED}'
+    (tmp_path / "p.toml").write_text(policy)
+    shards = [crawl / "a" / "0.parquet", crawl / "a" / "1.parquet", crawl / "b"]
+    for out, inputs in (("one", shards), ("two", reversed(shards)), ("three", [crawl])):
+        done = invoke("apply", *inputs, scanned, "--policy", tmp_path / "p.toml", "--out", tmp_path / out,
+                      "--workers", 1, "--quiet")  # fmt: skip
+        assert done.exit_code == 1, done.output  # of the bad lines
+    total = figures(tmp_path / "one")
+    assert total["mixed_in"] > 50 and total["written"] - total["mixed_in"] > total["kept"]
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
 
 
 def test_order_and_workers_do_not_matter_and_a_second_run_does_nothing(
@@ -588,6 +727,71 @@ def test_hugging_face_and_datatrove_read_the_folder(crawl: Path, scanned: Path, 
     assert sorted(found["text"]) == sorted(kept)
     readers = pytest.importorskip("datatrove.pipeline.readers")
     assert [one.text for one in readers.ParquetReader(str(out / "data"), recursive=True)()] == kept
+
+
+def features(out: Path) -> dict[str, dict[str, Any]]:
+    """What a card says of the columns, by configuration and name."""
+    yaml = pytest.importorskip("yaml")
+    header = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
+    return {one["config_name"]: {column.pop("name"): column for column in one["features"]}
+            for one in header.get("dataset_info", [])}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def masked_late(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """Shards of which only the last one has a document with something masked or mixed in, their tags, and a policy that
+    adds all the columns that there are."""
+    folder = tmp_path_factory.mktemp("late")
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"x": 0}, unk_token="x"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "own.jsonl").write_text('{"text": "good"}\n')
+    for name, seed in (("0.parquet", 1), ("1.parquet", 2), ("2.jsonl", 3), ("3.jsonl", 4)):
+        records = [{name: value for name, value in one.items() if name != "meta"}
+                   | {"meta": {"score": 1.5, "tags": ["ü"]}, "source": "abcd"[int(name[0])] * 2}
+                   for one in made_up_records(40, seed)]  # fmt: skip
+        if name.endswith("parquet"):
+            (folder / "in").mkdir(exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(records), folder / "in" / name)
+        else:
+            write_lines(folder / "in" / name, records)
+    policy = (
+        f'tokenizer = "{folder}/tokenizer.json"\nmix_in = {{ documents = "{folder}/own.jsonl", rate = 0.01 }}\n'
+        '[[rule]]\nname = "mask"\nwhen.source = ["bb", "dd"]\nmask = { labels = ["adverse"] }\n'
+        '[[rule]]\nname = "w"\nweight = 0.5\n'
+    )
+    return folder / "in", scan(folder / "in", folder / "scanned"), policy
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_card_states_the_type_of_every_column(masked_late: tuple[Path, Path, str], tmp_path: Path, to: To) -> None:
+    inputs, scanned, policy = masked_late
+    (tmp_path / "p.toml").write_text(policy)
+    out = tmp_path / "out"
+    done = invoke("apply", inputs, scanned, "--policy", tmp_path / "p.toml", "--out", out, "--to", to,
+                  "--workers", 1, "--quiet")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    configs = {"same": {"parquet", "jsonl"}, "parquet": {"parquet"}, "jsonl.zst": {"jsonl"}, "tar": {"webdataset"}}
+    found = features(out)
+    assert found.keys() == configs.get(to, set())
+    spans = {"list": [{"name": "start", "dtype": "int64"}, {"name": "end", "dtype": "int64"}]}
+    added = {"weight": {"dtype": "float64"}, "loss_mask": spans, "loss_mask_tokens": spans,
+             "provenance": {"dtype": "string"}}  # fmt: skip
+    own = {"id", "url", "date", "n", "meta", "source"}
+    for name, columns in found.items():
+        if name == "webdataset":
+            assert columns.keys() == {"__key__", "__url__", "txt", "json"}
+            columns = {column.pop("name"): column for column in columns["json"]["struct"]} | {"text": columns["txt"]}
+        assert {column: columns.get(column) for column in added} == added
+        assert columns["text"] == {"dtype": "large_string" if to == "parquet" else "string"}
+        assert to == "parquet" or own <= columns.keys()
+    datasets = pytest.importorskip("datasets")
+    for name in found.keys() - ({"jsonl"} if to == "same" else set()):  # of several formats, it reads the first only
+        read = datasets.load_dataset(str(out), name, split="train", cache_dir=str(tmp_path / "cache"))
+        every = [one["json"] for one in read] if name == "webdataset" else list(read)
+        assert len(every) == figures(out)["written"] or (to == "same" and len(every) > 80)
+        assert sum(bool(one["loss_mask"]) for one in every) > 5 and any(one["provenance"] for one in every)
 
 
 def test_tar_files_hold_a_text_and_the_rest_of_each_document(crawl: Path, scanned: Path, tmp_path: Path) -> None:

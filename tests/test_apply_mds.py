@@ -172,9 +172,8 @@ def test_a_sample_of_more_than_four_gib_is_an_error_and_no_torn_file(monkeypatch
     monkeypatch.setattr(mds, "_encoded", lambda array, encoding: [Vast(b"x")])
     written: list[str] = []
     writer = mds.MdsWriter(written.append, None, pa.schema([("text", pa.string())]), "x.parquet", compressed=False)  # type: ignore[arg-type]
-    writer.write(pa.RecordBatch.from_pydict({"text": ["x"]}))
     with pytest.raises(ValueError, match=r"x\.parquet: a document and its columns have 4,000 MiB or more"):
-        writer.close()
+        writer.write(pa.RecordBatch.from_pydict({"text": ["x"]}))
     assert not written
 
 
@@ -222,7 +221,16 @@ def test_into_a_store(crawl: Path, scanned: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["datatrove", "spark"])
 def test_engines_agree_byte_for_byte(crawl: Path, scanned: Path, tmp_path: Path, engine: str) -> None:
-    (tmp_path / "p.toml").write_text(MIXED)
+    """Under a policy with every action but replacement."""
+    (tmp_path / "own.jsonl").write_text('{"text": "good"}\n{"text": "better"}\n')
+    tokenizers = pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"unknown": 0}, unk_token="unknown"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "p.toml").write_text(
+        f'weight_as = "repeat"\ntokenizer = "{tmp_path}/tokenizer.json"\n'
+        f'mix_in = {{ documents = "{tmp_path}/own.jsonl", rate = 0.1 }}\n{MIXED}'
+    )
     for out, kind in (("one", "local"), ("two", engine)):
         done = invoke("apply", crawl, scanned, "--policy", tmp_path / "p.toml", "--to", "mds", "--quiet",
                       "--out", tmp_path / out, "--engine", kind, "--workers", 2)  # fmt: skip
@@ -232,6 +240,11 @@ def test_engines_agree_byte_for_byte(crawl: Path, scanned: Path, tmp_path: Path,
         for folder in (tmp_path / "one" / "data", tmp_path / "two" / "data")
     )
     assert one == two and len(one) == 5
+    total = figures(tmp_path / "two")
+    assert total == figures(tmp_path / "one") | {"seconds": total["seconds"]}
+    assert total["edited"].keys() == {"condition", "excise", "mask"} and total["dropped"] and total["words_cut"]
+    assert total["mixed_in"] and total["written"] - total["mixed_in"] > total["kept"]
+    assert any(sample["loss_mask_tokens"] for sample in samples_of(tmp_path / "two" / "data"))
 
 
 @pytest.mark.parametrize("to", ["mds", "mds.zstd"])

@@ -387,6 +387,47 @@ def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
     assert "how much of it wrongly" in page.read_text()
 
 
+def test_collateral_estimates_how_much_of_a_label_weights_leave(
+    scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Nothing is dropped: documents of high score count a tenth, the others a fifth."""
+    marked = {
+        one["id"]: MARK in one["text"]
+        for k in range(3)
+        for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
+    }
+    truth: Counter[str] = Counter()
+    for path in (scanned / "tags").rglob("*.parquet"):
+        tags = pq.read_table(path, columns=["row", "id", "adverse", "words"])
+        high = np.nan_to_num(tags["adverse"].to_numpy()) >= np.quantile(tags["adverse"].to_numpy(), 0.9)
+        weights = np.where(high, 0.1, 0.2)
+        for name, size, weight in zip(tags["id"].to_pylist(), tags["words"].to_pylist(), weights.tolist(), strict=True):
+            if marked[name]:
+                truth.update({"documents before": 1, "documents after": weight})
+                truth.update({"words before": size, "words after": size * weight})
+        made = tags.select(["row", "id"]).append_column("action", pa.array(["keep"] * len(tags)))
+        made = made.append_column("rule", pa.nulls(len(tags), pa.string())).append_column("weight", pa.array(weights))
+        target = tmp_path / "run" / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, target)
+    words = ["collateral", scanned, tmp_path / "run", "--texts", "0", "--json", "--store", audited[0], "--draw", "a1"]
+    found = done(*words)["audit"]
+    assert found["rows"][1]["documents"]["positives"] == 0, "nothing is dropped"
+    label = found["labels"][0]
+    assert label["name"] == "adverse" and [one["name"] for one in found["labels"]] == ["adverse", *(
+        name for name in LABELS if name != "adverse")]  # fmt: skip
+    for unit in ("documents", "words"):
+        for end in ("before", "after"):
+            one = label[unit][end]
+            assert (one["low"] or 0) <= truth[f"{unit} {end}"] <= one["high"], (unit, end, one)
+        assert label[unit]["after"]["high"] < label[unit]["before"]["low"], "most of it is lost"
+    none = next(one for one in found["labels"] if one["name"] == "admirable")
+    assert none["words"]["after"]["value"] is None and "too few labels" in none["words"]["after"]["words"]
+    page = tmp_path / "page.html"
+    assert run(*(word for word in words if word != "--json"), "--out", page).exit_code == 0
+    assert label["words"]["after"]["words"] in page.read_text()
+
+
 def test_spark_plans_draws_and_estimates_the_same(
     spark: Any, scanned: Path, audited: tuple[Path, Path], tmp_path: Path
 ) -> None:

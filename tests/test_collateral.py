@@ -313,11 +313,33 @@ def test_texts_are_drawn_from_shards_alike_and_lost_shards_are_noted(scanned: st
     assert figures["texts"] == collateral(scanned, str(tmp_path), options)["texts"]
     assert figures["texts"]["sizes"] == {"dropped": 20, "kept": 20} and not figures["texts"]["notes"]
     assert figures["texts"]["mentions"][0]["kept"]["mentions"] > 5
+    page = render_collateral(figures)
+    assert figures["texts"]["shards"] == figures["texts"]["of_shards"] == len(tags)
+    assert f"drawn by hash from {len(tags)} shards." in page and "texts of one shard are alike" not in page
+    few = collateral(scanned, str(tmp_path), CollateralOptions(texts=TextOptions(20, 2, {"any": {"the": ["the"]}})))
+    page = render_collateral(few)
+    assert few["texts"]["shards"] == 2 and f"drawn by hash from 2 shards of {len(tags)}, which is as many as" in page
+    assert "texts of one shard are alike, and the intervals" in page and "random" not in page.split('id="texts"')[1]
     shards = {"gone": rows(50, 1)}
     decide(shards, tmp_path / "run")
     lost = collateral(write_folder(tmp_path / "tags", shards), str(tmp_path / "run"), options)
     assert "crawl/gone cannot be read again" in lost["texts"]["notes"][0]
     assert "crawl/gone cannot be read again" in render_collateral(lost)
+
+
+def test_documents_that_were_mixed_in_are_counted_beside(tmp_path: Path) -> None:
+    shards = {"a": rows(300, 1)}
+    decide(shards, tmp_path / "run")
+    folder, account = write_folder(tmp_path / "tags", shards), tmp_path / "run" / "apply.json"
+    assert collateral(folder, str(tmp_path / "run"), OPTIONS)["mixed_in"] is None
+    words = round(collateral(folder, str(tmp_path / "run"), OPTIONS)["corpus"]["words_after"] / 4)
+    account.write_text(json.dumps({"figures": {"mixed_in": 1234, "words_mixed_in": words}}), "utf-8")
+    found = collateral(folder, str(tmp_path / "run"), OPTIONS)
+    assert found["mixed_in"] == {"documents": 1234, "words": words}
+    page = render_collateral(found)
+    assert f"1,234 documents of the policy's own, mixed in, with {words:,} words, 20.0" in page
+    account.write_text(json.dumps({"figures": {"mixed_in": 0, "words_mixed_in": 0}}), "utf-8")
+    assert "mixed in" not in render_collateral(collateral(folder, str(tmp_path / "run"), OPTIONS))
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,37 @@ from made_tags import LABELS, MODEL, random_rows, tags
 
 from classifiers.calibration import Calibration
 from pipeline.keyed_hash import keys
-from pipeline.policy import DECISIONS, Policy, PolicyError, decide, load_policy, parse_policy
+from pipeline.policy import (
+    DECISIONS,
+    All,
+    AnyOf,
+    Constant,
+    ControlTokens,
+    Curve,
+    Dated,
+    Drop,
+    Evidence,
+    Excise,
+    FromFile,
+    InMode,
+    KeepShare,
+    Mask,
+    Measure,
+    MixIn,
+    Not,
+    OneOf,
+    OnHost,
+    OwnDocument,
+    Policy,
+    PolicyError,
+    Rule,
+    Scored,
+    Sized,
+    decide,
+    load_policy,
+    parse_plain,
+    parse_policy,
+)
 from pipeline.policy.toml_lines import lines_of
 from pipeline.reweight.weights import ScoreFactor, Weights, save_weights
 from pipeline.schema import MODES
@@ -129,6 +160,15 @@ def test_exemptions_come_first_and_then_the_first_rule_that_takes_a_document() -
     ]  # fmt: skip
     assert found[0]["score"] == pytest.approx(0.9) and found[3]["score"] is None
     assert [(one["row"], one["id"]) for one in found] == [(i, f"d{i}") for i in range(4)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.97, 1.0])
+def test_a_share_is_left_unmarked_with_the_stated_probability(share: float) -> None:
+    n = 20_000
+    found = decided(tags([{} for _ in range(n)]), rule(f'condition = {{ before = "<|x|>", unmarked = {share} }}'))
+    unmarked = sum(one["action"] == "keep" for one in found)
+    assert abs(unmarked - n * share) <= 4.5 * math.sqrt(n * share * (1 - share))
+    assert {one["action"] for one in found} <= {"keep", "condition"} and all(one["weight"] == 1.0 for one in found)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.97, 1.0])
@@ -267,6 +307,9 @@ REFUSED = {
     'weight_as = "copies"\n' + rule("weight = 2"): "p.toml:1: weight_as: 'copies' is none of column, repeat",
     "seed = 1.5\n" + rule("weight = 2"): "p.toml:1: seed: 1.5, where a whole number is wanted",
     '[[exempt]]\nname = "all"\n' + rule("keep = 0.5"): "p.toml:1: exempt[1]: an exemption without when keeps",
+    rule("when.any = []", 'drop = "x"'): "p.toml:3: rule[1].when.any: an empty array, which no document meets",
+    "weight_cap = 0\n" + rule("weight = 2"): "p.toml:1: weight_cap: 0 would drop every document",
+    "weight_cap = 1.5\n" + rule('drop = "x"', "replace = true"): "p.toml:5: replace lets kept documents count as often",
     'mix_in = { documents = "none.jsonl", rate = 0.1 }': "p.toml:1: mix_in.documents: none.jsonl cannot be read",
 }  # fmt: skip
 
@@ -323,6 +366,44 @@ def test_the_digest_is_of_what_is_decided() -> None:
     others = ["seed = 3\n" + text, text.replace("0.5", "0.6"), text.replace("score", "window"),
               text.replace("when.score.adverse.min = 0.5", "when.not = { score.adverse.min = 0.5 }")]  # fmt: skip
     assert len({policy(one).digest for one in [text, *others]}) == 5
+
+
+BUILT = Policy(
+    rules=(
+        Rule("drop", Drop("overt", replace=True), All((Scored(Measure("score", "adverse"), least=0.9),))),
+        Rule("mask", Mask(Evidence(("adverse",), 0.5)), Not(OneOf("lang", ("en", "de")))),
+        Rule("cut", Excise(Evidence(("adverse", "admirable")), "..."), InMode(("news",))),
+        Rule("mark", ControlTokens("<|a|>", "<|/a|>", 0.25), AnyOf((Dated(20210101), Sized("words", below=9.0)))),
+        Rule("share", KeepShare(0.5), OnHost(("b.example",)), Constant(0.7)),
+        Rule("file", weight=FromFile(Weights((ScoreFactor("ai", (0.5,), (0.0, -1.0)),), (), 0.1, 9.0, "f" * 64)),
+             when=Scored(Measure("probability", "adverse", 0.01), below=0.1)),
+        Rule("curve", weight=Curve(Measure("window", "admirable"), ((0.0, 0.5), (1.0, 3.0)), steps=True)),
+    ),
+    exemptions=(Rule("spare", when=Scored(Measure("score", "technical"), least=0.8)),),
+    seed=7,
+    weight_as="repeat",
+    mix_in=MixIn((OwnDocument("1", "good", 1),), 0.01, "own"),
+)  # fmt: skip
+
+
+def test_a_policy_built_in_python_is_read_again_from_its_text() -> None:
+    found = parse_plain(BUILT.text)
+    assert found == replace(BUILT, mix_in=None) and found.text == BUILT.text and BUILT.file == ""
+    batch = tags(random_rows(500))
+    assert decide(batch, found).equals(decide(batch, BUILT))
+    assert {one["rule"] for one in decide(batch, found).to_pylist()} >= {rule.name for rule in BUILT.ordered}
+    assert json.loads(BUILT.text)["mix_in"] == {"name": "own", "rate": 0.01, "documents": 1}
+    for text in ('{"policy": 1, "weights": {}}', "{", BUILT.text.replace("KeepShare", "KeepSome")):
+        with pytest.raises(ValueError, match=r"plain form|Expecting|KeepSome is a class that this version"):
+            parse_plain(text)
+
+
+def test_a_cap_that_python_gives_is_checked_as_well() -> None:
+    with pytest.raises(PolicyError, match=r"^weight_cap: 0 would drop every document"):
+        Policy(rules=(Rule("w", weight=Constant(2.0)),), weight_cap=0.0)
+    with pytest.raises(PolicyError, match=r"^rule 'd': replace lets kept documents count"):
+        Policy(rules=(Rule("d", Drop("x", replace=True)),), weight_cap=2.0)
+    assert Policy(rules=(Rule("d", Drop("x")),), weight_cap=2.0).weight_cap == 2
 
 
 def test_lines_of_keys_written_in_every_way() -> None:

@@ -23,7 +23,7 @@ from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.melding import TAILS, stratum_total
 from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
-from pipeline.prevalence.sample import Sample, count_sample, melded_total, stratified
+from pipeline.prevalence.sample import Sample, count_sample, melded_total, point_total, stratified
 from pipeline.prevalence.strata import (
     CELLS,
     CUTS,
@@ -36,6 +36,7 @@ from pipeline.prevalence.strata import (
     make_strata,
 )
 from pipeline.prevalence.two_phase import TwoPhase, annotator_checks, difference, two_phase
+from pipeline.prevalence.weighed import amount, weighed
 from pipeline.schema import Estimate
 
 SIZES = np.array([40, 20, 10])
@@ -306,6 +307,9 @@ def test_too_few_labels_print_the_bound_and_no_number() -> None:
     assert few.too_few_labels and few.as_json()["value"] is None and few.as_json()["low"] is None
     assert few.in_words("documents") == f"at most {few.estimate.high * 1000:.2g} in 1,000 documents " \
         "(95 % sure; too few labels)"  # fmt: skip
+    one = stratified(count_sample(ints(40), ints(1), ints(1)))
+    assert one.estimate.value == 1 and one.in_words() == "at most 100 in 100 (95 % sure; too few labels)"
+    assert stratified(count_sample(ints(1), ints(1), ints(1))).in_words() == "100 in 100 (known exactly)"
     enough = stratified(count_sample(ints(4_000_000), ints(20_000), ints(30)))
     assert not enough.too_few_labels and enough.in_words().startswith("1.5 in 1,000 (95 %: 0.95")
 
@@ -464,6 +468,43 @@ def test_false_discoveries_are_controlled_and_shrinking_draws_small_hosts_in() -
     hosts = shrunken(np.array([1.0, 300.0, *[20.0] * 20]), np.array([1.0, 1000.0, *[1000.0] * 20]))
     assert {one.basis for one in hosts} == {"model"}
     assert hosts[0].estimate.value < 0.5 and hosts[1].estimate.value == pytest.approx(0.3, abs=0.02)
+
+
+def test_totals_by_weight_cover_the_truth_and_are_those_of_a_weighted_count() -> None:
+    random = np.random.default_rng(5)
+    n, strata = 3000, np.repeat([0, 1, 2], [2400, 500, 100])
+    held = random.random(n) < np.array([0.01, 0.15, 0.8])[strata]
+    sizes = np.column_stack([np.ones(n), random.lognormal(5, 0.8, n), np.ones(n)])
+    weights = np.array([1.2, 0.5, 0.1])[strata] * np.where(random.random(n) < 0.1, 0.0, 1.0)
+    sums = np.array([[(strata == h).sum(), sizes[strata == h, 1].sum(), 0, (sizes[strata == h, 1] ** 2).sum(), 0]
+                     for h in range(3)])  # fmt: skip
+    for at, unit in enumerate(("documents", "words")):
+        truth, within, points = float((weights * sizes[:, at])[held].sum()), 0, []
+        for _ in range(150):
+            drawn = np.concatenate([random.choice(np.flatnonzero(strata == h), 60, replace=False) for h in range(3)])
+            read = Audited(strata[drawn], np.zeros(180), sizes[drawn])
+            sample = weighed(read.sample(sums, held[drawn], unit), read, held[drawn], weights[drawn], at, 1.2)
+            found = amount(sample, random=random, draws=2000).figure.estimate
+            within += found.low <= truth <= found.high
+            points.append(point_total(sample))
+        assert within >= 138, (unit, within)
+        assert abs(np.mean(points) / truth - 1) < 4 * np.std(points) / truth / np.sqrt(150), unit
+
+
+def test_a_total_of_what_counts_no_more_is_bounded_by_what_was_not_read() -> None:
+    sums = np.array([[1000.0, 0, 0, 0, 0], [50.0, 0, 0, 0, 0]])
+    read = Audited(np.repeat([0, 1], [100, 50]), np.zeros(150), np.ones((150, 3)))
+    held, weights = np.repeat([False, True], [100, 50]), np.repeat([1.0, 0.0], [100, 50])
+    sample = weighed(read.sample(sums, held), read, held, weights, 0, 2.0)
+    found = amount(sample)
+    assert found.figure.estimate.value == found.figure.estimate.low == 0 and sample.positives.tolist() == [0, 0]
+    assert 10 < found.figure.estimate.high < 40 and "too few labels" in found.in_words()
+    before = amount(read.sample(sums, held)).in_words()
+    assert before.startswith("50 (95 %: 50 to ")
+    unread = Audited(np.zeros(0, np.int64), np.zeros(0), np.ones((0, 3)))
+    nothing = np.zeros(0, bool)
+    whole = amount(weighed(unread.sample(sums, nothing), unread, nothing, np.zeros(0), 0, 2.0))
+    assert whole.figure.estimate.high == 2100, "all of it may hold the label, with the largest weight"
 
 
 def test_domains_drawn_whole_count_as_domains() -> None:

@@ -363,6 +363,32 @@ def test_labels_that_the_tags_lack() -> None:
         measure_of(goals, MODEL, {})
 
 
+LACKING = {
+    '[[goal]]\nat_most = 1\nlabel = "kind"\n': "3: the tags have no label 'kind'",
+    ONE.replace('"a"', '"adverse"') + '[[goal]]\nlabel = "adverse"\nat_most = 1\nper = "kind"\n':
+        "7: the tags have no label 'kind'",
+    ONE.replace('"a"', '"adverse"') + "[thresholds]\nadverse = 0.5\nkind = 0.5\n": "6: the tags have no label 'kind'",
+    'count = "probability"\n' + ONE.replace('"a"', '"adverse"'): '3: count = "probability": the model has no cal',
+    '[[goal]]\nat_most = 1\ntopic = "Health"\n': "3: the tags have no topics; scan again",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LACKING)
+def test_what_the_tags_lack_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "goals.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(GoalsError) as error:
+        measure_of(read_goals(str(path)), MODEL, {})
+    assert str(error.value).startswith(f"{path}:{LACKING[text]}")
+
+
+def test_a_topic_that_the_tags_lack_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "goals.toml"
+    path.write_text('[[goal]]\nlabel = "adverse"\nat_most = 1\n[[goal]]\nat_most = 1\ntopic = "Nothing"\n', "utf-8")
+    with pytest.raises(GoalsError, match=r"goals\.toml:6: 'Nothing' is no topic of the model"):
+        measure_of(read_goals(str(path)), WITH_TOPICS, {})
+
+
 def test_distances_are_the_textbooks() -> None:
     before, after = np.array([1.0, 1, 2]), np.array([2.0, 0, 2])
     assert total_variation(before, after) == pytest.approx(0.25)

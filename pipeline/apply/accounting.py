@@ -15,7 +15,8 @@ class ApplyReport:
 
     ``dropped`` counts by rule, ``edited`` by action, ``rejected`` by reason. ``written`` are rows of the output,
     repeats and the documents ``mixed_in`` among them. Words are those of the tags: of all documents that have tags, of
-    those kept, and of those kept times their weights (``words_weighed``). ``replaced`` documents were dropped and have
+    those kept, and of those kept times their weights (``words_weighed``). Of the words kept, ``words_cut`` were cut out
+    of their documents, and ``words_masked`` are no target of training. ``replaced`` documents were dropped and have
     another one of the corpus in their place, which need not be in the same shard: ``words_replacing`` are those of
     documents that count once more, for others anywhere. ``unreplaced`` were to be replaced, and have none like them in
     the whole corpus. ``forged`` were kept, and held a control token of the policy before it put any in.
@@ -34,6 +35,8 @@ class ApplyReport:
     words: int = 0
     words_kept: int = 0
     words_weighed: float = 0.0
+    words_cut: int = 0
+    words_masked: int = 0
     words_mixed_in: int = 0
     words_replaced: int = 0
     words_replacing: int = 0

@@ -5,7 +5,7 @@ Knows texts and spans; neither files nor why a document is edited.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,17 @@ from pipeline.policy.tokens import Spans, Tokenizer
 @dataclass(frozen=True)
 class Edited:
     """``text`` None: as it was. ``masked``: spans of code points of the text as it is written; ``masked_tokens``: spans
-    of its tokens."""
+    of its tokens. ``words_masked`` and ``words_cut`` are words between white space that are masked, or no longer there;
+    one of which a part is counts."""
 
     text: str | None = None
     masked: Spans = ()
     masked_tokens: Spans = ()
+    words_masked: int = 0
+    words_cut: int = 0
 
 
-def spans_of(evidence: Evidence, spans: Iterable[dict[str, Any]]) -> list[tuple[int, int]]:
+def spans_of(evidence: Evidence, spans: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
     """The stretches of a text that hold the evidence: rising, and none touches the next."""
     fitting = [s for s in spans if s["label"] in evidence.labels and s["score"] >= evidence.at_least]
     joined: list[tuple[int, int]] = []
@@ -53,11 +56,15 @@ def edit(
         raise ValueError(f"a span ends at character {found[-1][1]} of a text with {len(text)}")
     match action:
         case Mask():
-            return Edited(None, found, tokenizer.spans(text, found) if tokenizer else ())
+            return Edited(None, found, tokenizer.spans(text, found) if tokenizer else (), _words(text, found))
         case Excise(marker=marker):
-            return Edited(_joined(text, found, lambda _: marker))
+            return Edited(_joined(text, found, lambda _: marker), words_cut=_words(text, found))
         case ControlTokens(before, after):
             return Edited(_joined(text, found, lambda part: f"{before}{part}{after}"))
+
+
+def _words(text: str, spans: Iterable[tuple[int, int]]) -> int:
+    return sum(len(text[start:end].split()) for start, end in spans)
 
 
 def _joined(text: str, spans: Sequence[tuple[int, int]], made: Any) -> str:

@@ -100,10 +100,11 @@ class ApplyJob:
         """Where a shard's report goes."""
         return storage.join(self.out, "reports", f"{task.name}.json")
 
-    def output_urls(self, task: ShardTask) -> list[str]:
+    def output_urls(self, task: ShardTask, report: dict[str, Any]) -> list[str]:
         """Documents, decisions and, if they are kept, dropped documents."""
+        data = [self.data_url(task)] if report.get("has_data", True) else []
         kept = [self.dropped_url(task)] if self.keep_dropped else []
-        return [self.data_url(task), self.decisions_url(task), *kept]
+        return [*data, self.decisions_url(task), *kept]
 
     def done(self, report: dict[str, Any]) -> ApplyReport:
         """The report's figures."""

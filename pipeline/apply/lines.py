@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import zstandard
 
-from pipeline.apply.outgoing import AddedColumns, Mixed, Outgoing
+from pipeline.apply.outgoing import AddedColumns, Outgoing
 
 _LEVEL = 3
 
@@ -48,14 +48,9 @@ class LinesOutput:
             line = self._line(part, int(position), originals[position])
             yield from [line] * int(part.copies[position])
             while following is not None and following.position == position:
-                record = {"id": following.id} | following.text_at(part.records.text) | self._mixed_fields(following)
-                yield orjson.dumps(record)
+                record = following.record(part.records.text, part.records.id or ("id",))
+                yield orjson.dumps(record | {name: following.added[name] for name in self._names})
                 following = next(mixed, None)
-
-    def _mixed_fields(self, mixed: Mixed) -> dict[str, Any]:
-        usual: dict[str, Any] = {"weight": 1.0, "loss_mask": [], "loss_mask_tokens": []}
-        usual["provenance"] = mixed.provenance
-        return {name: usual[name] for name in self._names}
 
     def _line(self, part: Outgoing, position: int, line: bytes) -> bytes:
         text = part.edits[position].text if position in part.edits else None

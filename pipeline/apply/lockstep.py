@@ -5,6 +5,7 @@ Knows DOCUMENTS and TAGS; nothing of what is done with them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.policy.policy import Policy
 from pipeline.policy.tag_columns import model_of
 from pipeline.readers import Records
+from pipeline.tasks import ReadOptions
 
 _ROWS = 16_384
 NEEDED = ("id", "row", "bytes", "words")
@@ -45,9 +47,12 @@ class TagsReader:
         self._batches = self._read()
 
     @property
-    def metadata(self) -> dict[bytes, bytes]:
-        """What the tags say of their making."""
-        return dict(self._file.schema_arrow.metadata or {})
+    def options(self) -> ReadOptions:
+        """How the shard was read when they were made. Raises `LockstepError` if they do not say it."""
+        try:
+            return ReadOptions(**json.loads(self._file.schema_arrow.metadata[b"tropescan.options"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise self.error("they do not say how the shard was read") from error
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         try:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import zstandard
@@ -26,6 +27,8 @@ FILE_BYTES = 64 << 20
 """A file ends before the sample that would make it larger, as with ``MDSWriter``: what a reader fetches at once."""
 _MOST = 4000 << 20
 """Bytes of values in a file: the offsets, which have 32 bits, reach 4096 MiB."""
+_ROWS = 64
+"""Encoded at once."""
 INDEX = "index.json"
 _LEVEL = 3
 _SIZES: dict[str, int | None] = {"str": None, "bytes": None, "json": None, "int": 8, "float64": 8}
@@ -49,39 +52,55 @@ class MdsWriter:
         self._create, self._index, self._where, self._compressed = create, index, where, compressed
         self._names = sorted(schema.names)
         self._encodings = [_encoding_of(schema.field(name).type) for name in self._names]
-        self._held: list[tuple[Value, ...]] = []
-        self._bytes = 0
+        self._columns = [_Column(encoding) for encoding in self._encodings]
+        self._samples = self._bytes = 0
         self._files: list[dict[str, Any]] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        columns = [_encoded(batch.column(n), e) for n, e in zip(self._names, self._encodings, strict=True)]
-        for sample in zip(*columns, strict=True):
-            size = 4 + sum(4 + len(value or b"null") for value in sample)
-            if self._held and self._bytes + size > FILE_BYTES:
-                self._flush()
-            self._held.append(sample)
-            self._bytes += size
+        for start in range(0, batch.num_rows, _ROWS):
+            part = batch.slice(start, _ROWS)
+            columns = [_encoded(part.column(n), e) for n, e in zip(self._names, self._encodings, strict=True)]
+            for sample in zip(*columns, strict=True):
+                self._add(sample)
+
+    def _add(self, sample: tuple[Value, ...]) -> None:
+        size = 4 + sum(4 + len(value or b"null") for value in sample)
+        self._check(size)
+        if self._samples and self._bytes + size > FILE_BYTES:
+            self._flush()
+        for column, value in zip(self._columns, sample, strict=True):
+            column.add(value)
+        self._samples += 1
+        self._bytes += size
 
     def close(self) -> None:
         """Write what is held, and the index."""
-        if self._held:
+        if self._samples:
             self._flush()
         _write_index(self._index, map(_dumped, self._files))
 
     def _flush(self) -> None:
-        held = zip(*self._held, strict=True)
-        columns = [_without_nulls(encoding, values) for encoding, values in zip(self._encodings, held, strict=True)]
-        config = self._config([encoding for encoding, _ in columns])
-        data = self._joined([values for _, values in columns], config)
+        columns = [column.without_nulls() for column in self._columns]
+        self._columns = [_Column(encoding) for encoding in self._encodings]
+        config = self._config([column.encoding for column in columns])
+        self._check(sum(len(column.data) for column in columns))
+        data = _joined(columns, config, self._samples)
         name = f"shard.{len(self._files):05d}.mds"
-        file = {**config, "samples": len(self._held), "raw_data": _about(name, data), "zip_data": None}
+        file = {**config, "samples": self._samples, "raw_data": _about(name, data), "zip_data": None}
         if self._compressed:
             name, data = f"{name}.zstd", zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compress(data)
             file["zip_data"] = _about(name, data)
         self._create(name).write(data)
         self._files.append(file)
-        self._held, self._bytes = [], 0
+        self._samples = self._bytes = 0
+
+    def _check(self, size: int) -> None:
+        if size > _MOST:
+            raise ValueError(
+                f"{self._where}: a document and its columns have {_MOST >> 20:,} MiB or more, which a file of MDS "
+                "cannot hold; choose another --to"
+            )
 
     def _config(self, encodings: list[str]) -> dict[str, Any]:
         return {
@@ -95,20 +114,30 @@ class MdsWriter:
             "column_sizes": [_SIZES[encoding] for encoding in encodings],
         }
 
-    def _joined(self, columns: Sequence[Sequence[bytes]], config: dict[str, Any]) -> bytes:
-        """The content of a file."""
-        if sum(sum(map(len, values)) for values in columns) > _MOST:
-            raise ValueError(
-                f"{self._where}: a document and its columns have {_MOST >> 20:,} MiB or more, which a file of MDS "
-                "cannot hold; choose another --to"
-            )
-        variable = [i for i, size in enumerate(config["column_sizes"]) if size is None]
-        sizes = struct.Struct(f"<{len(variable)}I")
-        samples = [sizes.pack(*(len(one[i]) for i in variable)) + b"".join(one) for one in zip(*columns, strict=True)]
-        header = _dumped(config)
-        begin = 4 * (2 + len(samples)) + len(header)
-        offsets = list(accumulate(map(len, samples), initial=begin))
-        return b"".join([struct.pack(f"<{1 + len(offsets)}I", len(samples), *offsets), header, *samples])
+
+def _joined(columns: Sequence[_Column], config: dict[str, Any], n: int) -> bytes | bytearray:
+    """The content of a file of ``n`` samples."""
+    variable = [i for i, column in enumerate(columns) if _SIZES[column.encoding] is None]
+    lengths = np.zeros(n, np.uint64)
+    for column in columns:
+        lengths += np.frombuffer(column.sizes, np.uint32)
+    header = _dumped(config)
+    begin = 4 * (2 + n) + len(header)
+    offsets = begin + np.concatenate([[0], np.cumsum(lengths + 4 * len(variable))])
+    data = bytearray(int(offsets[-1]))  # at its size at once: growing, it would stand in memory twice
+    view = memoryview(data)
+    at = 0
+    for part in (struct.pack("<I", n), offsets.astype("<u4").tobytes(), header):
+        view[at : at + len(part)] = part
+        at += len(part)
+    sizes = struct.Struct(f"<{len(variable)}I")
+    for values in zip(*(column.values() for column in columns), strict=True):
+        sizes.pack_into(data, at, *(len(values[i]) for i in variable))
+        at += sizes.size
+        for value in values:
+            view[at : at + len(value)] = value
+            at += len(value)
+    return data
 
 
 def merge_indexes(data: str, indexes: Sequence[str]) -> None:
@@ -136,7 +165,7 @@ def _write_index(index: IO[bytes], files: Iterable[bytes]) -> None:
     index.write(b'], "version": 2}')
 
 
-def _about(name: str, data: bytes) -> dict[str, Any]:
+def _about(name: str, data: bytes | bytearray) -> dict[str, Any]:
     return {"basename": name, "bytes": len(data), "hashes": {"sha256": hashlib.sha256(data).hexdigest()}}
 
 
@@ -160,27 +189,59 @@ def _encoding_of(type: pa.DataType) -> str:
     return "float64" if pa.types.is_floating(type) else "json"
 
 
-def _encoded(array: pa.Array, encoding: str) -> list[Value]:
+def _encoded(values: pa.Array, encoding: str) -> list[Value]:
     """Each value of a column; None where it is null and the encoding has no word for that."""
     match encoding:
         case "str":
-            return array.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()  # type: ignore[no-any-return]
+            return values.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()  # type: ignore[no-any-return]
         case "bytes":
-            return [value or b"" for value in array.cast(pa.large_binary()).to_pylist()]
+            return [value or b"" for value in values.cast(pa.large_binary()).to_pylist()]
         case "json":
-            return [orjson.dumps(value, default=plain) for value in array.to_pylist()]
+            return [orjson.dumps(value, default=plain) for value in values.to_pylist()]
     type, packed = (pa.int64(), _INT.pack) if encoding == "int" else (pa.float64(), _FLOAT.pack)
-    return [None if value is None else packed(value) for value in array.cast(type).to_pylist()]
+    return [None if value is None else packed(value) for value in values.cast(type).to_pylist()]
 
 
 _INT, _FLOAT = struct.Struct("<q"), struct.Struct("<d")
 
 
-def _without_nulls(encoding: str, values: tuple[Value, ...]) -> tuple[str, list[bytes]]:
-    """The encoding that a column of one file has, and its values in it."""
-    if None not in values:
-        return encoding, [value for value in values if value is not None]
-    return "json", [b"null" if value is None else _as_json(encoding, value) for value in values]
+class _Column:
+    """The values of one column that a file will have: their bytes one after the other, and their sizes. As objects of
+    their own, small values would take many times as much."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
+        self.data = bytearray()
+        self.sizes = array("I")
+        self._nulls = array("Q")
+
+    def add(self, value: Value) -> None:
+        """Add one; None is null."""
+        if value is None:
+            self._nulls.append(len(self.sizes))
+        self.data += value or b""
+        self.sizes.append(len(value or b""))
+
+    def values(self) -> Iterator[memoryview]:
+        """Each of them, empty where it is null."""
+        view, at = memoryview(self.data), 0
+        for size in self.sizes:
+            yield view[at : at + size]
+            at += size
+
+    def without_nulls(self) -> _Column:
+        """The same in the encoding that the column has in this file."""
+        if not self._nulls:
+            return self
+        found, nulls = _Column("json"), iter(self._nulls)
+        null = next(nulls)
+        for number, value in enumerate(self.values()):
+            if number == null:
+                found.add(b"null")
+                null = next(nulls, -1)
+            else:
+                found.add(_as_json(self.encoding, bytes(value)))
+        return found
 
 
 def _as_json(encoding: str, value: bytes) -> bytes:

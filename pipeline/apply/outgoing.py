@@ -68,12 +68,21 @@ class Mixed:
         """What the column of that name says of it."""
         return f"mixed in: {self.source}, {self.document.id}"
 
-    def text_at(self, path: tuple[str, ...]) -> dict[str, Any]:
-        """A record that holds the text where other records have theirs, and nothing else."""
-        inner: Any = self.document.text
-        for name in reversed(path):
-            inner = {name: inner}
-        return dict(inner)
+    def record(self, text: tuple[str, ...], id: tuple[str, ...] | None) -> dict[str, Any]:
+        """A record that holds id and text at these paths, where other records have theirs, and nothing else; no id
+        without a path."""
+        record: dict[str, Any] = {}
+        for path, value in ((id, self.id), (text, self.document.text)):
+            inner = record
+            for name in (path or ())[:-1]:
+                inner = inner.setdefault(name, {})
+            inner |= {path[-1]: value} if path else {}
+        return record
+
+    @property
+    def added(self) -> dict[str, Any]:
+        """The columns that a policy can add: it counts once, and all of it is a target of training."""
+        return {"weight": 1.0, "loss_mask": [], "loss_mask_tokens": [], "provenance": self.provenance}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.apply.accounting import ApplyReport
 from pipeline.apply.job import MDS, ApplyJob
 from pipeline.apply.mds import merge_indexes
 from pipeline.apply.replacement_plan import unreplaced
-from pipeline.report.folder import TagsFolder, open_folder
+from pipeline.report.folder import TagsFolder, open_folder, open_listed
 from pipeline.report.tables import DuckTables
 from pipeline.scan import LISTED, Failure, name_troubled, plan_scan, read_reports, summary_url
 from pipeline.tasks import ShardTask
@@ -27,7 +27,13 @@ NO_TAGS = "no tags"
 
 
 def open_scan(url: str) -> TagsFolder:
-    """The tags of a scan, checked to be of one model. Raises `pipeline.report.folder.TagsError`."""
+    """The tags of a scan. Each shard's own are checked when the shard is done, so that one bad file stops no other.
+
+    Of a scan that did not reach its end, all are checked at once to be of one model.
+    Raises `pipeline.report.folder.TagsError`.
+    """
+    if (listed := open_listed(url)) is not None:
+        return listed
     with closing(DuckTables(url)) as tables:
         return open_folder(url, tables)
 
@@ -51,8 +57,9 @@ def plan_apply(inputs: Sequence[str], scan: TagsFolder) -> list[ShardTask]:
 
 def _identities(scan: TagsFolder) -> dict[str, str]:
     """What changes when a tags file does, by the name of the shard."""
-    found = {file: identity for file, _, identity in storage.list_files(storage.join(scan.url, "tags"))}
-    return {scan.name_of(file): found[file] for file in scan.files if file in found}
+    folder = storage.join(scan.url, "tags")
+    found = {scan.name_of(file): identity for file, _, identity in storage.list_files(folder)}
+    return {name: found[name] for name in map(scan.name_of, scan.files) if name in found}
 
 
 def check_places(job: ApplyJob, tasks: Sequence[ShardTask]) -> None:
@@ -89,6 +96,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
     total = ApplyReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
     done: list[str] = []
+    data: list[str] = []
     troubled = []
     good = sorted((task for task in tasks if task.name not in failed), key=lambda task: task.name)
     for task, report in zip(good, read_reports([job.report_url(task) for task in good]), strict=True):
@@ -97,10 +105,9 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         figures = job.done(report)
         total += figures
         done.append(task.name)
+        data += [job.data_url(task)] if report.get("has_data", True) else []
         if not figures.clean:
             troubled.append({"shard": task.url, "complete": report["complete"], "rejected": figures.rejected})
-    finished = set(done)
-    data = [job.data_url(task) for task in good if task.name in finished]
     if job.to in MDS:
         merge_indexes(storage.join(job.out, "data"), data)
     content = {

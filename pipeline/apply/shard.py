@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
@@ -39,7 +39,7 @@ from pipeline.readers import Format, Records, detect_format, read_records
 from pipeline.readers.parquet import without_views
 from pipeline.schema import SPAN
 from pipeline.shard_job import Progress
-from pipeline.tasks import ReadOptions, ShardTask
+from pipeline.tasks import ShardTask
 
 KEPT_DECISIONS = pa.schema([*DECISIONS, pa.field("replacement", pa.string()), pa.field("replaces", NAMES)])
 """DECISIONS as they are kept beside the documents. ``replacement`` is the name of what takes the place of a dropped
@@ -68,10 +68,9 @@ def apply_shard(job: ApplyJob, task: ShardTask, progress: Callable[[Progress], N
     with ExitStack() as stack:
         replacements = _replacements(job, task)
         tags = _open_tags(stack, job, task)
-        options = ReadOptions(**json.loads(tags.metadata[b"tropescan.options"]))
         outputs = _Outputs(stack, job, task)
         counter = _Counter(job, replacements)
-        for records, batch in in_lockstep(read_records(task, options, tally), tags):
+        for records, batch in in_lockstep(read_records(task, tags.options, tally), tags):
             decisions = _decisions(job, batch, replacements, counter.documents)
             outgoing = _outgoing(job, records, batch, decisions)
             outputs.write(outgoing, batch, decisions)
@@ -79,7 +78,7 @@ def apply_shard(job: ApplyJob, task: ShardTask, progress: Callable[[Progress], N
             if progress:
                 progress(Progress(counter.documents, sum(counter.dropped.values()), tally.input_bytes, counter.bytes))
     report = counter.report(tally, time.monotonic() - begin)
-    _write_report(job, task, tally, report)
+    _write_report(job, task, tally, report, has_data=outputs.has_data)
     return report
 
 
@@ -117,7 +116,8 @@ class _Outputs:
     """The files of one shard; each gets its name when ``stack`` ends without an exception."""
 
     def __init__(self, stack: ExitStack, job: ApplyJob, task: ShardTask) -> None:
-        self._data = stack.enter_context(closing(_data_output(stack, job, task)))
+        self._data = _data_output(stack, job, task)
+        self.has_data = self._data is not None
         metadata = _metadata(job, task)
         self._decisions = _parquet(stack, job.decisions_url(task), KEPT_DECISIONS.with_metadata(metadata), ("id",))
         self._dropped = None
@@ -128,6 +128,8 @@ class _Outputs:
 
     def write(self, outgoing: Outgoing, tags: pa.RecordBatch, decisions: pa.RecordBatch) -> None:
         """Add a batch to all of them."""
+        if self._data is None:
+            raise ValueError(f"{outgoing.rows} documents of a shard without columns; this is a bug, please report it")
         self._data.write(outgoing)
         self._decisions.write(decisions.replace_schema_metadata(self._decisions.schema.metadata))
         if self._dropped is not None:
@@ -138,14 +140,26 @@ class _Outputs:
             self._dropped.write(every.filter(pc.equal(decisions.column("action"), DROP)))
 
 
-def _data_output(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TableOutput | LinesOutput | TarOutput:
-    added = AddedColumns.of(job.policy)
+def _data_output(stack: ExitStack, job: ApplyJob, task: ShardTask) -> TableOutput | LinesOutput | TarOutput | None:
+    """None for Parquet that cannot be read: nobody knows its columns, and a file with made-up ones would pass them on
+    to whoever reads the folder as a whole."""
+    is_parquet = detect_format(task.url) is Format.PARQUET
+    schema = _parquet_schema(task) if is_parquet else None
+    if is_parquet and schema is None:
+        return None
     file = stack.enter_context(storage.whole_file(job.data_url(task)))
+    return stack.enter_context(closing(_output(stack, job, task, file, schema)))
+
+
+def _output(
+    stack: ExitStack, job: ApplyJob, task: ShardTask, file: IO[bytes], schema: pa.Schema | None
+) -> TableOutput | LinesOutput | TarOutput:
+    added = AddedColumns.of(job.policy)
     match job.format_of(task):
         case "parquet":
-            return TableOutput(partial(GroupedWriter, file, plain=_PLAIN), _parquet_schema(task), added, task.url)
+            return TableOutput(partial(GroupedWriter, file, plain=_PLAIN), schema, added, task.url)
         case "mds" | "mds.zstd":
-            return TableOutput(_mds(stack, job, task, file), _parquet_schema(task), added, task.url)
+            return TableOutput(_mds(stack, job, task, file), schema, added, task.url)
         case "tar":
             return TarOutput(file, added, task.url)
     return LinesOutput(file, added, task.url)
@@ -168,9 +182,7 @@ def _parquet(stack: ExitStack, url: str, schema: pa.Schema, plain: tuple[str, ..
 
 
 def _parquet_schema(task: ShardTask) -> pa.Schema | None:
-    """The shard's own columns, if it is Parquet that can be read at all."""
-    if detect_format(task.url) is not Format.PARQUET:
-        return None
+    """The columns of a shard of Parquet, if it can be read at all."""
     with storage.open_input(task.url) as file:
         try:
             return without_views(pq.read_schema(file))
@@ -193,12 +205,13 @@ def _metadata(job: ApplyJob, task: ShardTask) -> dict[str, str]:
 def _outgoing(job: ApplyJob, records: Records, tags: pa.RecordBatch, decisions: pa.RecordBatch) -> Outgoing:
     weights = decisions.column("weight").to_numpy()
     copies = weights if job.policy.weight_as == "repeat" else weights > 0
+    edits = dict(_edits(job, records, tags, decisions))
     return Outgoing(
         records=records,
         copies=copies.astype(np.int64),
         weights=weights,
-        edits=dict(_edits(job, records, tags, decisions)),
-        mixed=list(_mixed(job, tags, weights)),
+        edits=edits,
+        mixed=list(_mixed(job, tags, weights, edits)),
     )
 
 
@@ -215,13 +228,16 @@ def _edits(
         yield int(position), edit(action, text, spans, job.policy.tokenizer)
 
 
-def _mixed(job: ApplyJob, tags: pa.RecordBatch, weights: Any) -> Iterator[Mixed]:
+def _mixed(job: ApplyJob, tags: pa.RecordBatch, weights: Any, edits: Mapping[int, Edited]) -> Iterator[Mixed]:
     mix_in, seed = job.policy.mix_in, job.policy.seed
     if mix_in is None:
         return
     kept = np.flatnonzero(weights > 0)
     ids = tags.column("id").take(pa.array(kept)).to_pylist()
-    words = tags.column("words").to_numpy()[kept] * weights[kept]
+    words = tags.column("words").to_numpy().astype(np.float64)
+    for changed, one in edits.items():
+        words[changed] = max(words[changed] - one.words_cut, 0)
+    words = words[kept] * weights[kept]
     for position, id, copies in zip(kept, ids, mix_in.copies(ids, words, seed), strict=True):
         for number, document in enumerate(mix_in.chosen(id, int(copies), seed)):
             yield Mixed(int(position), f"{document.id}@{id}#{number}", document, mix_in.name)
@@ -238,7 +254,7 @@ class _Counter:
         self.dropped: Counter[str] = Counter()
         self.edited: Counter[str] = Counter()
         self.documents = self.written = self.mixed_in = self.bytes = self.forged = 0
-        self.words = self.words_kept = self.words_mixed_in = 0
+        self.words = self.words_kept = self.words_cut = self.words_masked = self.words_mixed_in = 0
         self.words_weighed = 0.0
 
     def add(self, outgoing: Outgoing, tags: pa.RecordBatch, decisions: pa.RecordBatch) -> None:
@@ -254,6 +270,8 @@ class _Counter:
         self.words += int(words.sum())
         self.words_kept += int(words[outgoing.weights > 0].sum())
         self.words_weighed += float(words @ outgoing.weights)
+        self.words_cut += sum(one.words_cut for one in outgoing.edits.values())
+        self.words_masked += sum(one.words_masked for one in outgoing.edits.values())
         self.words_mixed_in += sum(one.document.words for one in outgoing.mixed)
         self.forged += self._count_forged(outgoing)
 
@@ -280,6 +298,8 @@ class _Counter:
             words=self.words,
             words_kept=self.words_kept,
             words_weighed=self.words_weighed,
+            words_cut=self.words_cut,
+            words_masked=self.words_masked,
             words_mixed_in=self.words_mixed_in,
             other_records=tally.other_records,
             input_bytes=tally.input_bytes,
@@ -294,12 +314,13 @@ def _counts(values: pa.Array) -> dict[str, int]:
     return {one["values"]: one["counts"] for one in pc.value_counts(values).to_pylist()}
 
 
-def _write_report(job: ApplyJob, task: ShardTask, tally: Tally, report: ApplyReport) -> None:
+def _write_report(job: ApplyJob, task: ShardTask, tally: Tally, report: ApplyReport, *, has_data: bool) -> None:
     content = {
         "shard": asdict(task),
         "fingerprint": job.fingerprint(task),
         "job": job.digest,
         "complete": tally.complete,
+        "has_data": has_data,
         "figures": report.to_dict(),
         "rejection_examples": [asdict(example) for example in tally.examples],
     }

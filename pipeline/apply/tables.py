@@ -125,15 +125,22 @@ class TableOutput:
         )
 
     def _mixed_rows(self, part: Outgoing) -> pa.RecordBatch:
-        """Rows of the documents that are mixed in: text, provenance, and the id if ids are texts; all else is null."""
-        path = part.records.text if self._from_parquet else ("text",)
-        weight = {"weight": 1.0} if self._added.weight else {}
-        of_text = "id" in self._own.names and pa.types.is_string(self._own.field("id").type)
-        rows = [
-            one.text_at(path) | {"provenance": one.provenance} | weight | ({"id": one.id} if of_text else {})
-            for one in part.mixed
-        ]
+        """Rows of the documents that are mixed in: text, added columns, and the id where ids are texts; all else is
+        null."""
+        text, id = (part.records.text, part.records.id) if self._from_parquet else (("text",), ("id",))
+        id = id if id and _holds_text(self._own, id) else None
+        names = [field.name for field in self._added.fields]
+        rows = [one.record(text, id) | {name: one.added[name] for name in names} for one in part.mixed]
         return pa.RecordBatch.from_pylist(rows, schema=self._writer.schema)
+
+
+def _holds_text(schema: pa.Schema, path: tuple[str, ...]) -> bool:
+    """Whether the column at a path is of texts."""
+    type = schema.field(path[0]).type
+    for name in path[1:]:
+        type = type.field(name).type
+    type = type.value_type if pa.types.is_dictionary(type) else type
+    return bool(pa.types.is_string(type) or pa.types.is_large_string(type))
 
 
 def _with(schema: pa.Schema, added: AddedColumns) -> pa.Schema:

@@ -21,8 +21,7 @@ class TarOutput:
 
     def __init__(self, file: IO[bytes], added: AddedColumns, where: str) -> None:
         self._lines = LinesOutput(io.BytesIO(), added, where)
-        self._tar = tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see `close`)
-        self._written = 0
+        self._file, self._size, self._written = file, 0, 0
 
     def write(self, part: Outgoing) -> None:
         """Write a batch, in the order of `LinesOutput`."""
@@ -33,13 +32,20 @@ class TarOutput:
             self._written += 1
 
     def close(self) -> None:
-        """End the file."""
-        self._tar.close()
+        """End the file, as tar files end: with two blocks of zeros, filled up to a whole record."""
+        self._put(bytes(2 * tarfile.BLOCKSIZE))
+        self._put(bytes(-self._size % tarfile.RECORDSIZE))
 
     def _add(self, suffix: str, data: bytes) -> None:
+        """Not by ``tarfile.TarFile``, which keeps what it knows of each member."""
         member = tarfile.TarInfo(f"{self._written:09d}.{suffix}")
         member.size, member.mode = len(data), 0o644
-        self._tar.addfile(member, io.BytesIO(data))
+        for part in (member.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % tarfile.BLOCKSIZE)):
+            self._put(part)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self._size += len(data)
 
 
 def _take_text(record: dict[str, Any], path: tuple[str, ...]) -> str:

@@ -33,10 +33,12 @@ class Keep:
 
 @dataclass(frozen=True)
 class Drop:
-    """The document goes; ``reason`` is for people. ``replace``: a kept one like it takes its place."""
+    """The document goes; ``reason`` is for people. ``replace``: a kept one like it takes its place, by counting once
+    more."""
 
     reason: str
     replace: bool = False
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class OneOf:
 
     column: str
     values: tuple[str, ...]
+    where: str = field(default="", compare=False)
 
     @property
     def columns(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ Knows counts of words and ids; nothing of what the documents say.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -56,5 +56,10 @@ class MixIn:
 
     def chosen(self, id: str, copies: int, seed: int) -> list[OwnDocument]:
         """The documents that go behind the kept one of this id, each drawn from all by hash."""
-        draws = keys([f"{id}#{number}" for number in range(copies)], f"{seed}/mixed in")
-        return [self.documents[int(draw * len(self.documents))] for draw in draws]
+        return [self.documents[int(draw * len(self.documents))] for draw in draws_behind(id, range(copies), seed)]
+
+
+def draws_behind(id: str, numbers: Iterable[int], seed: int) -> NDArray[np.float64]:
+    """The draws in [0, 1), float64, that choose the documents of these numbers, from 0, behind the kept one of this
+    id."""
+    return keys([f"{id}#{number}" for number in numbers], f"{seed}/mixed in")

@@ -7,7 +7,7 @@ Knows TAGS and models' labels; neither files of documents nor how anything is do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -25,11 +25,11 @@ from pipeline.policy.actions import (
 )
 from pipeline.policy.conditions import All, Condition, InMode, Measure, OneOf, measures_of, parts_of
 from pipeline.policy.mixing import MixIn
+from pipeline.policy.plain import plain, to_json
 from pipeline.policy.setting import PolicyError
 from pipeline.policy.tag_columns import modes_of, score_column
 from pipeline.policy.tokens import Tokenizer
 from pipeline.prevalence.slices import TOPIC
-from pipeline.reweight.weights import Weights
 from pipeline.schema import TAG_TOPIC, topic_digest, topics_of
 from pipeline.tasks import digest
 
@@ -69,7 +69,7 @@ class Policy:
     takes is kept, and counts once.
 
     ``seed`` goes into every draw. Weights become a column, or a count of repeats; none is above ``weight_cap``.
-    ``text`` is what was read from ``file``, for people.
+    ``text`` is what was read from ``file``, for people; of a policy that was built in Python, its plain form as JSON.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -88,6 +88,21 @@ class Policy:
             if rule.name in names:
                 raise PolicyError(f"{_at(rule)}: an earlier one has this name, and decisions go by it; rename one")
             names.add(rule.name)
+        self._check_cap()
+        if not self.text:
+            object.__setattr__(self, "text", to_json(self))
+
+    def _check_cap(self) -> None:
+        if self.weight_cap is None:
+            return
+        if not self.weight_cap > 0:
+            raise PolicyError(f"weight_cap: {self.weight_cap:g} would drop every document; give it more than 0")
+        for rule in self.rules:
+            if isinstance(rule.action, Drop) and rule.action.replace:
+                raise PolicyError(
+                    f"{rule.action.where or _at(rule)}: replace lets kept documents count as often as the budget asks, "
+                    "which weight_cap forbids; leave one of the two out"
+                )
 
     @cached_property
     def ordered(self) -> tuple[Rule, ...]:
@@ -97,7 +112,7 @@ class Policy:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that decides what happens, the content of named files included."""
-        return digest(_plain(self))
+        return digest(plain(self))
 
     @property
     def weighs(self) -> bool:
@@ -180,13 +195,15 @@ def _check_topics(rule: Rule, model: Mapping[str, Any]) -> None:
     if not rule.when.columns & {field.name for field in TAG_TOPIC}:
         return
     known = topics_of(model)
+    named = [part for part in parts_of(rule.when) if isinstance(part, OneOf) and part.column == TOPIC]
     if not known:
-        raise PolicyError(f"{_at(rule)}: the tags have no topics; scan again with --topics MODEL, or leave topic out")
-    for part in parts_of(rule.when):
-        if isinstance(part, OneOf) and part.column == TOPIC and (unknown := [n for n in part.values if n not in known]):
+        at = (named[0].where if named else "") or _at(rule)
+        raise PolicyError(f"{at}: the tags have no topics; scan again with --topics MODEL, or leave topic out")
+    for part in named:
+        if unknown := [name for name in part.values if name not in known]:
             raise PolicyError(
-                f"{_at(rule)}: {unknown[0]!r} is no topic of the model that the tags were made with; it has "
-                f"{', '.join(known)}"
+                f"{part.where or _at(rule)}: {unknown[0]!r} is no topic of the model that the tags were made with; "
+                f"it has {', '.join(known)}"
             )
 
 
@@ -200,12 +217,3 @@ def _check_evidence(evidence: Evidence, model: Mapping[str, Any], where: str) ->
                 f"{where}: the tags hold spans of {label!r} from {kept[label]:.4g} on, so not all from "
                 f"{evidence.at_least:g}; raise min, or scan with --span-threshold {evidence.at_least:g}"
             )
-
-
-def _plain(value: Any) -> Any:
-    """Plain types, with the names of classes: two conditions of one content and unlike meaning differ."""
-    if isinstance(value, Tokenizer | MixIn | Weights):
-        return [type(value).__name__, value.digest]
-    if is_dataclass(value) and not isinstance(value, type):
-        return [type(value).__name__, {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}]
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value

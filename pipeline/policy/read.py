@@ -6,6 +6,8 @@ Knows how a policy is written; nothing of what it does.
 from __future__ import annotations
 
 import datetime
+import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from pipeline import storage
 from pipeline.languages import primary_subtag
 from pipeline.policy.actions import (
     Action,
@@ -45,6 +48,7 @@ from pipeline.policy.conditions import (
     Sized,
 )  # fmt: skip
 from pipeline.policy.mixing import MixIn, OwnDocument
+from pipeline.policy.plain import read_plain
 from pipeline.policy.policy import Policy, Rule
 from pipeline.policy.setting import PolicyError, Setting, parse_toml, read_text
 from pipeline.policy.tokens import Tokenizer
@@ -68,19 +72,36 @@ def load_policy(file: str) -> Policy:
 
 def parse_policy(text: str, file: str = "policy") -> Policy:
     """The same of a text; ``file`` is its name in errors, and the files that it names are in that one's folder."""
-    return replace(_policy(parse_toml(text, file)), text=text, file=file)
+    return _policy(parse_toml(text, file), text)
 
 
-def _policy(top: Setting) -> Policy:
+def parse_plain(text: str) -> Policy:
+    """A policy that was built in Python, from its ``text``, without tokenizer and documents to mix in.
+
+    Raises `ValueError` if that cannot be read back.
+    """
+    try:
+        content = json.loads(text)
+        policy = read_plain(content["policy"], content["weights"], {"Policy": Policy, "Rule": Rule})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not the plain form of a policy ({error!r})") from error
+    if not isinstance(policy, Policy):
+        raise ValueError("not the plain form of a policy")
+    return replace(policy, text=text)
+
+
+def _policy(top: Setting, text: str) -> Policy:
     given = top.table("seed", "weight_as", "weight_cap", "tokenizer", "rule", "exempt", "mix_in")
     policy = Policy(
         rules=tuple(_rule(one) for one in given["rule"].array()) if "rule" in given else (),
         exemptions=tuple(_exemption(one) for one in given["exempt"].array()) if "exempt" in given else (),
         seed=given["seed"].integer() if "seed" in given else 0,
         weight_as=given["weight_as"].text("column", "repeat") if "weight_as" in given else "column",  # type: ignore[arg-type]
-        weight_cap=given["weight_cap"].number(0) if "weight_cap" in given else None,
+        weight_cap=_cap(given["weight_cap"]) if "weight_cap" in given else None,
         tokenizer=_tokenizer(given["tokenizer"]) if "tokenizer" in given else None,
         mix_in=_mix_in(given["mix_in"]) if "mix_in" in given else None,
+        text=text,
+        file=os.path.abspath(storage.local_path(top.file)) if storage.is_local(top.file) else top.file,
     )
     if not policy.rules and policy.mix_in is None:
         raise top.error("a policy without [[rule]] changes nothing; write one")
@@ -93,6 +114,12 @@ def _policy(top: Setting) -> Policy:
     if policy.tokenizer and not policy.masks:
         raise given["tokenizer"].error("no rule masks, so nothing needs a tokenizer; leave it out")
     return policy
+
+
+def _cap(setting: Setting) -> float:
+    if (cap := setting.number(0)) == 0:
+        raise setting.error("0 would drop every document; give it more than 0, or leave it out")
+    return cap
 
 
 def _exemption(table: Setting) -> Rule:
@@ -200,6 +227,13 @@ def _on_hosts(setting: Setting, names: tuple[str, ...]) -> OnHost:
     return OnHost(tuple(sorted(set(plain))))
 
 
+def _any(setting: Setting) -> AnyOf:
+    conditions = tuple(_when(one) for one in setting.array())
+    if not conditions:
+        raise setting.error("an empty array, which no document meets; name at least one condition, or leave any out")
+    return AnyOf(conditions)
+
+
 def _dates(setting: Setting) -> Dated:
     given = setting.table("from", "before")
     since, before = (_day(given[name]) if name in given else None for name in ("from", "before"))
@@ -221,14 +255,14 @@ def _day(setting: Setting) -> int:
 
 _OTHERS: dict[str, Callable[[Setting], Condition]] = {
     "mode": _modes,
-    "topic": lambda setting: OneOf("topic", setting.texts()),
+    "topic": lambda setting: OneOf("topic", setting.texts(), setting.where),
     "lang": _languages,
     "source": lambda setting: OneOf("source", setting.texts()),
     "status": _statuses,
     "host": _hosts,
     "host_file": _host_file,
     "date": _dates,
-    "any": lambda setting: AnyOf(tuple(_when(one) for one in setting.array())),
+    "any": _any,
     "not": lambda setting: Not(_when(setting)),
 }
 
@@ -240,7 +274,9 @@ _Given = dict[str, Setting]
 def _drop(setting: Setting, rule: _Given, when: All) -> Action:
     if not isinstance(setting.value, str):
         raise setting.error('give the reason as a text, such as drop = "overt, over 0.75"')
-    return Drop(setting.text(), rule["replace"].truth() if "replace" in rule else False)
+    if "replace" not in rule:
+        return Drop(setting.text())
+    return Drop(setting.text(), rule["replace"].truth(), rule["replace"].where)
 
 
 def _keep(setting: Setting, rule: _Given, when: All) -> Action:
@@ -370,4 +406,4 @@ def _own(setting: Setting, place: str, line: bytes) -> OwnDocument:
     return OwnDocument(str(value.get("id", place.rpartition("/")[2])), text, len(text.split()))
 
 
-__all__ = ["PolicyError", "load_policy", "parse_policy"]
+__all__ = ["PolicyError", "load_policy", "parse_plain", "parse_policy"]

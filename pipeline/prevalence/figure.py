@@ -15,6 +15,8 @@ Basis = Literal["design", "model", "count"]
 ``model``: holds if the assumptions that ``method`` names do. ``count``: of flags, no estimate of anything."""
 
 LEAST_POSITIVES = 10
+LEAST_LABELS = 5
+"""Of fewer documents that were read, "all of them" would be said of a single one."""
 MOST_RELATIVE_WIDTH = 2.0
 """A figure whose interval is wider than twice itself says little beyond its upper bound."""
 
@@ -44,7 +46,12 @@ class Figure:
             self.basis == "design"
             and not self.one_sided
             and one.high > one.low
-            and (self.positives == 0 or one.low <= 0 or one.high - one.low > MOST_RELATIVE_WIDTH * one.value)
+            and (
+                self.positives == 0
+                or one.n < LEAST_LABELS
+                or one.low <= 0
+                or one.high - one.low > MOST_RELATIVE_WIDTH * one.value
+            )
         )
 
     def in_words(self, of: str = "") -> str:

@@ -20,11 +20,13 @@ OTHERS = ("id", "url", "date", "source", "lang")
 
 class Records(NamedTuple):
     """A DOCUMENTS batch, and what the shard itself holds of each document, where that is asked for: its row of all
-    columns (Parquet), its line (JSON lines), or nothing else (WARC). ``text`` is the path of the text in it."""
+    columns (Parquet), its line (JSON lines), or nothing else (WARC). ``text`` is the path of the text in it, ``id``
+    that of the id, None where it has none."""
 
     documents: pa.RecordBatch
     originals: pa.RecordBatch | list[bytes] | None = None
     text: tuple[str, ...] = ("text",)
+    id: tuple[str, ...] | None = ("id",)
 
 
 def digest_id(url: str | None, text: Text) -> str:
@@ -105,10 +107,10 @@ class BatchBuilder:
         self._size += sum(sizes)
         self._originals += map(bytes, originals)
 
-    def take_records(self, text: tuple[str, ...]) -> Records:
+    def take_records(self, text: tuple[str, ...], id: tuple[str, ...] | None) -> Records:
         """The batch so far with the originals; the builder is empty afterwards."""
         originals = self._originals
-        return Records(self.take(), originals, text)
+        return Records(self.take(), originals, text, id)
 
     def take(self) -> pa.RecordBatch:
         """The batch so far; the builder is empty afterwards."""

@@ -145,17 +145,19 @@ class _Reader:
     def __init__(self, tally: Tally, longest: int, *, whole: bool) -> None:
         self._tally, self._longest, self._whole = tally, longest, whole
         self._text: tuple[str, ...] = ("text",)
+        self._id: tuple[str, ...] | None = None
         self.builder = BatchBuilder()
 
     def take(self) -> Records:
         """The batch so far."""
-        return self.builder.take_records(self._text)
+        return self.builder.take_records(self._text, self._id)
 
     def read(self, block: Block, columns: Columns | None) -> Iterator[Records]:
         """Add or reject the lines of a block; yields a batch when one is full."""
         if self.builder.full_with(block.size):
             yield self.take()
-        self._text = columns.text if columns else self._text
+        if columns:
+            self._text, self._id = columns.text, columns.id
         if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
             return
         if block.size > self._longest and len(block.lines) == 1:

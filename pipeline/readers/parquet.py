@@ -194,7 +194,7 @@ class _ParquetReader:
         if len(columns["row"]):
             columns["id"] = _with_ids(columns["id"], columns["url"], columns["text"])
             documents = pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
-            yield Records(documents, original, self._columns.text)
+            yield Records(documents, original, self._columns.text, self._columns.id)
 
     def _count(self, bad: dict[int, tuple[str, str]], n: int) -> int:
         """Count a batch's rows in order; returns the row of the first."""

@@ -5,6 +5,7 @@ Counts are of all documents and exact; only texts are sampled. Knows tags and de
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import storage
 from pipeline.prevalence.slices import SLICES, TOPIC, slices_of
 from pipeline.report.all_tags import mode_in_sql, modes_of, score_of
 from pipeline.report.collateral_texts import SIDES, Lexicon, mentions, perplexities, texts
@@ -74,6 +76,7 @@ def collateral(url: str, run: str, options: CollateralOptions | None = None) -> 
             "folder": url, "run": run, "label": label, "threshold": threshold, "model": folder.model,
             "notes": list(folder.notes),
             "corpus": _row(decided, f"SELECT {_SUMS} FROM decided"),
+            "mixed_in": _mixed_in(run),
             "weights": _weights(decided),
             "rules": _rules(decided),
             "labels": _labels(decided, label, threshold),
@@ -87,6 +90,15 @@ def collateral(url: str, run: str, options: CollateralOptions | None = None) -> 
         }  # fmt: skip
 
 
+def _mixed_in(run: str) -> dict[str, int] | None:
+    """Documents, and their words, that the policy put among those of the tags; None if the run has no account of it."""
+    try:
+        figures = json.loads(storage.read_bytes(storage.join(run, "apply.json")))["figures"]
+    except FileNotFoundError:
+        return None
+    return {"documents": figures["mixed_in"], "words": figures["words_mixed_in"]}
+
+
 def _texts(decided: Decided, options: TextOptions) -> dict[str, Any]:
     """What the lexicon finds in texts of either side, and their perplexity."""
     found, notes = texts(decided, options.number, options.shards)
@@ -95,8 +107,10 @@ def _texts(decided: Decided, options: TextOptions) -> dict[str, Any]:
         {"kind": row["kind"], "name": row["name"], **{f"{s}_{key}": v for s in SIDES for key, v in row[s].items()}}
         for row in rows
     ]
+    files = len(decided.folder.files)
     return {
-        "sizes": {side: len(of) for side, of in found.items()}, "notes": notes, "mentions": rows, "flat": flat,
+        "sizes": {side: len(of) for side, of in found.items()}, "notes": notes,
+        "shards": min(options.shards, files), "of_shards": files, "mentions": rows, "flat": flat,
         "ngrams": options.ngrams, "perplexity": perplexities(found, options.log10) if options.log10 else None,
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.report.tables import Tables
-from pipeline.scan import read_report
+from pipeline.scan import read_report, read_reports
 from pipeline.schema import label_columns, schema_of, topic_digest, topics_of
 from pipeline.tasks import ReadOptions, ShardTask
 
@@ -108,6 +108,56 @@ def open_folder(url: str, tables: Tables) -> TagsFolder:
     shards = {file: kept[file]["tropescan.shard"] for file in files}
     _check_columns(files[0], model)
     return TagsFolder(url, model, _options(options), tuple(versions), shards, scan, tuple(notes))
+
+
+def open_listed(url: str) -> TagsFolder | None:
+    """The tags that ``scan.json`` lists, by what it and the shards' reports say of them: a file that is gone, torn or
+    of another model is left for whoever reads it to find. None if there is no ``scan.json``.
+
+    Raises `TagsError` if it lists none, or if none of the files is of its model.
+    """
+    scan = _read_scan(url)
+    if not scan:
+        return None
+    names = scan["tags"]
+    files = [storage.join(url, "tags", f"{name}{_SUFFIX}") for name in names]
+    _check_any(url, files, scan["model"])
+    reports = read_reports([storage.join(url, "reports", f"{name}.json") for name in names])
+    shards = {file: _shard_of(file, report) for file, report in zip(files, reports, strict=True)}
+    options = _options([json.dumps(scan.get("options"))])
+    return TagsFolder(url, scan["model"], options, (str(scan.get("version", "")),), shards, scan)
+
+
+def _shard_of(file: str, report: dict[str, Any] | None) -> str:
+    """The URL of the shard that a tags file was made from, as its metadata spell it; "" if nothing says it."""
+    if report and "url" in report.get("shard", {}):
+        return str(report["shard"]["url"]).encode("utf-8", "backslashreplace").decode()
+    return (_own_metadata(file) or {}).get(b"tropescan.shard", b"").decode()
+
+
+def _check_any(url: str, files: list[str], model: dict[str, Any]) -> None:
+    """Raises `TagsError` unless some file is of the model; reads no further than to the first."""
+    others = False
+    for file in files:
+        metadata = _own_metadata(file)
+        try:
+            if metadata and json.loads(metadata[b"tropescan.model"]).get("digest") == model.get("digest"):
+                return
+        except (ValueError, KeyError, AttributeError):
+            continue
+        others |= metadata is not None
+    if others:
+        raise _other_model(url)
+    raise TagsError(f"{url}: none of the tags of {len(files)} shards that scan.json lists can be read; scan again")
+
+
+def _own_metadata(file: str) -> dict[bytes, bytes] | None:
+    """The metadata of one tags file; None if it cannot be read."""
+    try:
+        with storage.open_input(file) as opened:
+            return dict(pq.read_schema(opened).metadata or {})
+    except (FileNotFoundError, pa.ArrowException, OSError):
+        return None
 
 
 def _current_files(url: str, scan: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -215,8 +265,12 @@ def _read_scan(url: str) -> dict[str, Any]:
 
 def _check_model(url: str, scan: dict[str, Any], model: dict[str, Any]) -> None:
     if scan and scan["model"].get("digest") != model.get("digest"):
-        file = storage.join(url, "scan.json")
-        raise TagsError(f"{file}: of another model than the tags beside it; scan again into a folder of its own")
+        raise _other_model(url)
+
+
+def _other_model(url: str) -> TagsError:
+    file = storage.join(url, "scan.json")
+    return TagsError(f"{file}: of another model than the tags beside it; scan again into a folder of its own")
 
 
 def _check_columns(file: str, model: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ function card(id, part, of, error) {
 }
 
 const holds = (i) => data.score[i] >= data.threshold ? 1 : 0;
-const holdsOther = (i) => data.raised[i] >= 0.5 ? 1 : 0;
+const holdsOther = (i) => data.raised[i] >= data.raised_threshold ? 1 : 0;
 
 function draw() {
   const s = settings(), w = weightsFor(s);

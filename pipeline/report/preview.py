@@ -26,7 +26,9 @@ MOST_SAMPLED = 40_000
 """Rows of a sample: with more, the page would pass 3 MB."""
 _GRID = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _LIFTS = 4
-"""Steps of the raised label's score; 0.5 lies between two of them."""
+"""Steps of the raised label's score."""
+USUAL_THRESHOLD = 0.5
+"""From which score on a document holds a label of which the model says nothing."""
 _STEP = f"""CASE WHEN score IS NULL THEN -1
     ELSE {_LIFTS} * {step_of("score", CELLS)}
          + CASE WHEN raised IS NULL THEN 0 ELSE {step_of("raised", _LIFTS)} END END"""
@@ -40,11 +42,13 @@ OTHERS = "(others)"
 @dataclass(frozen=True)
 class PreviewOptions:
     """``label`` is lowered, ``raised`` raised; both are the caller's wish. A document holds ``label`` from
-    ``threshold`` on (the scan's unless given), ``raised`` from 0.5 on. ``modes`` and ``about`` as for collateral."""
+    ``threshold`` on (the scan's unless given), ``raised`` from ``raised_threshold`` on (unless given that of
+    the model's evidence for it, or `USUAL_THRESHOLD`). ``modes`` and ``about`` as for collateral."""
 
     label: str | None = None
     raised: str | None = "admirable"
     threshold: float | None = None
+    raised_threshold: float | None = None
     modes: Sequence[str] = ()
     about: str = "ai"
     sample: int = 20_000
@@ -71,10 +75,11 @@ def preview(url: str, options: PreviewOptions | None = None) -> dict[str, Any]:
             f"""SELECT id, file, row, host, words, {score_of(folder, label)} AS score, {other} AS raised,
                        {mode} AS mode, {topic} AS topic FROM all_tags""",
         )
-        grid = sorted({*_GRID, threshold})
-        cells = _counted(tables, grid, threshold)
+        grid, lifted = sorted({*_GRID, threshold}), _raised_threshold(folder, raised, options)
+        cells = _counted(tables, grid, threshold, lifted)
         return {
-            "folder": url, "label": label, "threshold": threshold, "raised": raised, "model": folder.model,
+            "folder": url, "label": label, "threshold": threshold, "raised": raised, "raised_threshold": lifted,
+            "model": folder.model,
             "notes": _notes(folder, options, raised),
             "corpus": {of: _sum(cells, of) for of in ("documents", "words")},
             "grid": [_dropped_from(cells, i, at) for i, at in enumerate(grid)],
@@ -89,13 +94,19 @@ def _notes(folder: TagsFolder, options: PreviewOptions, raised: str | None) -> l
     return [*folder.notes, *([f"The model has no label {options.raised!r} to raise."] if wanted else [])]
 
 
-def _counted(tables: DuckTables, grid: Sequence[float], threshold: float) -> list[dict[str, Any]]:
+def _raised_threshold(folder: TagsFolder, raised: str | None, options: PreviewOptions) -> float:
+    if options.raised_threshold is not None:
+        return options.raised_threshold
+    return float(folder.model.get("span_thresholds", {}).get(raised, USUAL_THRESHOLD))
+
+
+def _counted(tables: DuckTables, grid: Sequence[float], threshold: float, lifted: float) -> list[dict[str, Any]]:
     """All documents in one pass: how many, with how many words, by ``over`` (how many thresholds of the grid the score
     reaches), ``step`` (the stratum), and whether they hold the label or the raised one."""
     return tables.rows(
         f"""SELECT {_reached(grid)} AS over, {_STEP} AS step, coalesce(score >= '{threshold!r}'::DOUBLE, false) AS held,
-                   coalesce(raised >= 0.5, false) AS lifted, count(*) AS documents, sum(words)::BIGINT AS words
-            FROM previewed GROUP BY ALL"""
+                   coalesce(raised >= '{lifted!r}'::DOUBLE, false) AS lifted, count(*) AS documents,
+                   sum(words)::BIGINT AS words FROM previewed GROUP BY ALL"""
     )
 
 

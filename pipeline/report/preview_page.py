@@ -31,7 +31,8 @@ def _for_script(figures: dict[str, Any]) -> dict[str, Any]:
     sample = figures["sample"]
     shown = {name: [visible(each) for each in sample[name]] for name in ("domains", "modes", "topics")}
     names = {name: figures[name] and visible(figures[name]) for name in ("label", "raised")}
-    return {"corpus": figures["corpus"], "threshold": figures["threshold"], **names, **sample, **shown}
+    return {"corpus": figures["corpus"], "threshold": figures["threshold"],
+            "raised_threshold": figures["raised_threshold"], **names, **sample, **shown}  # fmt: skip
 
 
 def as_data(value: Any) -> Markup:

@@ -58,6 +58,7 @@ class Goals:
 
     ``count`` "flag": a document holds a label whole or not at all, by the label's threshold. "probability": it holds
     the calibrated probability's part of it. ``top``: categories held one by one, the largest; the others as one.
+    ``places``: by label, and "topic" with a topic's name, file and line of what names it, for errors.
     """
 
     goals: tuple[Goal, ...]
@@ -68,6 +69,7 @@ class Goals:
     top: int = 50
     count: Count = "flag"
     unit: Unit = "words"
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         _check_entries(self)
@@ -79,6 +81,10 @@ class Goals:
         """Labels that goals name, each once, in order."""
         named = [name for goal in self.goals for name in (goal.label, goal.per) if name not in (None, ALL)]
         return list(dict.fromkeys(str(name) for name in named if name))
+
+    def at(self, name: str) -> str:
+        """The place of a label, or of "topic" with a topic's name, as errors begin; empty for goals of no file."""
+        return f"{self.places[name]}: " if name in self.places else ""
 
     @property
     def marginals(self) -> list[str]:
@@ -147,9 +153,19 @@ def goals_of(setting: Setting) -> Goals:
     if "top" in given:
         values["top"] = given["top"].integer()
     try:
-        return Goals(**values)
+        return Goals(**values, places=_places(given))
     except GoalsError as error:
         raise setting.error(str(error)) from error
+
+
+def _places(given: Mapping[str, Setting]) -> dict[str, str]:
+    """Where each label and topic is named first, in goals before thresholds."""
+    found = dict(given["thresholds"].table()) if "thresholds" in given else {}
+    for goal in reversed(list(given["goal"].array()) if "goal" in given else []):
+        named = goal.table()
+        found |= {str(named[key].value): named[key] for key in ("per", "label") if key in named}
+        found |= {f"topic {named['topic'].value}": named["topic"]} if "topic" in named else {}
+    return {name: setting.where for name, setting in found.items()}
 
 
 def _goal(setting: Setting) -> Goal:

@@ -43,25 +43,30 @@ def measure_of(goals: Goals, model: Mapping[str, Any], probabilities: Mapping[st
     labels, columns = list(model["labels"]), label_columns(model["labels"])
     for label in (*goals.labels, *goals.thresholds):
         if label not in labels:
-            raise GoalsError(f"the tags have no label {label!r}; they have {', '.join(labels[:50])}")
+            raise GoalsError(f"{goals.at(label)}the tags have no label {label!r}; they have {', '.join(labels[:50])}")
     scored = []
     for label in goals.labels:
         column, edges = columns[labels.index(label)], (threshold_of(label, goals, model),)
         if goals.count == "probability":
             if label not in probabilities:
-                raise GoalsError(f'count = "probability": the model has no calibration of {label!r}; use "flag"')
+                raise GoalsError(
+                    f'{goals.at(label)}count = "probability": the model has no calibration of {label!r}; use "flag"'
+                )
             edges = (-1.0, *(1 / (1 + np.exp(-_STEPS))).tolist())
         scored.append(Scored(label, column, edges, probabilities[label] if goals.count == "probability" else None))
     return Measure(tuple(scored), tuple(goals.kinds), goals.top, goals.unit)
 
 
 def _check_topics(goals: Goals, model: Mapping[str, Any]) -> None:
-    known = topics_of(model)
+    known, named = topics_of(model), [goal for goal in goals.goals if goal.topic]
     if TOPIC in goals.kinds and not known:
-        raise GoalsError("the tags have no topics; scan again with --topics MODEL, or leave topic out")
-    if unknown := [goal.topic for goal in goals.goals if goal.topic and goal.topic not in known]:
-        raise GoalsError(f"{unknown[0]!r} is no topic of the model that the tags were made with; it has "
-                         f"{', '.join(known)}")  # fmt: skip
+        at = goals.at(named[0].name) if named else ""
+        raise GoalsError(f"{at}the tags have no topics; scan again with --topics MODEL, or leave topic out")
+    if unknown := [goal for goal in named if goal.topic not in known]:
+        raise GoalsError(
+            f"{goals.at(unknown[0].name)}{unknown[0].topic!r} is no topic of the model that the tags were made with; "
+            f"it has {', '.join(known)}"
+        )
 
 
 def threshold_of(label: str, goals: Goals, model: Mapping[str, Any]) -> float:

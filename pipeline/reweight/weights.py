@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -134,7 +135,7 @@ def load_weights(path: str) -> Weights:
         if content.pop("format") != FORMAT:
             raise ValueError("its format is of another version")
         digest = content.pop("digest")
-        weights = _weights(**content)
+        weights = weights_of(**content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: no weights of this version of tropescan ({error}); make them again with "
                            "'tropescan policy target'") from error  # fmt: skip
@@ -144,7 +145,8 @@ def load_weights(path: str) -> Weights:
     return weights
 
 
-def _weights(scores: list[Any], categories: list[Any], **rest: Any) -> Weights:
+def weights_of(scores: Sequence[Any], categories: Sequence[Any], **rest: Any) -> Weights:
+    """Weights of plain types, as `dataclasses.asdict` gives them. Raises `ValueError` if they are none."""
     made = Weights(
         tuple(ScoreFactor(one["column"], tuple(one["edges"]), tuple(one["logs"])) for one in scores),
         tuple(
