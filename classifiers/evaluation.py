@@ -35,7 +35,11 @@ def _hits_by_rank(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> tupl
 
 
 def threshold_at_fpr(negative_scores: NDArray[np.float64], fpr: float) -> float:
-    """The lowest threshold at which at most ``fpr`` of the negatives score as high or higher."""
+    """The lowest threshold at which at most ``fpr`` of the negatives score as high or higher.
+
+    Raises `ValueError` without a negative: every threshold would do, and 0 would flag all."""
+    if not len(negative_scores):
+        raise ValueError("no text without a label to set a threshold by; give some (ordinary ones with --background)")
     allowed = int(fpr * len(negative_scores))
     ordered = np.sort(negative_scores)[::-1]
     if allowed >= len(ordered):

@@ -11,7 +11,7 @@ import numpy as np
 
 from classifiers.calibration import Calibration
 from jobs.evaluating import Request, audited, evaluate
-from jobs.measure import held_out
+from jobs.measure import held_out, measure
 from jobs.training_data import TrainingData
 
 FLAGGING = "balanced"
@@ -31,13 +31,15 @@ def card_sections(
 ) -> dict[str, Any]:
     """The fields ``metrics``, ``baselines``, ``operating_points``, ``calibration`` and ``audit`` of a card.
 
-    Without a held-out document there are no figures, and without ``encoder`` sentence embeddings are left out of the
+    Without a real held-out document that holds the label, ``metrics`` are of passages written for training alone, and
+    baselines, operating points and audit are left out; without ``encoder`` sentence embeddings are left out of the
     baselines, which then says so.
     """
     calibration = {name: asdict(one) for name, one in maps.items()}
     texts = held_out(model, data)
     if not texts.truth(label)[texts.real].any():
-        return {"calibration": calibration}
+        figures = measure(texts, label, maps.get(label))
+        return {"metrics": {name: asdict(figure) for name, figure in figures.items()}, "calibration": calibration}
     request = Request(label, thresholds, thresholds[FLAGGING], maps.get(label), encoder, cache)
     found = evaluate(texts, lambda _: data.training, np.zeros(len(texts.examples), np.int64), request)
     return {

@@ -18,6 +18,7 @@ from classifiers.evaluation import Metric, average_precision, expected_calibrati
 from classifiers.score import FastTextScorer
 from jobs.measure import scores_of
 from jobs.model_option import MODEL
+from jobs.options import FOLDER
 from jobs.training_data import LabelledText, TrainingData, digest_of, load_training_data, truth
 
 RATES = (1e-3, 1e-4)
@@ -121,8 +122,10 @@ def _print(result: dict[str, Any], label: str) -> None:
 @click.argument("first", type=MODEL)
 @click.argument("second", type=MODEL)
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
-@click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
+@click.option(
+    "--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of records that only point."
+)
+@click.option("--background", multiple=True, type=FOLDER, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--label", default="adverse", show_default=True, help="The label to compare on.")
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(100), help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for 'tropescan promote --compared'.")

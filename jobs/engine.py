@@ -29,6 +29,6 @@ def absolute(url: str) -> str:
 def say_failure(task: ShardTask, error: str, number: int) -> None:
     """Print the ``number``-th failure of a job; the first few are enough."""
     if number <= FAILURES_SHOWN:
-        click.echo(f"failed: {task.url}: {error}", err=True)
+        click.echo(f"failed: {error}" if task.url in error else f"failed: {task.url}: {error}", err=True)
     if number == FAILURES_SHOWN:
         click.echo("further failures are listed in the folder's scan.json or apply.json", err=True)

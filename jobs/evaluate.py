@@ -23,6 +23,7 @@ from classifiers.training import Example, folds_by_source
 from jobs.evaluating import Request, audited, evaluate
 from jobs.measure import held_out, measure, of_cross_validation
 from jobs.model_option import MODEL
+from jobs.options import FOLDER
 from jobs.train import FLAGGING, TARGET, calibration_of, trainer_of
 from jobs.training_data import TrainingData, digest_of, load_training_data
 from labels import codebook
@@ -37,9 +38,9 @@ def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: 
     """What is below its pinned floor, was not measured, or was measured on other documents than those pinned.
 
     A pin is a number that the figure must reach, or ``{"at most": number}``. Floors on a kind of documents that is not
-    here are left out, and said so; but some must be checked.
+    here are left out, and said so; but some must be checked. Raises `ValueError` for a file of another form.
     """
-    pinned = json.loads(floors.read_text("utf-8"))
+    pinned = _read_floors(floors)
     problems = []
     if not pinned.keys() & digests.keys():
         problems.append(f"none of the documents that {floors} pins floors for is here: nothing measured is not passed")
@@ -51,6 +52,25 @@ def check_floors(figures: dict[str, Estimate], digests: dict[str, str], floors: 
             problems.append(f"{kind}: evaluation documents are {digests[kind]}, pinned {part['digest']}")
         problems += [_missed(name, figures.get(name), pin) for name, pin in part["floors"].items()]
     return [problem for problem in problems if problem]
+
+
+def _read_floors(path: Path) -> dict[str, Any]:
+    form = '{"real": {"digest": "...", "floors": {"average precision": 0.9}}}'
+    try:
+        pinned = json.loads(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; floors are JSON such as {form}") from error
+    parts = list(pinned.values()) if isinstance(pinned, dict) else [None]
+    if not all(isinstance(part, dict) and "digest" in part and _are_pins(part.get("floors")) for part in parts):
+        raise ValueError(f"{path}: not pinned floors; they are JSON such as {form}")
+    return dict(pinned)
+
+
+def _are_pins(floors: Any) -> bool:
+    if not isinstance(floors, dict):
+        return False
+    limits = [pin.get("at most") if isinstance(pin, dict) else pin for pin in floors.values()]
+    return all(isinstance(limit, (int, float)) and not isinstance(limit, bool) for limit in limits)
 
 
 def _missed(name: str, figure: Estimate | None, pin: float | dict[str, float]) -> str:
@@ -131,8 +151,10 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
 @click.command()
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
 @click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
-@click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
+@click.option(
+    "--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of records that only point."
+)
+@click.option("--background", multiple=True, type=FOLDER, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--label", type=click.Choice(codebook.LABELS), default="adverse", show_default=True,
               help="The label to evaluate.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A page with figures and curves, .html.")
@@ -149,7 +171,9 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
 @click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
-    "--floors", type=click.Path(exists=True, path_type=Path), help="Pinned floors; exit status 1 if one is missed."
+    "--floors",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Pinned floors; status 1 if one is missed.",
 )
 def command(
     labels: tuple[str, ...], model: Path | None, texts: tuple[str, ...], background: tuple[str, ...], label: str,
@@ -170,6 +194,8 @@ def command(
         raise click.UsageError("--quick leaves out what the page of --out shows; give one of them")
     if is_quick and n_folds:
         raise click.UsageError("--quick measures the model on held-out documents; take it or --leave-source-out")
+    if floors:
+        _read_floors(floors)  # now, not after the work
     data = load_training_data(labels, texts, background)
     chosen = model or default_model()
     request = replace(request_of(chosen, label, encoder, cache), resamples=resamples)

@@ -66,8 +66,11 @@ def strongest_words(text: str, shares: list[TokenShare]) -> Table:
 def read_text(given: str) -> str:
     """The file of that name, standard input for ``-``, or else the argument itself.
 
-    Raises `FileNotFoundError` for what can only be a path and is none, `IsADirectoryError` for a folder.
+    Raises `ValueError` for an empty one, `FileNotFoundError` for what can only be a path and is none,
+    `IsADirectoryError` for a folder.
     """
+    if not given.strip():
+        raise ValueError("the text is empty; give one, or a file's name, or - for standard input")
     if given == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     try:

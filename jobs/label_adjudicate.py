@@ -9,6 +9,7 @@ import click
 
 from jobs.item_text import item_text
 from jobs.label_options import opened, store_option
+from jobs.options import FOLDER
 from labels import codebook
 from labels.interchange.tasks import labels_from
 from labels.records import texts_by_digest
@@ -31,7 +32,7 @@ class Answer:
 @store_option
 @click.option("--by", "adjudicator", help="Your name, as it shall stand in the records. Without it, only count.")
 @click.option("--draw", metavar="NAME", help="Only items of this draw.")
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
+@click.option("--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of items that only point.")
 def command(place: str, adjudicator: str | None, draw: str | None, texts: tuple[str, ...]) -> None:
     """Go through the items whose annotators differ, and settle each by a record of kind `adjudicated`.
 

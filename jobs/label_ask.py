@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jobs.label_options import opened, store_option
 from jobs.label_texts import text_reader
+from jobs.options import FOLDER
 from labels.llm import Budget, ModelClient, Outcome, Prices, annotate
 from labels.llm.ask import FORMATS
 
@@ -41,7 +42,7 @@ BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 @click.option("--most-tokens-out", default=1024, show_default=True, type=click.IntRange(1), help="Of an answer.")
 @click.option("--response-format", type=click.Choice(tuple(FORMATS)), default="json_schema", show_default=True,
               help="What the endpoint can be held to; the answer is checked in any case.")  # fmt: skip
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
+@click.option("--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of items that only point.")
 def command(
     place: str, draw: str, model: str, annotator: str | None, limit: int | None, budget_usd: float | None,
     budget_tokens: int | None, price_in: float, price_out: float, concurrency: int, per_minute: float, attempts: int,

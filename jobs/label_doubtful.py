@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from jobs.label_options import opened, store_option
+from jobs.options import FOLDER
 from labels import codebook
 from labels.records import texts_by_digest
 from labels.store import Candidate, add_draw
@@ -20,7 +21,7 @@ from labels.store.tables import REVIEW
 @click.option("--name", required=True, help="Name of the review; its queue has it too.")
 @click.option("--label", type=click.Choice(codebook.LABELS), default="adverse", show_default=True)
 @click.option("--n", "n", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
+@click.option("--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of items that only point.")
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each item.")
 def command(place: str, name: str, label: str, n: int, texts: tuple[str, ...], annotators: int) -> None:
     """Find labels that are probably wrong by confident learning, and queue them as a review.

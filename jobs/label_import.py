@@ -10,6 +10,7 @@ import click
 
 from jobs.label_forms import FORMS, read_tasks
 from jobs.label_options import keep_option, opened, store_option
+from jobs.options import FOLDER
 from labels.interchange.tasks import Task, merged
 from labels.records import texts_by_digest
 from labels.store.exchange import import_tasks
@@ -24,7 +25,9 @@ from labels.store.exchange import import_tasks
     type=click.Choice(FORMS),
     help="[default: by the ending .jsonl, .csv or .parquet, or by what a folder holds]",
 )
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
+@click.option(
+    "--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of records that only point."
+)
 @keep_option
 @click.option("--annotators", default=1, show_default=True, type=click.IntRange(1), help="Wanted for each item.")
 def command(

@@ -14,6 +14,7 @@ from classifiers.card import default_model
 from jobs.label_options import opened, store_option
 from jobs.label_texts import evidence_finder, text_reader
 from jobs.model_option import MODEL
+from jobs.options import FOLDER
 from labels.page import Desk, create_app
 
 SHORTEST_TOKEN = 16
@@ -33,7 +34,7 @@ SHORTEST_TOKEN = 16
 @click.option("--key", type=click.Path(exists=True, dir_okay=False), help="Its private key (PEM).")
 @click.option("--model", type=MODEL,
               help="Model whose evidence can be shown on key. [default: the shipped one]")  # fmt: skip
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of items that only point.")
+@click.option("--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of items that only point.")
 def command(
     place: str, host: str, port: int, names: tuple[str, ...], token: str | None, lead_token: str | None,
     certificate: str | None, key: str | None, model: Path | None, texts: tuple[str, ...],

@@ -30,6 +30,10 @@ def fold(source: Path, target: Path) -> None:
     size (dimension 100 and 2 labels: a fiftieth). Quantized models (.ftz) can be folded too, unless they were pruned
     (quantized with -cutoff): fold the .bin that they were made from.
     """
+    if target.suffix != ".bin":
+        raise click.UsageError(f"OUT.bin {target}: a model's name ends in .bin; .json and .md are its card's")
+    if target.exists() and target.samefile(source):
+        raise click.UsageError(f"OUT.bin {target}: is the model to be folded, which would be lost; name another file")
     fold_file(source, target)
     before, after = source.stat().st_size, target.stat().st_size
     click.echo(f"{target}: {after:,} bytes, {after / before:.1%} of {source}")

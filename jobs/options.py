@@ -8,14 +8,17 @@ from typing import Any
 import click
 
 
-class _Probability(click.FloatRange):
-    """A number from 0 to 1; NaN, which no comparison of click's refuses, is none."""
+class _Finite(click.FloatRange):
+    """A number within limits; NaN, which no comparison of click's refuses, and infinity are none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number from 0 to 1.", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number{' from 0 to 1' if self.max == 1 else ''}.", param, ctx)
         return number
 
 
-PROBABILITY = _Probability(0, 1)
+PROBABILITY = _Finite(0, 1)
+POSITIVE = _Finite(0, min_open=True)
+FOLDER = click.Path(exists=True, file_okay=False)
+"""A folder to read that is there."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from pipeline.shard_job import Progress as Count
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+class _WithNote(Progress):
+    """The bar, and below it the note: in one line, figures would push the time left off a terminal of 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield from (Text(str(task.fields["note"])) for task in self.tasks)
 
 
 class ScanProgress:
@@ -29,10 +39,9 @@ class ScanProgress:
         self.begin = self.last_line = time.monotonic()
         self.quiet = quiet
         self.console = Console(stderr=True)
-        self.bar = Progress(
+        self.bar = _WithNote(
             TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
-            console=self.console, disable=quiet or not self.console.is_terminal,
+            TimeRemainingColumn(), console=self.console, disable=quiet or not self.console.is_terminal, expand=True,
         )  # fmt: skip
         self.task = self.bar.add_task(command, total=max(1, stored_bytes), note="")
 
@@ -62,8 +71,8 @@ class ScanProgress:
         documents, marked = sum(c.documents for c in counts), sum(c.marked for c in counts)
         megabytes = sum(c.text_bytes for c in counts) / 1e6
         return (
-            f"{self.shards_done}/{self.shards} shards  {documents:,} documents ({documents / seconds:,.0f}/s, "
-            f"{megabytes / seconds:,.1f} MB/s of text)  {marked:,} {self.marks}"
+            f"{self.shards_done:,}/{self.shards:,} shards, {documents:,} documents ({documents / seconds:,.0f}/s, "
+            f"{megabytes / seconds:,.1f} MB/s), {marked:,} {self.marks}"
         )
 
     def _show(self) -> None:

@@ -114,6 +114,8 @@ def command(
 
     Examples are read from the shards again, so these must be where the scan found them; if not, the page says so.
     """
+    if storage.is_local(folder) and storage.local_path(folder).is_file():
+        raise click.UsageError(f"{folder}: a file; name the folder that 'tropescan scan --out' wrote")
     page = out or (None if json_out else "report.html")
     if page == json_out:
         raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")

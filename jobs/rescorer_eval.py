@@ -22,7 +22,7 @@ from classifiers.score import FastTextScorer
 from classifiers.scored import ScoredTexts
 from jobs.measure import held_out
 from jobs.model_option import MODEL
-from jobs.options import PROBABILITY
+from jobs.options import FOLDER, PROBABILITY
 from jobs.training_data import load_training_data
 
 Scores = NDArray[np.float64]
@@ -87,8 +87,10 @@ def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, dict[str,
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
 @click.option("--rescorer", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="What 'rescorer train' wrote.")  # fmt: skip
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
-@click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
+@click.option(
+    "--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of records that only point."
+)
+@click.option("--background", multiple=True, type=FOLDER, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--model", type=MODEL, help="The first stage. [default: the shipped model]")
 @click.option("--label", help="The label to evaluate. [default: the one that passages are chosen by]")
 @click.option("--above", type=PROBABILITY, default=ABOVE, show_default=True,

@@ -22,6 +22,7 @@ from classifiers.score import FastTextScorer
 from classifiers.scored import scores_by_label
 from classifiers.training import Example
 from jobs.model_option import MODEL
+from jobs.options import FOLDER
 from jobs.train import TARGET, check_examples
 from jobs.training_data import WRITTEN, digest_of, load_training_data
 from labels import codebook
@@ -100,8 +101,10 @@ def _without_padding(description: str) -> str:
 
 @click.command()
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...", type=click.Path(exists=True))
-@click.option("--texts", multiple=True, metavar="DIR", help="Folder with the texts of records that only point.")
-@click.option("--background", multiple=True, metavar="DIR", help="Folder with ordinary texts.")
+@click.option(
+    "--texts", multiple=True, type=FOLDER, metavar="DIR", help="Folder with texts of records that only point."
+)
+@click.option("--background", multiple=True, type=FOLDER, metavar="DIR", help="Folder with ordinary texts.")
 @click.option("--encoder", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of a BERT encoder (all-MiniLM-L6-v2, say) with its tokenizer.json; nothing is "
               "downloaded.")  # fmt: skip

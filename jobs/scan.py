@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,21 @@ from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
 from pipeline.accounting import ShardReport
-from pipeline.scan import plan_scan, write_scan_report
+from pipeline.scan import plan_inputs, write_scan_report
 from pipeline.schema import schema_of
 from pipeline.tag import ScanJob
 from pipeline.tasks import EXTRACTORS, ReadOptions, ShardTask
 
 
-def run_scan(job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False) -> ShardReport:
-    """Tag all shards that are not done; returns the sum over all shards.
+def run_scan(
+    job: ScanJob, tasks: list[ShardTask], engine: Engine, command: str, *, quiet: bool = False,
+    left_out: Sequence[str] = (),
+) -> ShardReport:  # fmt: skip
+    """Tag all shards that are not done; returns the sum over all shards. ``left_out`` are files that were no input.
 
     Raises `pipeline.scan.StaleOutputError` if the folder holds tags of other settings.
     """
-    return write_scan_report(job, tasks, run_shards(job, tasks, engine, quiet=quiet), command)
+    return write_scan_report(job, tasks, run_shards(job, tasks, engine, quiet=quiet), command, left_out)
 
 
 def make_job(
@@ -81,12 +85,23 @@ def _print_plan(tasks: list[ShardTask]) -> None:
         click.echo(json.dumps(asdict(task)))
 
 
+def _say_left_out(files: Sequence[str]) -> None:
+    if files:
+        click.echo(
+            f"{len(files)} files are left out by their names or folders, {files[0]} first; give files by name, or by a "
+            "pattern without **, to have them read",
+            err=True,
+        )
+
+
 def _print_summary(job: ScanJob, total: ShardReport) -> None:
-    share = total.flagged / total.tagged if total.tagged else 0.0
+    theirs = total.tagged - total.other_language
+    share = total.flagged / theirs if theirs else 0.0
+    of = f"documents not in another language than {job.language}" if total.other_language else "documents"
     click.echo(
         f"{total.shards} shards, {total.read:,} documents read = {total.tagged:,} tagged + "
         f"{sum(total.rejected.values()):,} rejected\n"
-        f"flagged {job.label} >= {job.threshold:.4g}: {total.flagged:,} ({share:.3%} of documents; "
+        f"flagged {job.label} >= {job.threshold:.4g}: {total.flagged:,} ({share:.3%} of {theirs:,} {of}; "
         "a flag rate, not a prevalence)"
     )
     if total.other_language:
@@ -162,12 +177,18 @@ def command(
     """Tag every document of the shards in INPUT with scores and evidence.
 
     INPUT: files, folders, globs and URLs (s3://, gs://, hf://, https://, memory://) of WARC, WET, JSONL
-    or Parquet, compressed or not, recognised by content.
+    or Parquet, compressed or not. Files given by name, or by a pattern, are recognised by content, whatever their
+    names. Inside folders, and with **, names decide (.warc .wet .jsonl .json .parquet …, also .gz .zst .bz2 .xz); so
+    do folders that a tool keeps for itself (attributes/ of Dolma, logs/ of datatrove, tags/ and reports/ of a scan).
+    How many files that leaves out is said, and stands in scan.json. Links to folders are followed.
 
     \b
     DIR/tags/SHARD.parquet     one row a document, in the shard's order
     DIR/reports/SHARD.json     read = tagged + rejected by reason
     DIR/scan.json              the sum, the command, the model
+
+    A model without a card beside it (MODEL.json) flags by its label adverse, or else its first one, from 0.5;
+    --label and --threshold say otherwise.
 
     Documents in another language than the model's (the shipped one's is English) get the status other_language, keep
     their scores, and count as flagged nowhere. The shard says the language (--lang-column, WARC header, <html lang>);
@@ -186,9 +207,10 @@ def command(
         raise click.UsageError("--out is empty; name a folder or URL")
     if rescore_above is not None and rescore is None:
         raise click.UsageError("--rescore-above needs --rescore")
-    tasks = plan_scan(inputs, out)
+    plan = plan_inputs(inputs, out)
+    _say_left_out(plan.left_out)
     if dry_run:
-        return _print_plan(tasks)
+        return _print_plan(plan.tasks)
     job = make_job(
         out, model, window=window, stride=stride, label=label, threshold=threshold,
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
@@ -196,6 +218,7 @@ def command(
     )  # fmt: skip
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
-        total = run_scan(job, tasks, chosen, shlex.join(["tropescan", *sys.argv[1:]]), quiet=quiet)
+        command = shlex.join(["tropescan", *sys.argv[1:]])
+        total = run_scan(job, plan.tasks, chosen, command, quiet=quiet, left_out=plan.left_out)
     _print_summary(job, total)
     end(total)

@@ -27,6 +27,7 @@ from classifiers.training import Example, Hyperparameters, Trainer, folds_by_sou
 from classifiers.word_vectors import encode_words, frequent_english_words
 from jobs.card_sections import card_sections
 from jobs.measure import fit_calibrations, of_cross_validation
+from jobs.options import FOLDER, POSITIVE
 from jobs.training_data import WRITTEN, TrainingData, digest_of, frozen, load_training_data
 from labels import codebook
 from pipeline import storage
@@ -48,12 +49,15 @@ OF_TRAINER = {
 @dataclass(frozen=True)
 class Calibration:
     """What texts of unseen sources teach: a factor for each label's logits, thresholds by purpose, the score of a
-    strongest window that the allowed share of background texts passes, and each label's map to probabilities."""
+    strongest window that the allowed share of background texts passes, and each label's map to probabilities.
+
+    ``on_passages``: there was no real text without a label, and passages written for training stood in for it."""
 
     scales: dict[str, float]
     thresholds: dict[str, float]
     window_threshold: float
     maps: dict[str, ScoreMap]
+    on_passages: bool = False
 
 
 def check_examples(examples: Sequence[Example]) -> None:
@@ -89,16 +93,20 @@ def calibration_of(unseen: Sequence[Example], logits: Logits, *, scale: bool) ->
     """What logits of cross-validation teach.
 
     ``scale`` fits factors for logits, for a trainer whose models are far too sure of themselves. Thresholds rest on
-    real texts without a label: those written for this project are harder than the web.
+    real texts without a label: those written for this project are harder than the web, and serve only where there are
+    no others.
     """
     scales = fit_scales(unseen, logits) if scale else {}
-    background = np.array([not one.labels and one.collection != WRITTEN for one in unseen])
+    plain = np.array([not one.labels for one in unseen], bool)
+    real = plain & np.array([one.collection != WRITTEN for one in unseen], bool)
+    background = real if real.any() else plain
     ordinary = logits.scores(TARGET, scales)[background]
     return Calibration(
         scales=scales,
         thresholds={name: threshold_at_fpr(ordinary, fpr) for name, fpr in PURPOSES.items()},
         window_threshold=threshold_at_fpr(logits.window_scores(TARGET, scales)[background], SPAN_FPR),
         maps=fit_calibrations(of_cross_validation(unseen, logits, scales)),
+        on_passages=not real.any(),
     )
 
 
@@ -129,6 +137,11 @@ LIMITS = (
     "rates that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
     "What the audit and the worst errors show is told in docs/model-evaluation.md.",
 )
+ON_PASSAGES = (
+    "No ordinary text was given: the thresholds were set on passages written for training, which are few and harder "
+    "than the web. What share of the web they flag is unknown, and no figure or calibration here rests on ordinary "
+    "texts. Train again with --background, a folder of them."
+)
 
 
 @click.command()
@@ -136,16 +149,20 @@ LIMITS = (
 @click.option("--store", "place", metavar="PATH|URL", help="A label store: its settled labels are frozen beside --out.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The model, a .bin file.")
 @click.option(
-    "--texts", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with the texts of records that only point."
+    "--texts",
+    multiple=True,
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder of *.jsonl[.gz]: texts of records that only point.",
 )
-@click.option("--background", multiple=True, metavar="DIR", help="Folder of *.jsonl[.gz] with ordinary texts.")
+@click.option("--background", multiple=True, type=FOLDER, metavar="DIR", help="Folder of *.jsonl[.gz]: ordinary texts.")
 @click.option("--trainer", type=click.Choice(("linear", "fasttext")), default="linear", show_default=True,
               help="Logistic regression on frequencies, or the fasttext package.")  # fmt: skip
 @click.option("--min-count", type=click.IntRange(1), default=LinearOptions.min_count, show_default=True,
               help="Words in fewer texts (fasttext: with fewer occurrences) are left out.")  # fmt: skip
 @click.option("--bucket", type=click.IntRange(1), default=LinearOptions.bucket, show_default=True,
               help="Rows for hashed pairs of words.")  # fmt: skip
-@click.option("--penalty", "c", type=click.FloatRange(0, min_open=True), default=LinearOptions.c, show_default=True,
+@click.option("--penalty", "c", type=POSITIVE, default=LinearOptions.c, show_default=True,
               help="linear: inverse strength of the L2 penalty.")  # fmt: skip
 @click.option("--encoder", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="linear: folder of a sentence-transformers model: like words then weigh alike.")  # fmt: skip
@@ -155,7 +172,7 @@ LIMITS = (
               help="fasttext: dimension while training.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=Hyperparameters.epoch, show_default=True,
               help="fasttext: passes over the examples.")  # fmt: skip
-@click.option("--lr", default=Hyperparameters.lr, show_default=True, help="fasttext: learning rate.")
+@click.option("--lr", type=POSITIVE, default=Hyperparameters.lr, show_default=True, help="fasttext: learning rate.")
 @click.option("--word-ngrams", type=click.IntRange(1), default=Hyperparameters.word_ngrams, show_default=True,
               help="fasttext: longest word n-gram.")  # fmt: skip
 @click.option("--seed", default=Hyperparameters.seed, show_default=True, help="fasttext: of order and first weights.")
@@ -168,7 +185,8 @@ def command(
 
     A fifth of the sources, drawn by digest, is never trained on; the card's figures are measured there. Logits are
     scaled to be calibrated, and thresholds are set by the share of background texts that they flag (high_recall 1e-2,
-    balanced 1e-3, high_precision 1e-4), both by cross-validation over sources.
+    balanced 1e-3, high_precision 1e-4), both by cross-validation over sources. Without real texts that hold no label,
+    passages written for training stand in for background, and the card says so: give --background.
     Same records, texts and options give the same model, byte for byte.
 
     \b
@@ -195,6 +213,8 @@ def command(
     train = trainer_of(chosen, examples, encoder, further_words)
     click.echo(f"{len(examples)} texts; calibrating by cross-validation over sources …", err=True)
     found = calibrate(examples, train, scale=trainer == "fasttext")
+    if found.on_passages:
+        click.echo(ON_PASSAGES, err=True)
     click.echo("training …", err=True)
     with tempfile.TemporaryDirectory() as folder:
         trained = Path(folder) / out.name
@@ -254,5 +274,5 @@ def make_card(
             "background FPR of the thresholds": PURPOSES,
         },
         **card_sections(model, data, TARGET, found.thresholds, found.maps),
-        limits=LIMITS,
+        limits=(ON_PASSAGES, *LIMITS) if found.on_passages else LIMITS,
     )

@@ -5,13 +5,11 @@ The word list only leaves texts out; it never says that a text is about AI. Know
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from labels.records import text_digest
+from labels.records import stored_texts, text_digest
 
 _MENTIONS = re.compile(
     r"""\b(?:
@@ -37,11 +35,9 @@ def read_background(
     """(source, text) of the unlabelled texts without such words in a folder's ``*.jsonl[.gz]`` files.
 
     The source is the record's ``source``, or else the file's name; sources ``left_out`` give none.
+    Raises as `labels.records.stored_texts`.
     """
-    for file in sorted(Path(folder).glob("*.jsonl*")):
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                record = json.loads(line)
-                text, source = record["text"], str(record.get("source") or file.name.split(".")[0])
-                if source not in left_out and text_digest(text) not in labelled and not mentions_ai(text):
-                    yield source, text
+    for file, record in stored_texts(folder):
+        text, source = record["text"], str(record.get("source") or file.name.split(".")[0])
+        if source not in left_out and text_digest(text) not in labelled and not mentions_ai(text):
+            yield source, text

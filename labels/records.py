@@ -15,6 +15,7 @@ from typing import Any
 
 from labels import codebook
 
+_NEEDED = ("sha256", "id", "source", *codebook.LABELS, "mode", "kind")
 _RANK = {"adjudicated": 0, "human": 1, "llm": 2, "rule": 3}
 
 
@@ -99,21 +100,25 @@ def record_files(path: str | Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> Iterator[LabelRecord]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield _from_json(json.loads(line))
+                yield _from_json(json.loads(line.decode("utf-8")))
             except (ValueError, TypeError, KeyError) as error:
                 raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
 
 
 def _from_json(content: dict[str, Any]) -> LabelRecord:
     """A record; the annotator may be missing (then its kind), numbers may stand for true and false."""
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
     known = {name: content[name] for name in LabelRecord.__dataclass_fields__ if name in content}
     known |= {name: bool(known[name]) for name in (*codebook.LABELS, "sure") if name in known}
     known.setdefault("annotator", known.get("kind", ""))
     if known.get("text") is not None:
         known.setdefault("sha256", text_digest(known["text"]))
+    if absent := [name for name in _NEEDED if name not in known]:
+        raise ValueError(f"the record lacks {', '.join(absent)}")
     known["spans"] = tuple(known.get("spans") or ())
     return LabelRecord(**known)
 
@@ -154,12 +159,30 @@ def _is_unicode(line: str) -> bool:
 
 
 def texts_by_digest(folder: str | Path) -> dict[str, str]:
-    """Texts of all ``*.jsonl`` and ``*.jsonl.gz`` files of a folder, by the SHA-256 that records point with."""
-    texts: dict[str, str] = {}
-    for file in sorted(Path(folder).glob("*.jsonl*")):
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                text = json.loads(line)["text"]
-                texts[text_digest(text)] = text
-    return texts
+    """Texts of all ``*.jsonl`` and ``*.jsonl.gz`` files of a folder, by the SHA-256 that records point with.
+
+    Raises as `stored_texts`."""
+    return {text_digest(record["text"]): record["text"] for _, record in stored_texts(folder)}
+
+
+def stored_texts(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(file, record) of the JSON lines of a folder's ``*.jsonl`` and ``*.jsonl.gz`` files; each has a string ``text``.
+
+    Raises `LabelRecordError` for a folder without such a file, and naming file and line of one that is none."""
+    files = sorted(path for ending in ("*.jsonl", "*.jsonl.gz") for path in Path(folder).glob(ending))
+    if not files:
+        raise LabelRecordError(f"{folder}: no *.jsonl or *.jsonl.gz file with texts in this folder")
+    for file in files:
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield file, _with_text(line, f"{file}, line {number}")
+
+
+def _with_text(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise LabelRecordError(f"{where}: {error}; a line is a JSON object in UTF-8 with the field text") from error
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise LabelRecordError(f"{where}: not a JSON object with a string as text; mend the line or take it out")
+    return record

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.accounting import ShardReport
-from pipeline.readers import is_shard
+from pipeline.readers import ARROW, is_shard, left_by_tools
 from pipeline.shard_job import Figures, ShardJob
 from pipeline.tag import ScanJob, recount_flagged
 from pipeline.tasks import ShardTask
@@ -27,6 +27,10 @@ LONGEST_PART = 200
 """Bytes of a shard's name between two slashes: most file systems take 255, of which we need some ourselves."""
 LISTED = 1000
 """Shards that ``scan.json`` names of those that failed, and of those with rejected records, which all have reports."""
+NO_SHARD = (
+    "none is named like a shard (.warc .wet .jsonl .parquet, also .gz .zst .bz2 .xz) or is not the output of a scan or "
+    "another tool; give the files by name to scan them all the same"
+)
 _STALE = (
     "made with another {} than this {}; "
     "choose another --out, or delete that folder, or run with the settings it was made with"
@@ -45,39 +49,61 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Tasks, largest first, and the files of folders and recursive patterns that are no input by their names."""
+
+    tasks: list[ShardTask]
+    left_out: list[str]
+
+
 def plan_scan(inputs: Sequence[str], out: str = "") -> list[ShardTask]:
+    """The tasks of `plan_inputs` alone."""
+    return plan_inputs(inputs, out).tasks
+
+
+def plan_inputs(inputs: Sequence[str], out: str = "") -> Plan:
     """One task for each shard, largest first, with names that are unique in the job.
 
-    ``inputs`` are files, folders, globs and fsspec URLs. In folders and globs, files that are no shards by
-    their name (cards, checksums, hidden files) are left out, and so is what a scan into ``out`` leaves there; a file
-    given by name is always taken. Names depend on the set of inputs only: the path below the outermost folder that
-    was given, and a digest of the URL in front where two shards would have one name.
-    Raises `FileNotFoundError` for an input without shards.
+    ``inputs`` are files, folders, globs and fsspec URLs. Files that are given, by name or by a pattern, are taken
+    whatever their names. In folders, and with ``**``, files that are no shards by their names (cards, checksums, hidden
+    files) are left out, and so is what scans leave there, that into ``out`` among them. Names depend on the set of
+    inputs only: the path below the outermost folder that was given, and a digest of the URL in front where two shards
+    would have one name. Raises `FileNotFoundError` for an input without shards.
     """
     found: dict[str, tuple[int, str]] = {}
     names: dict[str, str] = {}
+    left_out: set[str] = set()
     own = _places_of_output(out)
     for given in inputs:
-        for url, size, identity in _shards_of(given, own):
+        shards, others = _shards_of(given, own)
+        left_out.update(others)
+        for url, size, identity in shards:
             found[url] = (size, identity)
             names[url] = max(names.get(url, ""), _relative_name(url, given), key=len)
     taken = Counter(names.values())
     unique = {url: _storable(name if taken[name] == 1 else f"{_mark(url)}/{name}") for url, name in names.items()}
     tasks = [ShardTask(url, unique[url], *found[url]) for url in found]
-    return sorted(tasks, key=lambda task: (-task.size, task.name))
+    return Plan(sorted(tasks, key=lambda task: (-task.size, task.name)), sorted(left_out - found.keys()))
 
 
-def _shards_of(given: str, own: tuple[Path, ...]) -> list[tuple[str, int, str]]:
+Listed = tuple[str, int, str]
+
+
+def _shards_of(given: str, own: tuple[Path, ...]) -> tuple[list[Listed], list[str]]:
+    """Shards, and files that are none by their names."""
     found = storage.list_files(given)
     if len(found) == 1 and PurePosixPath(found[0][0]).name == PurePosixPath(given).name:
-        return found
-    shards = [file for file in found if is_shard(file[0]) and not _is_in(file[0], own)]
+        return found, []
+    others = [file for file in found if not _is_in(file[0], own)]
+    named = storage.named_by(given, [url for url, _, _ in others])
+    beside = left_by_tools([url for url, _, _ in others])
+    shards = [file for file in others if file[0] in named or (is_shard(file[0]) and file[0] not in beside)]
     if not shards:
-        raise FileNotFoundError(
-            f"{given}: {len(found)} files, but none is named like a shard (.warc .wet .jsonl .parquet, "
-            "also .gz .zst .bz2 .xz) or is not this scan's own output; give the files by name to scan them all the same"
-        )
-    return shards
+        arrow = any(url.endswith(".arrow") for url, _, _ in others)
+        raise FileNotFoundError(f"{given}: {len(found)} files, but {ARROW if arrow else NO_SHARD}")
+    taken = {url for url, _, _ in shards}
+    return shards, [url for url, _, _ in others if url not in taken]
 
 
 def _places_of_output(out: str) -> tuple[Path, ...]:
@@ -131,13 +157,14 @@ def summary_url(job: ShardJob[Any]) -> str:
 
 def check_folder(job: ShardJob[Any]) -> None:
     """Raises `StaleOutputError` if the last such job into the folder had other settings, whatever its shards were:
-    tags of two models must not mix."""
+    outputs of two models must not mix. One that left no output is none to mix with."""
     url = summary_url(job)
     try:
-        made_by = json.loads(storage.read_bytes(url)).get("job")
+        content = json.loads(storage.read_bytes(url))
+        made_by, outputs = content.get("job"), content.get("tags", content.get("done"))
     except (FileNotFoundError, ValueError, AttributeError):  # none, or none that is whole: reports say what is there
         return
-    if made_by != job.digest:
+    if made_by != job.digest and outputs != []:
         raise StaleOutputError(f"{url}: {_STALE.format(job.made_by, job.command)}")
 
 
@@ -192,13 +219,17 @@ def read_reports(urls: Sequence[str]) -> Iterator[dict[str, Any] | None]:
 
 
 def write_scan_report(
-    job: ScanJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str
+    job: ScanJob,
+    tasks: Sequence[ShardTask],
+    failures: Sequence[Failure],
+    command: str,
+    left_out: Sequence[str] = (),
 ) -> ShardReport:
     """Add up the reports of all shards into ``scan.json``; returns the sum.
 
     Its ``tags`` are the names of the shards that the sum is of: what else lies in the folder, of shards that failed or
-    are no longer among the inputs, is not of this scan. Flagged documents are counted anew from tags of a run with
-    another label or threshold.
+    are no longer among the inputs, is not of this scan. ``left_out`` are files that were no input. Flagged
+    documents are counted anew from tags of a run with another label or threshold.
     """
     total = ShardReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
@@ -220,6 +251,7 @@ def write_scan_report(
         "job": job.digest,
         "shards": len(tasks),
         "figures": total.to_dict(),
+        "left_out": {"files": len(left_out), "first": list(left_out[:LISTED])},
         **name_troubled(failures, troubled),
         "tags": tagged,
     }

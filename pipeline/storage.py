@@ -5,26 +5,32 @@ Knows neither formats nor what is written.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 import tempfile
 import uuid
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
+from glob import glob
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
 
 from pipeline.remote import explain, explained, options_of
 
 TEMPORARY = ".unfinished-"
 """Prefix of files that are not whole yet; readers and listings leave them out."""
 HIDDEN = (".", "_")
+RECURSIVE = "**"
 WILDCARD = re.compile(r"[*?\[]")
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FILES_AT_ONCE = 1000
 """Small files held in memory together, and fewest that are worth a listing, which gives as many in one request."""
 
@@ -168,11 +174,10 @@ def _renamed(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(
-            error.errno, f"{error.strerror or error} (the output folder's disk may be full)", str(path)
-        ) from error
+        if error.errno is None or error.filename is not None:
+            raise  # of what the block reads or writes elsewhere, and it says so
+        hint = " (the output folder's disk is full)" if error.errno in NO_SPACE else ""
+        raise OSError(error.errno, f"{error.strerror or error}{hint}", str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -197,10 +202,12 @@ def list_files(url: str) -> list[tuple[str, int, str]]:
     Identity changes when the content does: modification time and size, or the store's own checksum.
     Files that are hidden (by a name or a folder that begins with ``.`` or ``_``) below the folder or the pattern's
     fixed part are left out, unless the pattern names them. A name with ``[``, ``?`` or ``*`` that exists is a name.
-    Raises `FileNotFoundError` when nothing matches, `OSError` if the store cannot be read.
+    A folder that a pattern matches stands for all files below it. On this machine, links to folders are followed, and
+    each folder is read once.
+    Raises `FileNotFoundError` when nothing matches, `OSError` if the store, or a folder on the way, cannot be read.
     """
     fs, path = filesystem(url)
-    with explained(url):
+    with nullcontext() if is_local(url) else explained(url):
         found = _found(fs, path)
     if not found:
         raise FileNotFoundError(f"{url}: no such file, or a folder or pattern without files")
@@ -218,13 +225,88 @@ def _found(fs: Any, path: str) -> dict[str, dict[str, Any]]:
     else:
         if info["type"] == "file" and not path.endswith("/"):
             return {path: info}
-        return {p: i for p, i in fs.find(path, detail=True).items() if not _is_hidden(p.removeprefix(path), "")}
+        return _below(fs, path)
     fixed, pattern = _split_pattern(fs, path)
-    found = fs.glob(WILDCARD.sub(r"[\g<0>]", fixed) + pattern, detail=True)
-    return {
-        p: info for p, info in found.items()
-        if info.get("type") != "directory" and not _is_hidden(p.removeprefix(fixed), pattern)
-    }  # fmt: skip
+    found: dict[str, dict[str, Any]] = {}
+    for match, info in _matches(fs, fixed, pattern).items():
+        if _is_hidden(match.removeprefix(fixed), pattern):
+            continue
+        if info.get("type") != "directory":
+            found[match] = info
+        elif RECURSIVE not in pattern:  # a recursive one names what is below by itself
+            found |= _below(fs, match)
+    return found
+
+
+def named_by(given: str, urls: Collection[str]) -> set[str]:
+    """Which of the files of `list_files` a pattern names itself, as a shell would, not by a folder that it matches;
+    none for a folder or a pattern with ``**``."""
+    fs, path = filesystem(given)
+    if RECURSIVE in path or not WILDCARD.search(path) or fs.exists(path):
+        return set()
+    depth = path.rstrip("/").count("/")
+    return {url for url in urls if filesystem(url)[1].count("/") == depth}
+
+
+def _below(fs: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """Files below a folder by path, without hidden ones."""
+    if _is_on_disk(fs):
+        return {path: _info(fs, path) for path in _walk(folder)}
+    return {p: i for p, i in fs.find(folder, detail=True).items() if not _is_hidden(p.removeprefix(folder), "")}
+
+
+def _is_on_disk(fs: Any) -> bool:
+    return isinstance(fs, LocalFileSystem)
+
+
+def _walk(root: str, *, hidden: bool = False) -> Iterator[str]:
+    """Paths of all that is no folder below a folder of this machine, sorted within each. Links to folders are followed
+    after all others, so that a folder that is reached twice has the name without a link, and none goes round."""
+    seen: set[str] = set()
+    folders, links = [root.rstrip("/") or "/"], list[str]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        for entry in _entries(folder):
+            if entry.name.startswith(TEMPORARY if hidden else HIDDEN):
+                continue
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry.path)
+            else:
+                yield entry.path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except PermissionError as error:
+        todo = "make it readable, or give the others by a pattern or by name"
+        raise PermissionError(f"{folder}: the folder cannot be read; {todo}") from error
+
+
+def _matches(fs: Any, fixed: str, pattern: str) -> dict[str, dict[str, Any]]:
+    """Files and folders that a pattern below some folder matches."""
+    whole = WILDCARD.sub(r"[\g<0>]", fixed) + pattern
+    if not _is_on_disk(fs):
+        return fs.glob(whole, detail=True)  # type: ignore[no-any-return]
+    if RECURSIVE in pattern:
+        shape = re.compile(glob_translate(whole))
+        paths: Iterable[str] = (path for path in _walk(fixed, hidden=True) if shape.match(path))
+    else:
+        paths = glob(whole, include_hidden=True)
+    return {path: _info(fs, path) for path in paths}
+
+
+def _info(fs: Any, path: str) -> dict[str, Any]:
+    """As fsspec's, but a link to a folder is a folder, and one to nothing a file, which will fail to be read."""
+    try:
+        return {**fs.info(path), **({"type": "directory"} if os.path.isdir(path) else {})}
+    except FileNotFoundError:
+        return {"type": "file", "size": 0}
 
 
 def _split_pattern(fs: Any, path: str) -> tuple[str, str]:

@@ -81,6 +81,12 @@ def test_a_mistyped_path_is_an_error_and_text_can_be_forced(tmp_path: Path) -> N
         assert CliRunner().invoke(cli, ["explain", text]).exit_code == 0, text
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_argument_is_no_folder(text: str) -> None:
+    done = CliRunner().invoke(cli, ["explain", text])
+    assert isinstance(done.exception, ValueError) and "the text is empty" in str(done.exception)
+
+
 def test_a_pipe_can_be_explained(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(TEXT, "utf-8"))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +26,7 @@ from odd_texts import as_batch, as_column, huge_text, odd_texts
 from small_models import model_file, vocabulary
 
 from classifiers import score
+from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 from pipeline.schema import label_columns, window_column
 
@@ -274,3 +280,63 @@ def test_span_labels_and_options_that_do_not_fit() -> None:
         FastTextScorer.open(path, span_thresholds={"nonsense": 0.5})
     only = FastTextScorer.open(path, span_thresholds={"2": 0.0})
     assert {span["label"] for span in only(as_batch([b"the lamp"])).column("spans")[0].as_py()} == {"2"}
+
+
+def ticks_while(call: Callable[[], object]) -> int:
+    """How often this thread came to run while another was in a call that takes no turn of Python's own."""
+    where, ticks, usual = ["before"], 0, sys.getswitchinterval()
+
+    def run() -> None:
+        where[0] = "inside"
+        call()
+        where[0] = "after"
+
+    thread = threading.Thread(target=run)
+    sys.setswitchinterval(60)  # nobody is made to let go of the lock: only who gives it up lets others in
+    try:
+        thread.start()
+        while thread.is_alive():
+            ticks += where[0] == "inside"
+            time.sleep(0.0005)
+    finally:
+        sys.setswitchinterval(usual)
+    return ticks
+
+
+def test_the_kernel_runs_without_the_interpreters_lock() -> None:
+    model = load_scoring_model(str(model_file(MODELS[0])), model_digest(model_file(MODELS[0])))
+    texts = text_buffer(pa.array(["a robot of some words, " * 500_000], pa.large_string()))
+    sums = sum_texts(model, texts, 64)
+    ends, wanted = np.ones(len(model.labels)), list(range(len(model.labels)))
+    assert ticks_while(lambda: ctypes.PyDLL(None).usleep(200_000)) == 0  # a call that keeps it
+    arguments = (model.tables, texts.data, len(texts.data), texts.offsets, texts.n, 64)
+    block = score.new_block(model.tables.orders, int(model.tables.width))
+    assert ticks_while(lambda: score._sum_batch(*arguments, block, sums)) > 0
+    scored = score.score_sums(model, sums, texts, 2, ends, wanted)
+    room = score.new_room(len(model.labels), int(model.tables.width), sums.first_chunk)
+    scores, spans = np.empty((1, len(model.labels)), np.float32), np.empty((1024, 5))
+    rest = (texts.data, texts.offsets, 2, ends, np.array(wanted, np.int64), room, scores, scores.copy(), spans)
+    assert ticks_while(lambda: [score._score_batch(model.head, sums, *rest) for _ in range(20)]) > 0
+    assert np.array_equal(scores, scored[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_threads_score_one_batch_alike(name: str) -> None:
+    scorer, batch = scorer_of(name), as_batch(some_texts())
+    alone = scorer(batch)
+    with ThreadPoolExecutor(2) as threads:
+        for found in threads.map(lambda _: scorer(batch), range(6)):
+            assert same(found, alone)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tables_are_mapped_from_disk_and_not_copied(name: str) -> None:
+    model = load_scoring_model(str(model_file(name)), model_digest(model_file(name)))
+    arrays = {field: value for field, value in model.tables._asdict().items() if isinstance(value, np.ndarray)}
+    large = {field: value for field, value in arrays.items() if value.nbytes > 10_000}
+    assert large
+    for field, value in large.items():
+        base: Any = value
+        while isinstance(base, np.ndarray) and base.base is not None:
+            base = base.base
+        assert isinstance(base, mmap.mmap), (field, type(base))

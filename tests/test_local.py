@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from rich.console import Console
+
 from jobs.local import run_tasks
+from jobs.progress import ScanProgress
+from pipeline.shard_job import Progress
 
 
 def square(task: int, progress: Callable[[Any], None]) -> int:
@@ -59,3 +66,20 @@ def test_stopping_early_ends_the_processes() -> None:
         except ProcessLookupError:
             continue
         raise AssertionError(f"process {pid} lives on")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_bar_keeps_percent_and_time_left_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, to the bar
+    shown = ScanProgress(90_000, 4_000_000)
+    for k in range(3):
+        shown.finish(f"s3://bucket/crawl/{k}.warc.gz", 1_000_000)
+        shown.update("s3://bucket/crawl/3.warc.gz", Progress(123_456_789, 1_234_567, 0, 10**12))
+    monkeypatch.delenv("FORCE_COLOR")
+    written = io.StringIO()
+    Console(width=width, file=written).print(shown.bar.get_renderable())
+    first, *others = written.getvalue().splitlines()
+    assert re.fullmatch(r"scan +[━╸╺]{10,} *75% +(\d+|-):..:..", first.strip()), first
+    note = " ".join(" ".join(others).split())
+    assert re.fullmatch(r"3/90,000 shards, 123,456,789 documents \(\S+/s, \S+ MB/s\), 1,234,567 flagged", note), note
+    assert max(map(len, [first, *others])) <= width

@@ -74,3 +74,15 @@ def test_the_commands(tmp_path: Path) -> None:
     pruned = CliRunner().invoke(cli, ["model", "info", str(model_file("quantized, pruned"))])
     assert "buckets kept" in pruned.output
     assert CliRunner().invoke(cli, ["model", "fold", str(tmp_path / "none.bin"), str(target)]).exit_code == 2
+
+
+def test_folding_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
+    source = tmp_path / "model.bin"
+    source.write_bytes(model_file("softmax bigrams").read_bytes())
+    (tmp_path / "link.bin").symlink_to(source)
+    (tmp_path / "x.json").write_text("{}")
+    for target, words in (("x.json", "ends in .bin"), ("model.bin", "would be lost"), ("link.bin", "would be lost")):
+        done = CliRunner().invoke(cli, ["model", "fold", str(source), str(tmp_path / target)])
+        assert done.exit_code == 2 and words in done.output
+    assert source.read_bytes() == model_file("softmax bigrams").read_bytes()
+    assert (tmp_path / "x.json").read_text() == "{}"

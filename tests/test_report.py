@@ -20,15 +20,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from jobs.report import command
 from pipeline.accounting import ShardReport
 from pipeline.report.collect import ReportOptions, collect
 from pipeline.report.excerpts import cut, within_shards
-from pipeline.report.figures import percent
+from pipeline.report.figures import percent, windows_picture
 from pipeline.report.folder import TagsError
 from pipeline.report.page import is_link, render, visible
-from pipeline.report.queries import BINS, edges
+from pipeline.report.queries import BINS, CELLS, edges
 from pipeline.schema import label_columns, schema_of
 from pipeline.tasks import ReadOptions
 
@@ -688,3 +691,32 @@ def test_a_browser_runs_no_script_and_asks_for_nothing(tmp_path: Path) -> None:
     assert not [tag for tag, _ in elements.tags if tag in ("script", "link", "iframe", "object")]
     assert "Content Security Policy" not in done.stderr  # nothing of ours is blocked, and nothing else tried
     assert Counting.paths == []
+
+
+@pytest.mark.parametrize("most", [1, 9_999, 10_000, 10**6, 10**9])
+def test_all_text_of_the_heat_map_lies_on_the_canvas(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    cells = len(edges(CELLS)) - 1
+    windows = {"grid": [[most] * cells] * cells, "grid_edges": edges(CELLS), "window_only": 3}
+    windows_picture({"windows": windows, "threshold": 0.5})
+    figure, canvas = drawn[0], FigureCanvasAgg(drawn[0])
+    width, height = figure.bbox.size
+    boxes = {text.get_text(): text.get_window_extent(canvas.get_renderer()) for text in figure.findobj(Text)}
+    shown = {text: box for text, box in boxes.items() if text not in ("", "0") and 0 < (box.y0 + box.y1) / 2 < height}
+    # Ticks beyond the colour bar's ends, "0" among them, are there but not drawn.
+    assert {"Score of the document", "Score of its strongest window", "Documents (log scale)"} <= shown.keys()
+    for text, box in shown.items():  # to two pixels: layout and measure round differently
+        assert box.x0 >= -2 and box.x1 <= width + 2 and box.y0 >= -2 and box.y1 <= height + 2, (text, box)
+
+
+def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").write_text("{}")
+    done = CliRunner().invoke(command, [str(tmp_path / "scan.json"), "--out", str(tmp_path / "r.html")])
+    assert done.exit_code == 2 and "name the folder that 'tropescan scan --out' wrote" in done.output

@@ -29,7 +29,7 @@ from classifiers.training import zeroed_memory
 from jobs.lock import locked
 from jobs.scan import make_job
 from pipeline import storage
-from pipeline.scan import check_folder, plan_scan, split_done, write_scan_report
+from pipeline.scan import check_folder, plan_inputs, plan_scan, split_done, write_scan_report
 from pipeline.schema import tags_schema
 from pipeline.tag import host_of, tag_shard
 from pipeline.tasks import ReadOptions, ShardTask
@@ -332,7 +332,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(crawl: Path, whole: dic
     out = tmp_path / "out"
     done = tropescan("scan", crawl, "--out", out, preexec_fn=limited)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
-    assert "disk may be full" in done.stderr and ".parquet" in done.stderr
+    assert "disk is full" in done.stderr and ".parquet" in done.stderr
     for path in (out / "tags").rglob("*"):
         assert path.is_dir() or pq.read_table(path).num_rows > 0
     assert one_worker(crawl, "--out", out).returncode == 0
@@ -478,3 +478,87 @@ def test_an_empty_out_is_wrong_usage_and_another_input_of_the_name_is_refused(tm
     done = one_worker(tmp_path / "b", "--out", tmp_path / "out")
     assert done.returncode == 2 and "another input of that name" in done.stderr
     assert contents(tmp_path / "out") == before
+
+
+def put(folder: Path, *names: str, content: bytes = b'{"text": "a document of some words"}\n') -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_files_left_out_by_their_names_are_counted_and_named_ones_are_read(tmp_path: Path) -> None:
+    ext = put(tmp_path / "ext", "a.jsonl", "part-00000", "b.txt", "c.wet.gz.1", "part-1/d.jsonl", "part-1/e.txt")
+    (ext / "part-1.gz").write_bytes(gzip.compress(b'{"text": "packed"}\n'))
+    done = one_worker(ext, "--out", tmp_path / "folder")
+    assert done.returncode == 0 and f"5 files are left out by their names or folders, {ext}/b.txt first" in done.stderr
+    left = json.loads((tmp_path / "folder" / "scan.json").read_text())["left_out"]
+    out = [str(ext / name) for name in ("b.txt", "c.wet.gz.1", "part-00000", "part-1.gz", "part-1/e.txt")]
+    assert left == {"files": 5, "first": out}
+    expanded = sorted(ext.glob("part*"))
+    for inputs in ([f"{ext}/part*"], expanded):
+        plan = plan_inputs([str(given) for given in inputs])
+        assert {task.url for task in plan.tasks} == {
+            str(ext / n) for n in ("part-00000", "part-1.gz", "part-1/d.jsonl")
+        }
+        assert plan.left_out == [str(ext / "part-1" / "e.txt")]
+    assert one_worker(f"{ext}/part*", "--out", tmp_path / "quoted").returncode == 0
+    assert json.loads((tmp_path / "quoted" / "scan.json").read_text())["figures"]["tagged"] == 3
+    assert [task.name for task in plan_inputs([f"{ext}/**"]).tasks] == ["a.jsonl", "part-1/d.jsonl"]
+
+
+def test_folders_that_tools_keep_for_themselves_are_no_input(tmp_path: Path) -> None:
+    dolma = put(tmp_path / "dolma", "documents/a.jsonl.gz", "attributes/x/a.jsonl.gz")
+    trove = put(tmp_path / "trove", "data/0.jsonl", "logs/executor.json", "logs/stats/00000.json", "logs/logs/t.log",
+                "logs/completions/00000")  # fmt: skip
+    scan = put(tmp_path / "scan", "b.jsonl", "old/scan.json", "old/tags/b.jsonl.parquet", "old/reports/b.jsonl.json")
+    plain = put(tmp_path / "plain", "attributes/a.jsonl", "tags/b.jsonl", "logs/c.jsonl")
+    for folder, names in (
+        (dolma, ["documents/a.jsonl.gz"]),
+        (trove, ["data/0.jsonl"]),
+        (scan, ["b.jsonl"]),
+        (plain, ["attributes/a.jsonl", "logs/c.jsonl", "tags/b.jsonl"]),
+    ):
+        plan = plan_inputs([str(folder)])
+        assert sorted(task.name for task in plan.tasks) == names
+        assert len(plan.left_out) == len([path for path in folder.rglob("*") if path.is_file()]) - len(names)
+    assert [task.name for task in plan_inputs([str(dolma / "attributes")]).tasks] == ["x/a.jsonl.gz"]
+
+
+def test_arrow_files_are_told_how_to_become_parquet(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a document"]})
+    for name, kind in (("data-0.arrow", pa.ipc.new_stream), ("data-1.arrow", pa.ipc.new_file)):
+        (tmp_path / "saved").mkdir(exist_ok=True)
+        with kind(tmp_path / "saved" / name, table.schema) as writer:
+            writer.write_table(table)
+        one_worker(tmp_path / "saved" / name, "--out", tmp_path / name)
+        report = json.loads((tmp_path / name / "reports" / f"{name}.json").read_text())
+        assert report["figures"]["rejected"] == {"unknown_format": 1}
+        assert "to_parquet" in report["rejection_examples"][0]["detail"]
+    done = one_worker(tmp_path / "saved", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "load_from_disk(FOLDER).to_parquet(FILE)" in done.stderr
+
+
+def test_after_a_scan_that_failed_wholly_its_advice_can_be_followed(tmp_path: Path) -> None:
+    crawl, out = put(tmp_path / "crawl"), tmp_path / "out"
+    crawl.mkdir()
+    pq.write_table(pa.table({"body_of_it": ["a document of some words"]}), crawl / "a.parquet")
+    done = one_worker(crawl, "--out", out)
+    assert done.returncode == 2 and "name one with --text-column" in done.stderr, done.stderr
+    assert one_worker(crawl, "--out", out, "--text-column", "body_of_it").returncode == 0
+    again = one_worker(crawl, "--out", out, "--text-column", "body_of_it", "--window", 64)
+    assert again.returncode == 2 and "made with another model, version or options" in again.stderr
+
+
+def test_the_share_flagged_is_of_documents_in_the_models_language(tmp_path: Path) -> None:
+    lines = [{"text": "The machine will kill them all.", "language": "en" if k < 2 else "de"} for k in range(8)]
+    put(tmp_path, "a.jsonl", content="\n".join(map(json.dumps, lines)).encode())
+    done = one_worker(tmp_path / "a.jsonl", "--out", tmp_path / "out", "--threshold", 0)
+    assert "2 (100.000% of 2 documents not in another language than en;" in done.stdout, done.stdout
+
+
+def test_a_shard_that_failed_is_named_once(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "a.parquet")
+    done = one_worker(tmp_path / "a.parquet", "--out", tmp_path / "out")
+    line = next(line for line in done.stderr.splitlines() if line.startswith("failed: "))
+    assert line.count(str(tmp_path / "a.parquet")) == 1, line

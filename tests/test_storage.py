@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -124,6 +126,56 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         storage.list_files(str(tmp_path / "nothing-here"))
     with pytest.raises(OSError, match="nosuchprotocol"):
         storage.filesystem("nosuchprotocol://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError("s3://crawl/a.jsonl: the server answered 500"), "s3://crawl/a.jsonl: the server answered 500"),
+        (OSError(errno.EIO, "Input/output error", "/in/a.jsonl"), "[Errno 5] Input/output error: '/in/a.jsonl'"),
+        (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error: '{}'"),
+        (OSError(errno.ENOSPC, "No space left"), "[Errno 28] No space left (the output folder's disk is full): '{}'"),
+    ],
+)
+def test_what_fails_to_be_read_is_not_blamed_on_the_output(tmp_path: Path, error: OSError, shown: str) -> None:
+    path = tmp_path / "out.parquet"
+    with pytest.raises(OSError) as caught, storage.whole_file(str(path)):
+        raise error
+    assert str(caught.value) == shown.format(path)
+
+
+def test_links_to_folders_are_followed_once_and_never_round(tmp_path: Path) -> None:
+    folder, far = tmp_path / "crawl", tmp_path / "far"
+    for path in (folder / "z" / "a.jsonl", far / "b.jsonl", far / "deep" / "c.jsonl"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    for link, to in (("a", folder / "z"), ("linked", far), ("round", folder), ("z/up", folder)):
+        (folder / link).symlink_to(to)
+    (folder / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    below = ["gone.jsonl", "linked/b.jsonl", "linked/deep/c.jsonl", "z/a.jsonl"]
+    for given in (folder, f"{folder}/", f"{folder}/**"):
+        found = [os.path.relpath(url, folder) for url, _, _ in storage.list_files(str(given))]
+        assert found == below, given
+    assert listed(str(folder / "link*" / "*.jsonl")) == ["b.jsonl"]
+    assert listed(str(folder / "link*")) == ["b.jsonl", "c.jsonl"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "open" / "a.jsonl").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:  # for root, whom modes do not stop
+        if str(path).endswith("shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for given in (tmp_path, tmp_path / "**", f"{tmp_path}/*"):
+        with pytest.raises(PermissionError, match="shut: the folder cannot be read"):
+            storage.list_files(str(given))
+    assert listed(str(tmp_path / "o*")) == ["a.jsonl"]
 
 
 def test_a_link_is_written_through_and_what_is_no_file_stays(tmp_path: Path) -> None:

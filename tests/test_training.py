@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import ROOT, tropescan
 
 from classifiers.card import ModelCardError, card_of, default_model, read_card
 from classifiers.fasttext_file import read_model, write_model
@@ -22,6 +24,7 @@ from labels.records import LabelRecord, read_records, text_digest, write_records
 from labels.split import is_held_out
 
 fasttext = pytest.importorskip("fasttext", reason="the fasttext package (extra train) is not installed")
+README = (ROOT / "README.md").read_text("utf-8")
 SMALL = Hyperparameters(dim=8, epoch=20, bucket=2000, min_count=1)
 
 
@@ -221,3 +224,94 @@ def test_options_of_the_other_trainer_are_refused(tmp_path: Path, arguments: tup
     done = CliRunner().invoke(cli, ["train", str(records), "--out", str(tmp_path / "m.bin"), *arguments])
     assert done.exit_code == 2 and why in done.output
     assert not (tmp_path / "m.bin").exists()
+
+
+def written_for_training(folder: Path) -> Path:
+    """Records of passages that are no real texts: half adverse, half ordinary, the words of some on both sides."""
+    records = []
+    for i, example in enumerate(examples(240)):
+        text, bad = f"{example.text} {i}", bool(example.labels)
+        records.append(
+            LabelRecord(
+                text_digest(text), str(i), "", bad, bad, bad, False, False, "news" if bad else "none", "a model", "llm",
+                synthetic=True, text=text,
+            )
+        )  # fmt: skip
+    write_records(records, folder / "passages.jsonl")
+    return folder / "passages.jsonl"
+
+
+def test_the_line_of_the_readme_gives_a_model_that_can_be_used(tmp_path: Path) -> None:
+    line = next(line for line in README.splitlines() if line.startswith("tropescan train labels/seed --out"))
+    words = shlex.split(line, comments=True)[1:]
+    words[words.index("--out") + 1] = str(tmp_path / "my-model.bin")
+    done = tropescan(*words)
+    assert done.returncode == 0 and "No ordinary text was given" in done.stderr, done.stderr
+    card = read_card(tmp_path / "my-model.json")
+    assert all(0.2 < threshold < 1 for threshold in (*card.thresholds.values(), *card.span_thresholds.values()))
+    assert "--background" in card.limits[0]
+    assert card.metrics["average precision, passages written for this project"]["value"] > 0.6
+    held = load_training_data([str(ROOT / "labels" / "seed")], [], []).held_out(synthetic=True)
+    truth = np.array([one.record.adverse for one in held])
+    ordinary = np.array([not one.record.ai for one in held])
+    flagged = scores_of(tmp_path / "my-model.bin", [one.text for one in held], "adverse") >= card.threshold
+    assert flagged[truth].mean() > 0.1 > 0.05 > flagged[ordinary].mean()
+
+
+def test_ordinary_texts_set_the_thresholds_where_there_are_some(tmp_path: Path) -> None:
+    records, folder = written_for_training(tmp_path), tmp_path / "ordinary"
+    folder.mkdir()
+    lines = [json.dumps({"text": f"good{i % 30} bad{i % 7} recipe {i}", "source": f"w{i % 40}"}) for i in range(200)]
+    (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
+    thresholds = []
+    for name, more in (("a", ()), ("b", ("--background", str(folder)))):
+        done = tropescan("train", records, "--out", tmp_path / f"{name}.bin", "--bucket", 2000, *more)
+        assert done.returncode == 0 and ("No ordinary text" in done.stderr) == (not more)
+        card = read_card(tmp_path / f"{name}.json")
+        assert ("--background" in card.limits[0]) == (not more)
+        thresholds.append(card.threshold)
+    assert thresholds[0] != thresholds[1]
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+@pytest.mark.parametrize("option", ["--texts", "--background"])
+def test_folders_without_texts_are_refused(tmp_path: Path, command: str, option: str) -> None:
+    records, empty = labelled_folder(tmp_path), tmp_path / "empty"
+    empty.mkdir()
+    out = ["--out", str(tmp_path / "m.bin")] if command == "train" else ["--quick"]
+    for given, status, words in ((tmp_path / "no", 2, "does not exist"), (records, 2, "is a file"),
+                                 (empty, 2, "no *.jsonl or *.jsonl.gz file")):  # fmt: skip
+        done = tropescan(command, records, *out, option, given)
+        assert done.returncode == status and words in done.stderr, done.stderr
+    for content, why in ((b'{"text": "caf\xe9"}\n', "utf-8"), (b'{"txt": "a"}\n', "text"), (b"[1]\n", "text")):
+        (empty / "a.jsonl").write_bytes(b'{"text": "fine"}\n' + content)
+        done = tropescan(command, records, *out, option, empty)
+        assert done.returncode == 2 and "a.jsonl, line 2: " in done.stderr and why in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b'{"id": "caf\xe9"}', "utf-8"), (b'{"id": "a", "text": "x"}', "the record lacks source, ai"), (b"3", "object")],
+)
+def test_broken_records_are_named_by_file_and_line(tmp_path: Path, content: bytes, why: str) -> None:
+    records = labelled_folder(tmp_path)
+    lines = records.read_bytes().splitlines()
+    records.write_bytes(b"\n".join([lines[0], content, *lines[1:]]))
+    done = tropescan("train", records, "--out", tmp_path / "m.bin")
+    assert done.returncode == 2 and "records.jsonl, line 2: " in done.stderr and why in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"real": 3}', '{"real": {"digest": "d", "floors": {"a": "high"}}}'])
+def test_floors_of_another_form_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "floors.json").write_text(content)
+    done = tropescan("eval", labelled_folder(tmp_path), "--quick", "--floors", tmp_path / "floors.json")
+    assert done.returncode == 2 and "floors.json: " in done.stderr and "average precision" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--penalty", "nan"), ("--penalty", "inf"), *(("--trainer", "fasttext", "--lr", x) for x in ("nan", "-1", "0"))],
+)
+def test_numbers_that_are_none_are_refused_at_once(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = tropescan("train", labelled_folder(tmp_path), "--out", tmp_path / "m.bin", *arguments)
+    assert done.returncode == 2 and f"Invalid value for '{arguments[-2]}'" in done.stderr, done.stderr

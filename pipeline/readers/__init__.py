@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.accounting import Tally
 from pipeline.readers.batches import Records
 from pipeline.readers.columns import ColumnError
-from pipeline.readers.detect import Detected, Format, detect, detect_format, is_shard
+from pipeline.readers.detect import ARROW, Detected, Format, detect, detect_format, is_shard, left_by_tools
 from pipeline.readers.jsonl import read_jsonl
 from pipeline.readers.parquet import read_parquet
 from pipeline.readers.streams import Compression, Source, pieces
@@ -22,7 +22,17 @@ from pipeline.readers.warc import read_warc
 from pipeline.storage import is_local, local_path, open_input
 from pipeline.tasks import ReadOptions, ShardTask
 
-__all__ = ["ColumnError", "Format", "Records", "detect_format", "is_shard", "read_documents", "read_records"]
+__all__ = [
+    "ARROW",
+    "ColumnError",
+    "Format",
+    "Records",
+    "detect_format",
+    "is_shard",
+    "left_by_tools",
+    "read_documents",
+    "read_records",
+]
 
 
 def read_documents(task: ShardTask, options: ReadOptions, tally: Tally) -> Iterator[pa.RecordBatch]:

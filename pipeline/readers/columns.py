@@ -61,7 +61,7 @@ def choose(options: ReadOptions, paths: Collection[tuple[str, ...]], *, where: s
     if (text := chosen.pop("text")) is None:
         raise ColumnError(
             f"{where}: no column with a usual name for text ({', '.join(GUESSES['text'])}); "
-            f"there are: {_listed(by_name)}; name one as the text column"
+            f"there are: {_listed(by_name)}; name one with --text-column"
         )
     return Columns(text=text, **chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple
@@ -23,6 +24,8 @@ BZIP2_BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 RECORD = re.compile(rb"WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*:")
 """How a WARC record begins."""
+ARROW_HEAD = re.compile(rb"(?:ARROW1\0\0)?\xff{4}[^\0]..\0\x10\0\0\0", re.DOTALL)
+"""How Arrow's files and streams begin: with the length of a message and the place of its root."""
 SHARD_NAME = re.compile(
     r"\.(?:(?P<warc>warc|wet|arc)|(?P<jsonl>jsonl|json|ndjson|jsonlines)|(?P<parquet>parquet|pq))"
     r"(?:\.(?P<packed>gz|gzip|zst|zstd|bz2|xz))?$",
@@ -32,12 +35,26 @@ PACKINGS = {
     "gz": Compression.GZIP, "gzip": Compression.GZIP, "zst": Compression.ZSTD, "zstd": Compression.ZSTD,
     "bz2": Compression.BZIP2, "xz": Compression.XZ,
 }  # fmt: skip
+ARROW = (
+    "Arrow files, as datasets' save_to_disk writes them, are not read; write Parquet instead: "
+    "datasets.load_from_disk(FOLDER).to_parquet(FILE), for each split"
+)
 NEITHER = "neither WARC, nor JSON lines, nor Parquet"
 NOT_DOCUMENTS = frozenset({
     "apply.json", "config.json", "croissant.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
-    "metadata.json", "package.json", "scan.json", "state.json", "stats.json",
+    "executor.json", "metadata.json", "package.json", "scan.json", "state.json", "stats.json",
 })  # fmt: skip
 """JSON files that lie beside shards in data set and job folders."""
+
+
+TOOLS = {
+    ("scan.json", "reports"): {"tags", "reports"},
+    ("apply.json", "reports"): {"decisions", "dropped", "reports"},
+    ("executor.json", "logs"): {"stats", "completions", "logs"},
+    ("documents", "attributes"): {"attributes"},
+}
+"""By two that lie side by side in the root of what a tool writes (our scan and apply, datatrove's logs, Dolma's data
+sets): the folders there that hold no documents."""
 
 
 class Format(StrEnum):
@@ -76,6 +93,22 @@ def is_shard(url: str) -> bool:
     it or not; but none of `NOT_DOCUMENTS`."""
     name = url.rsplit("/", 1)[-1]
     return bool(SHARD_NAME.search(name)) and name.lower() not in NOT_DOCUMENTS
+
+
+def left_by_tools(urls: Collection[str]) -> set[str]:
+    """Which of the files of a folder are no documents by the folder that they are in: what lies in `TOOLS`."""
+    there = {part for url in urls for part in _and_folders(url)}
+    aside = set()
+    for (marker, beside), folders in TOOLS.items():
+        roots = {path.rpartition("/")[0] for path in there if path.endswith(f"/{marker}")}
+        aside |= {f"{root}/{folder}" for root in roots if f"{root}/{beside}" in there for folder in folders}
+    return {url for url in urls if not aside.isdisjoint(_and_folders(url))}
+
+
+def _and_folders(url: str) -> Iterator[str]:
+    while "/" in url:
+        yield url
+        url = url.rpartition("/")[0]
 
 
 def detect_format(url: str) -> Format:
@@ -134,6 +167,8 @@ def _by_content(head: Head) -> Detected:
     text = head.data.removeprefix(BOM).lstrip()
     if text.startswith(b"WARC/") or RECORD.search(text):
         return Detected(Format.WARC)
+    if ARROW_HEAD.match(head.data):
+        return Detected(Format.UNKNOWN, hint=ARROW)
     if text.startswith(b"filedesc://"):
         return Detected(Format.ARC, hint="ARC, the format before WARC: convert it (warcio recompress)")
     if head.data.startswith((b"\xff\xfe{\0", b"\xfe\xff\0{", b"{\0", b"\0{")):

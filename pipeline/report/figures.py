@@ -229,7 +229,8 @@ def windows_picture(report: dict[str, Any]) -> Picture:
         cells = [[n or float("nan") for n in column] for column in zip(*grid, strict=True)]
         reach = math.log(1 / report["windows"]["grid_edges"][1] - 1) * len(grid) / (len(grid) - 2)
         mesh = axes.imshow(cells, cmap=HEAT, norm=shades, origin="lower", extent=(-reach, reach) * 2,
-                           interpolation="none")  # fmt: skip
+                           interpolation="none", aspect="auto")  # fmt: skip
+        # Of fixed shape, the axes would not give way to a wide colour bar, and the label on the left be cut off.
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(FixedLocator([_log_odds(tick) for tick in FEWER_TICKS]))
             axis.set_major_formatter(FuncFormatter(lambda _, i: f"{FEWER_TICKS[i or 0]:g}"))
