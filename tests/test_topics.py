@@ -210,15 +210,16 @@ def test_the_audit_estimates_by_topic_and_the_page_and_comparison_have_it(scanne
     done("report", scanned, "--audit", estimate, "--json", out, "--out", scanned.parent / "page.html")
     assert '<h2 id="by-topic">Prevalence by topic</h2>' in (scanned.parent / "page.html").read_text("utf-8")
     report: dict[str, Any] = json.loads(out.read_text("utf-8"))
-    compared = compare(report, report)
+    second = report | {"audit": report["audit"] | {"plan": report["audit"]["plan"] | {"seed": 9}}}
+    compared = compare(report, second)
     assert [row["difference"]["value"] for row in compared["slices"]["topic"] if row["slice"] == "Politics"] == [0]
     assert not [note for note in compared["notes"] if "Topics" in note]
     assert [(row["topic"], row["first"], row["difference"]) for row in compared["topics"]] == [
         ("Health", 1.0, 0.0), ("Politics", 30 / 250, 0.0), ("Travel & Places", 0.0, 0.0),
     ]  # fmt: skip
     assert "flagged-by-topic.csv" in render_comparison(compared)
-    assert not compare(report, report | {"topics": None})["topics"]
-    other = report | {"model": report["model"] | {"topic_model": TOPIC_MODEL | {"digest": "ef" * 32}}}
+    assert not compare(report, second | {"topics": None})["topics"]
+    other = second | {"model": report["model"] | {"topic_model": TOPIC_MODEL | {"digest": "ef" * 32}}}
     assert "Topics are by different models: slices by topic differ for that alone." in compare(report, other)["notes"]
 
 
