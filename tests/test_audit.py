@@ -96,10 +96,14 @@ def audited(labelled_once: Path, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "audited" / "labels.sqlite", tmp_path / "audited" / "plan.json"
 
 
+def adverse_by_id(scanned: Path) -> dict[str, bool]:
+    files = (gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()) for k in range(3))
+    return {one["id"]: MARK in one["text"] for file in files for one in map(json.loads, file.splitlines())}
+
+
 def truth(scanned: Path) -> float:
-    shards = (scanned.parent / "crawl" / f"{k}.jsonl.gz" for k in range(3))
-    texts = [line for shard in shards for line in gzip.decompress(shard.read_bytes()).decode().splitlines()]
-    return sum(MARK in text for text in texts) / len(texts)
+    marked = adverse_by_id(scanned)
+    return sum(marked.values()) / len(marked)
 
 
 def test_an_audit_covers_the_truth_of_a_population_that_is_known_whole(
@@ -400,11 +404,7 @@ def test_collateral_estimates_what_a_policy_loses_and_keeps_wrongly(
     scanned: Path, audited: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Every second document of high score is dropped, and a few of low score; the truth is known by the word."""
-    marked = {
-        one["id"]: MARK in one["text"]
-        for k in range(3)
-        for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
-    }
+    marked = adverse_by_id(scanned)
     truth, by_year = Counter[str](), Counter[str]()
     for path in (scanned / "tags").rglob("*.parquet"):
         tags = pq.read_table(path, columns=["row", "id", "adverse"])
@@ -442,11 +442,7 @@ def test_collateral_estimates_how_much_of_a_label_weights_leave(
     scanned: Path, audited: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Nothing is dropped: documents of high score count a tenth, the others a fifth."""
-    marked = {
-        one["id"]: MARK in one["text"]
-        for k in range(3)
-        for one in map(json.loads, gzip.decompress((scanned.parent / f"crawl/{k}.jsonl.gz").read_bytes()).splitlines())
-    }
+    marked = adverse_by_id(scanned)
     truth: Counter[str] = Counter()
     for path in (scanned / "tags").rglob("*.parquet"):
         tags = pq.read_table(path, columns=["row", "id", "adverse", "words"])
