@@ -8,7 +8,7 @@ import numpy as np
 from numba import int64, uint64
 from numpy.typing import NDArray
 
-from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes, lower_prefixes
+from classifiers.kernel.hashing import Parts, hash_parts, hash_rest, load_prefixes, lower_prefixes, new_parts
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
 from classifiers.kernel.stage import stage
@@ -49,6 +49,7 @@ class Block(NamedTuple):
     hashes: NDArray[np.uint32]
     keys: NDArray[np.uint64]
     long_words: NDArray[np.int64]
+    parts: Parts
     slots: NDArray[np.uint64]
     chain: NDArray[np.uint64]
     rows: NDArray[np.uint64]
@@ -69,6 +70,7 @@ def new_block(orders: int, width: int) -> Block:
         hashes=np.zeros(CAPACITY, np.uint32),
         keys=np.zeros(CAPACITY, np.uint64),
         long_words=np.zeros(CAPACITY, np.int64),
+        parts=new_parts(CAPACITY),
         slots=np.zeros(CAPACITY, np.uint64),
         chain=np.zeros(CAPACITY, np.uint64),
         rows=np.zeros((max(orders, 1), CAPACITY), np.uint64),
@@ -83,13 +85,17 @@ def new_block(orders: int, width: int) -> Block:
 @stage
 def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any) -> Any:
     """Stages two and three, and the rare words that are left out; returns the tokens that stay."""
-    n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
+    n_long, special = load_prefixes(
+        data, limit, block.edges, n, block.prefix, block.length, block.hashes, block.long_words
+    )  # fmt: skip
     if tables.plain_words:
         lower_prefixes(n, block.prefix)
-    hash_prefixes(n, block.prefix, block.length, block.hashes)
+    hash_parts(n, block.prefix, block.length, block.hashes)
     for t in range(uint64(n)):
         block.keys[t] = block.prefix[t]
-    hash_rest(data, block.edges, n_long, block.long_words, block.hashes, block.keys, tables.plain_words)
+    hash_rest(
+        tables.plain_words, data, limit, block.edges, n_long, block.long_words, block.hashes, block.keys, block.parts
+    )  # fmt: skip
     look_up(
         n, block.keys, tables.pilots, tables.shift, tables.n_slots, tables.records, tables.stride, block.slots
     )  # fmt: skip
