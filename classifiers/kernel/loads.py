@@ -146,9 +146,9 @@ def high_product(_context: Any, a: Any, b: Any) -> Any:
 
 @machine_operation
 def trailing_zeros(_context: Any, value: Any) -> Any:
-    """Number of zero bits below the lowest set bit of a uint64 that is not zero."""
+    """Number of zero bits below the lowest set bit of a uint64; 64 if it is zero."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate
