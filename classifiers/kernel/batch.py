@@ -24,14 +24,16 @@ CHUNK, IN_CHUNK, COUNT, BEFORE, LAST_BYTE, STOPPED = 0, 1, 2, 3, 4, 5
 class Sums(NamedTuple):
     """What the kernel leaves behind.
 
-    ``totals`` float64 (documents, width), ``counts`` int64 (documents,): sum of rows, and how many; ``words``
-    int64 (documents,): words between separators. A chunk is ``stride`` tokens: ``chunk_totals`` float64
-    (chunks, width) and ``chunk_counts`` run from the document's start to the chunk's end; ``chunk_bytes`` int64
-    (chunks, 2) are where its first word begins and its last ends in the buffer; ``first_chunk`` int64 (documents + 1,).
+    ``totals`` float64 (documents, width), ``counts`` int64 (documents,): sum of rows, and how many; ``chars`` and
+    ``words`` int64 (documents,): code points, and words between separators. A chunk is ``stride`` tokens:
+    ``chunk_totals`` float64 (chunks, width) and ``chunk_counts`` run from the document's start to the chunk's end;
+    ``chunk_bytes`` int64 (chunks, 2) are where its first word begins and its last ends in the buffer; ``first_chunk``
+    int64 (documents + 1,).
     """
 
     totals: NDArray[np.float64]
     counts: NDArray[np.int64]
+    chars: NDArray[np.int64]
     words: NDArray[np.int64]
     chunk_totals: NDArray[np.float64]
     chunk_counts: NDArray[np.int64]
@@ -193,7 +195,8 @@ def sum_batch(
     out.first_chunk[0] = 0
     while doc < n_texts:
         n, n_ends = tokenise(
-            tables.plain_words, data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch
+            tables.plain_words, data, limit, offsets, n_texts, state, block.edges, block.ends, out.chars, out.words,
+            block.scratch,
         )  # fmt: skip
         n = _fill_block(tables, data, limit, block, n, n_ends)
         _find_ngrams(tables, block, n, n_ends, at[BEFORE])

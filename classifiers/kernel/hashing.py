@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import int8, int32, uint32, uint64
-
 from numpy.typing import NDArray
 
 from classifiers.kernel.loads import load64

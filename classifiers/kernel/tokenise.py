@@ -39,20 +39,20 @@ LEAD_OF_THREE = 0xE2
 
 
 @stage
-def _mask_at_end(plain_words: Any, data: Any, limit: Any, position: Any, rest: Any, state: Any, scratch: Any) -> Any:
-    """Mask of separators where 64 bytes would pass the end of the buffer."""
-    for k in range(64):
-        scratch[k] = data[position + k] if position + k < limit else uint8(32)
-    return plain_mask(scratch, 0, rest, state) if plain_words else separator_mask(scratch, 0)
+def _cuts_and_chars(plain_words: Any, data: Any, position: Any, rest: Any, state: Any) -> Any:
+    """Of the next 64 bytes of a document that ends ``rest`` bytes on: the mask of those that are in no word, and how
+    many code points begin in them."""
+    over = (~uint64(0)) << uint64(rest) if rest < 64 else uint64(0)
+    cuts = plain_mask(data, position, over, state) if plain_words else separator_mask(data, position)
+    return cuts | over, set_bits(~(continuation_mask(data, position) | over))
 
 
 @stage
-def plain_mask(data: Any, position: Any, rest: Any, state: Any) -> Any:
-    """As `separator_mask`, the cuts of plain words in a document that ends ``rest`` bytes on.
+def plain_mask(data: Any, position: Any, over: Any, state: Any) -> Any:
+    """As `separator_mask`, the cuts of plain words; ``over`` marks the bytes behind the document's end.
 
     Words between white space are counted in ``state`` on the way, for the tags.
     """
-    over = (~uint64(0)) << uint64(rest) if rest < 64 else uint64(0)
     _count_spaced_words(separator_mask(data, position) | over, state)
     two, three = byte_mask(data, position, uint8(LEAD_OF_TWO)), byte_mask(data, position, uint8(LEAD_OF_THREE))
     inside = continuation_mask(data, position)
@@ -103,13 +103,14 @@ def _note_edges(changes: Any, at: Any, edges: Any, n_edges: Any) -> Any:
 
 @stage
 def tokenise(
-    plain_words: Any, data: Any, limit: Any, offsets: Any, last: Any, state: Any, edges: Any, ends: Any, words: Any,
-    scratch: Any,
+    plain_words: Any, data: Any, limit: Any, offsets: Any, last: Any, state: Any, edges: Any, ends: Any, chars: Any,
+    words: Any, scratch: Any,
 ) -> Any:  # fmt: skip
     """Fill ``edges`` with the start and end byte of the next tokens; returns (tokens, documents ended).
 
     ``edges`` (int64) holds start and end by turns; a word that the block cuts stays in it as a lone start.
-    ``words`` gets the number of words between white space of each document, whether or not words are plain.
+    ``chars``, at first all 0, gets the number of code points of each document, and ``words`` that of words between
+    white space, whether or not words are plain.
     ``ends[e]`` is the number of tokens up to the end of the e-th document that ends in the block.
     """
     doc, at = state[DOCUMENT], state[BYTE]
@@ -121,13 +122,12 @@ def tokenise(
         rest = stop - at
         if rest > 0:
             if at + 64 > limit:
-                mask = _mask_at_end(plain_words, data, limit, at, rest, state, scratch)
-            elif plain_words:
-                mask = plain_mask(data, at, rest, state)
+                for k in range(64):
+                    scratch[k] = data[at + k] if at + k < limit else uint8(32)
+                mask, begun = _cuts_and_chars(plain_words, scratch, 0, rest, state)
             else:
-                mask = separator_mask(data, at)
-            if rest < 64:
-                mask |= (~uint64(0)) << uint64(rest)
+                mask, begun = _cuts_and_chars(plain_words, data, at, rest, state)
+            chars[doc] += begun
             changes = mask ^ ((mask << uint64(1)) | outside)
             outside = mask >> uint64(63)
             n_edges = _note_edges(changes, at, edges, n_edges)
