@@ -90,7 +90,7 @@ class BatchBuilder:
         rows: Iterable[int],
         texts: Sequence[Text],
         others: dict[str, list[str | None]],
-        originals: Sequence[bytes | bytearray] = (),
+        originals: Sequence[Text] = (),
     ) -> None:
         """Several documents, by column (`OTHERS`); ids that are None are made."""
         ids = others["id"]
