@@ -172,7 +172,8 @@ class _Reader:
             yield self.take()
         if columns:
             self._text, self._id = columns.text, columns.id
-        if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
+        ordinary = block.size <= LARGE_LINE and not block.damage
+        if columns and ordinary and self._read_at_once(block.lines, columns):
             return
         if block.size > self._longest and len(block.lines) == 1:
             self._tally.reject("too_large", block.offset, f"a line of {block.size} bytes; at most {self._longest}")
