@@ -56,37 +56,34 @@ def _count_rows(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any:
 @stage
 def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> Any:
     """`add_words` for models with bigrams, the usual kind: a loop less, four columns at a time if there are."""
-    column, count = uint64(0), 0
+    column = uint64(0)
     while column + uint64(4) <= tables.width:
-        count = _add_four(tables, slots, rows[0], a, b, column, sums)
+        _add_four(tables, slots, rows[0], a, b, column, sums)
         column += uint64(4)
     if column < tables.width:
-        count = _add_two(tables, slots, rows[0], a, b, column, sums)
-    return count
+        _add_two(tables, slots, rows[0], a, b, column, sums)
+    return _count_rows(tables, slots, rows, a, b)
 
 
 @stage
-def _add_two(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> Any:
+def _add_two(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> None:
     stride, width = tables.stride * uint64(2), tables.width
     values, buckets, one = tables.values, tables.buckets, uint64(1)
-    s0, s1, count = sums[column], sums[column + one], 0
+    s0, s1 = sums[column], sums[column + one]
     for t in range(a, b):
         prefetch(buckets, rows[t + AHEAD] * width + column)
         x, y = slots[t] * stride + column + uint64(2), rows[t] * width + column
         s0 += float64(values[x]) + float64(buckets[y])
         s1 += float64(values[x + one]) + float64(buckets[y + one])
-        count += (slots[t] != tables.n_slots) + (rows[t] != tables.none)
     sums[column], sums[column + one] = s0, s1
-    return count
 
 
 @stage
-def _add_four(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> Any:
+def _add_four(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> None:
     stride, width = tables.stride * uint64(2), tables.width
     values, buckets = tables.values, tables.buckets
     one, two, three = uint64(1), uint64(2), uint64(3)
     s0, s1, s2, s3 = sums[column], sums[column + one], sums[column + two], sums[column + three]
-    count = 0
     for t in range(a, b):
         prefetch(buckets, rows[t + AHEAD] * width + column)
         x, y = slots[t] * stride + column + two, rows[t] * width + column
@@ -94,9 +91,7 @@ def _add_four(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any
         s1 += float64(values[x + one]) + float64(buckets[y + one])
         s2 += float64(values[x + two]) + float64(buckets[y + two])
         s3 += float64(values[x + three]) + float64(buckets[y + three])
-        count += (slots[t] != tables.n_slots) + (rows[t] != tables.none)
     sums[column], sums[column + one], sums[column + two], sums[column + three] = s0, s1, s2, s3
-    return count
 
 
 @stage
