@@ -8,7 +8,15 @@ import numpy as np
 from numba import int64, uint64
 from numpy.typing import NDArray
 
-from classifiers.kernel.hashing import Parts, hash_parts, hash_rest, load_prefixes, lower_prefixes, new_parts
+from classifiers.kernel.hashing import (
+    Parts,
+    any_special,
+    hash_parts,
+    hash_rest,
+    load_prefixes,
+    lower_prefixes,
+    new_parts,
+)
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
 from classifiers.kernel.stage import stage
@@ -87,9 +95,10 @@ def new_block(orders: int, width: int) -> Block:
 @stage
 def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any) -> Any:
     """Stages two and three, and the rare words that are left out; returns the tokens that stay."""
-    n_long, special = load_prefixes(
+    n_long = load_prefixes(
         data, limit, block.edges, n, block.prefix, block.length, block.hashes, block.long_words
     )  # fmt: skip
+    special = any_special(n, n_ends, block.prefix)
     if tables.plain_words:
         lower_prefixes(n, block.prefix)
     hash_parts(n, block.prefix, block.length, block.hashes)

@@ -35,19 +35,27 @@ def new_parts(n: int) -> Parts:
 def load_prefixes(
     data: Any, limit: Any, edges: Any, n: Any, prefix: Any, length: Any, hashes: Any, long_words: Any
 ) -> Any:  # fmt: skip
-    """The first 8 bytes of each word, zeros behind; returns (words over 8 bytes, whether any is special)."""
-    n_long, special = 0, 0
+    """The first 8 bytes of each word, zeros behind; returns the number of words over 8 bytes."""
+    n_long = 0
     for t in range(n):
         start = edges[2 * t]
         size = edges[2 * t + 1] - start
-        value = _load_part(data, limit, start, size) if start >= 0 else uint64(EOS_PREFIX)
-        prefix[t] = value
+        prefix[t] = _load_part(data, limit, start, size) if start >= 0 else uint64(EOS_PREFIX)
         length[t] = int32(min(size, 2147483647))
         hashes[t] = uint32(FNV_START)
-        special |= ((value == uint64(EOS_PREFIX)) & (start >= 0)) | (value == uint64(LABEL_PREFIX))
         long_words[n_long] = t
         n_long += size > 8
-    return n_long, special
+    return n_long
+
+
+@stage
+def any_special(n: Any, n_ends: Any, prefix: Any) -> Any:
+    """Whether a word may be a label or is `</s>` itself, which ``n_ends`` tokens are anyway."""
+    labels, ends = 0, 0
+    for t in range(n):
+        labels += prefix[t] == uint64(LABEL_PREFIX)
+        ends += prefix[t] == uint64(EOS_PREFIX)
+    return labels > 0 or ends > n_ends
 
 
 @stage
@@ -134,5 +142,5 @@ def word_keys(
     data: Any, limit: Any, edges: Any, keys: Any, lengths: Any, hashes: Any, long_words: Any, room: Any
 ) -> None:  # fmt: skip
     """Fill ``keys`` (uint64) with the keys of words given by their edges; the other arrays are work space."""
-    n_long, _ = load_prefixes(data, limit, edges, keys.size, keys, lengths, hashes, long_words)
+    n_long = load_prefixes(data, limit, edges, keys.size, keys, lengths, hashes, long_words)
     hash_rest(False, data, limit, edges, n_long, long_words, hashes, keys, room)
