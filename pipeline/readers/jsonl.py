@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import OTHERS, BatchBuilder, Records, Text
+from pipeline.readers.batches import OTHERS, BatchBuilder, Records, Text, digest_id
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.json_values import loads
 from pipeline.readers.long_strings import LARGE_LINE, decode_strings, shorten
@@ -199,9 +199,10 @@ class _Reader:
         if float in set(map(type, _column(values, columns.id))):
             return False
         others = {name: _strings(_column(values, getattr(columns, name))) for name in OTHERS}
+        others["id"] = _with_ids(others["id"], others["url"], texts)
         first = self._tally.accept_many(len(values))
         kept = lines if self._whole else ()
-        self.builder.extend(range(first, first + len(values)), texts, others, kept)
+        self.builder.extend(range(first, first + len(values)), b"".join(texts), list(map(len, texts)), others, kept)
         return True
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
@@ -286,6 +287,13 @@ def _column(values: list[dict[str, Any]], path: tuple[str, ...] | None) -> list[
 
 def _strings(values: list[Any]) -> list[str | None]:
     return values if set(map(type, values)) <= {str, type(None)} else [_as_string(value) for value in values]
+
+
+def _with_ids(ids: list[str | None], urls: list[str | None], texts: list[bytes]) -> list[str | None]:
+    """Ids as given; made from URL and text where there is none."""
+    if None not in ids:
+        return ids
+    return [digest_id(url, text) if id is None else id for id, url, text in zip(ids, urls, texts, strict=True)]
 
 
 def _as_string(value: Any) -> str | None:
