@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -168,14 +169,26 @@ def texts_by_digest(folder: str | Path) -> dict[str, str]:
 def stored_texts(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(file, record) of the JSON lines of a folder's ``*.jsonl`` and ``*.jsonl.gz`` files; each has a string ``text``.
 
-    Raises `LabelRecordError` for a folder without such a file, and naming file and line of one that is none."""
+    Raises `LabelRecordError` for a folder without such a file, naming file and line of one that is none, and for a
+    file that is no whole gzip."""
     files = sorted(path for ending in ("*.jsonl", "*.jsonl.gz") for path in Path(folder).glob(ending))
     if not files:
         raise LabelRecordError(f"{folder}: no *.jsonl or *.jsonl.gz file with texts in this folder")
     for file in files:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
+        for number, line in enumerate(_lines(file), 1):
+            yield file, _with_text(line, f"{file}, line {number}")
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    number = 0
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
+        try:
             for number, line in enumerate(lines, 1):
-                yield file, _with_text(line, f"{file}, line {number}")
+                yield line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise LabelRecordError(
+                f"{file}: the gzip is broken or cut short after line {number} ({error}); fetch or pack the file again"
+            ) from error
 
 
 def _with_text(line: bytes, where: str) -> dict[str, Any]:
