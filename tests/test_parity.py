@@ -61,6 +61,7 @@ def assert_parity(path: Path, texts: list[bytes], loss: str, theirs: NDArray[np.
     assert loss == "hs" or not np.isnan(theirs).any()
     assert (ours[np.isnan(theirs)] <= 1.1 * FLOOR).all()
     differences = np.nan_to_num(np.abs(ours - theirs))
+    print(_figures(differences[~long], differences[long]))  # `pytest -rP` shows it
     if loss in ("ova", "ns"):
         bound = np.full(len(ours), OVA_TOLERANCE)
         assert np.quantile(differences[~long], 0.999) <= OVA_TOLERANCE_999
@@ -74,6 +75,15 @@ def assert_parity(path: Path, texts: list[bytes], loss: str, theirs: NDArray[np.
     clear = ordered[:, -1] - ordered[:, -2] > bound
     assert (ours.argmax(axis=1) == np.nan_to_num(theirs).argmax(axis=1))[clear].all()
     assert clear.mean() > 0.5 and ordered[:, -1].std() > 0.05  # the test would be blind otherwise
+
+
+def _figures(*differences: NDArray[np.float64]) -> str:
+    return "; ".join(
+        f"{each.size} probabilities of {len(each)} {what} texts: {(each > OVA_TOLERANCE).sum()} differ by more than "
+        f"{OVA_TOLERANCE}, at most {each.max():.2g}, 99.9th percentile {np.quantile(each, 0.999):.2g}"
+        for what, each in zip(("short", "long"), differences, strict=True)
+        if len(each)
+    )
 
 
 def assert_only_flips(ours: NDArray[np.float64], theirs: NDArray[np.float64], beyond: NDArray[np.bool_]) -> None:
