@@ -110,6 +110,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
         click.echo(f"  read again by the second stage: {total.rescored:,}")
     for reason, count in total.rejected.items():
         click.echo(f"  rejected {reason}: {count:,}")
+    if total.doubtful:
+        click.echo(f"  tagged out of streams that proved broken further on, so perhaps garbled: {total.doubtful:,}")
     if total.incomplete_shards or total.failed_shards:
         click.echo(f"  shards cut short: {total.incomplete_shards}, failed: {total.failed_shards}")
     click.echo(f"tags in {storage.join(job.out, 'tags')}, figures in {storage.join(job.out, 'scan.json')}")

@@ -180,14 +180,15 @@ def stored_texts(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    number = 0
+    read = 0
     with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
         try:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
                 yield line
+                read += 1
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise LabelRecordError(
-                f"{file}: the gzip is broken or cut short after line {number} ({error}); fetch or pack the file again"
+                f"{file}: the gzip is broken or cut short after line {read} ({error}); fetch or pack the file again"
             ) from error
 
 

@@ -270,6 +270,7 @@ class _Counter:
             read=tally.read,
             tagged=self.tagged,
             no_score=self.no_score,
+            doubtful=tally.doubtful,
             other_language=self.other_language,
             flagged=self.flagged,
             flagged_words=self.flagged_words,

@@ -239,6 +239,23 @@ def test_one_bad_shard_does_not_stop_the_others(own_crawl: Path, tmp_path: Path)
     assert scan["figures"]["incomplete_shards"] + scan["figures"]["failed_shards"] == 1
 
 
+def test_documents_of_a_stream_that_proves_broken_are_counted_and_said(tmp_path: Path) -> None:
+    lines = b"".join(b'{"text": "%s"}\n' % random.Random(k).randbytes(500).hex().encode() for k in range(200))
+    packed = bytearray(gzip.compress(lines))
+    packed[-5] ^= 1  # the checksum's
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    out = tmp_path / "out"
+    done = one_worker(tmp_path / "a.jsonl.gz", "--out", out)
+    figures = json.loads((out / "scan.json").read_text())["figures"]
+    assert done.returncode == 1 and figures["rejected"] == {"corrupt_stream": 1}
+    assert figures["doubtful"] == figures["tagged"] > 180
+    assert f"perhaps garbled: {figures['doubtful']}" in done.stdout
+    assert tropescan("report", out, "--out", tmp_path / "page.html").returncode == 0
+    assert f"{figures['doubtful']} of them came out of compressed streams" in (tmp_path / "page.html").read_text(
+        "utf-8"
+    )
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text":"x"}\n')
     (tmp_path / "not-a-model.bin").write_bytes(b"nothing")
