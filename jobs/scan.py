@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import click
 from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
 from classifiers.rescoring import ABOVE, RescoringScorer
-from classifiers.score import FastTextScorer
+from classifiers.score import FastTextScorer, longest_text
 from classifiers.topic import TopicModel
 from jobs.engine import Engine
 from jobs.lock import locked
@@ -51,7 +51,7 @@ def make_job(
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
     for documents whose shard names no language, ``rescorer`` the file of a second stage, ``topics`` a fastText file
-    whose labels are topics."""
+    whose labels are topics. Documents too long for such short windows (`longest_text`) are rejected by the reader."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
     card = card_of(path, probe.digest, probe.labels)
@@ -74,6 +74,7 @@ def make_job(
     if finder is not None:
         described["topic_model"] = finder.describe()
         schema_of(described)  # a label can have the name of a column of topics
+    options = replace(options, max_document_bytes=min(options.max_document_bytes, longest_text(window)))
     limit = flagging.threshold if threshold is None else threshold
     return ScanJob(
         out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify, finder
@@ -218,6 +219,12 @@ def command(
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
         rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above, topics=topics,
     )  # fmt: skip
+    if (longest := job.options.max_document_bytes) < reading["max_document_bytes"]:
+        click.echo(
+            f"--window {window} has room for texts of {longest:,} bytes; longer ones are rejected (too_large), or take a "
+            "longer window",
+            err=True,
+        )
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         command = shlex.join(["tropescan", *sys.argv[1:]])

@@ -256,6 +256,16 @@ def test_documents_of_a_stream_that_proves_broken_are_counted_and_said(tmp_path:
     )
 
 
+def test_a_text_of_too_many_windows_is_rejected_alone(tmp_path: Path) -> None:
+    with open(tmp_path / "a.jsonl", "w") as file:
+        for text in ("The first.", "19 MB " * 3_200_000, "The last."):
+            file.write(json.dumps({"text": text}) + "\n")
+    done = one_worker(tmp_path / "a.jsonl", "--out", tmp_path / "out", "--window", 1, "--stride", 1)
+    assert done.returncode == 1 and "--window 1 has room for texts of 16,777,216 bytes" in done.stderr
+    assert "rejected too_large: 1" in done.stdout
+    assert read_tags(tmp_path / "out")["row"].to_pylist() == [0, 2]
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text":"x"}\n')
     (tmp_path / "not-a-model.bin").write_bytes(b"nothing")
