@@ -221,8 +221,8 @@ def command(
     )  # fmt: skip
     if (longest := job.options.max_document_bytes) < reading["max_document_bytes"]:
         click.echo(
-            f"--window {window} has room for texts of {longest:,} bytes; longer ones are rejected (too_large), or take a "
-            "longer window",
+            f"--window {window} has room for texts of {longest:,} bytes; longer ones are rejected (too_large), "
+            "or take a longer window",
             err=True,
         )
     with resumable(), locked(out):
