@@ -22,7 +22,7 @@ from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.running import choose_engine, end, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards, say_left_out
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
@@ -84,15 +84,6 @@ def make_job(
 def _print_plan(tasks: list[ShardTask]) -> None:
     for task in tasks:
         click.echo(json.dumps(asdict(task)))
-
-
-def _say_left_out(files: Sequence[str]) -> None:
-    if files:
-        click.echo(
-            f"{len(files)} files are left out by their names or folders, {files[0]} first; give files by name, or by a "
-            "pattern without **, to have them read",
-            err=True,
-        )
 
 
 def _print_summary(job: ScanJob, total: ShardReport) -> None:
@@ -211,7 +202,7 @@ def command(
     if rescore_above is not None and rescore is None:
         raise click.UsageError("--rescore-above needs --rescore")
     plan = plan_inputs(inputs, out)
-    _say_left_out(plan.left_out)
+    say_left_out(plan.left_out)
     if dry_run:
         return _print_plan(plan.tasks)
     job = make_job(

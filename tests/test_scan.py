@@ -522,6 +522,12 @@ def test_files_left_out_by_their_names_are_counted_and_named_ones_are_read(tmp_p
     left = json.loads((tmp_path / "folder" / "scan.json").read_text())["left_out"]
     out = [str(ext / name) for name in ("b.txt", "c.wet.gz.1", "part-00000", "part-1.gz", "part-1/e.txt")]
     assert left == {"files": 5, "first": out}
+    (tmp_path / "policy.toml").write_text('[[rule]]\nname = "long"\nwhen.words.min = 999\ndrop = "long"\n')
+    applied = tropescan(
+        "apply", ext, tmp_path / "folder", "--policy", tmp_path / "policy.toml", "--out", tmp_path / "kept"
+    )
+    assert applied.returncode == 0 and f"5 files are left out by their names or folders, {ext}/b.txt" in applied.stderr
+    assert json.loads((tmp_path / "kept" / "apply.json").read_text())["left_out"] == left
     expanded = sorted(ext.glob("part*"))
     for inputs in ([f"{ext}/part*"], expanded):
         plan = plan_inputs([str(given) for given in inputs])
