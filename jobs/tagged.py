@@ -60,12 +60,12 @@ def tagged_document(url: str, row: int) -> TaggedDocument:
 
 
 def text_of(tags: pa.RecordBatch, url: str) -> str | None:
-    """The text, out of its shard, of the document whose row of tags this is; None if the shard does not hold it any
-    more."""
+    """The text, out of its shard (``url`` as metadata hold it), of the document whose row of tags this is; None if the
+    shard does not hold it any more."""
     metadata = tags.schema.metadata
     options = ReadOptions(**json.loads(metadata[b"tropescan.options"]))
     row, id = tags.column("row")[0].as_py(), tags.column("id")[0].as_py()
-    for batch in read_documents(ShardTask(url, url, 0, ""), options, Tally()):
+    for batch in read_documents(ShardTask(storage.as_named(url), url, 0, ""), options, Tally()):
         at = pc.index(batch.column("row"), row).as_py()
         if at >= 0:
             return str(batch.column("text")[at].as_py()) if batch.column("id")[at].as_py() == id else None

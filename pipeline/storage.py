@@ -29,6 +29,7 @@ TEMPORARY = ".unfinished-"
 """Prefix of files that are not whole yet; readers and listings leave them out."""
 HIDDEN = (".", "_")
 RECURSIVE = "**"
+_NO_UNICODE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 WILDCARD = re.compile(r"[*?\[]")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FILES_AT_ONCE = 1000
@@ -43,6 +44,16 @@ def is_local(url: str) -> bool:
 def local_path(url: str) -> Path:
     """The path of a local URL; in one that begins with ``file://``, percent-encoding is undone."""
     return Path(unquote(url.removeprefix("file://"))) if url.startswith("file://") else Path(url)
+
+
+def in_unicode(url: str) -> str:
+    """The URL as metadata, which must be Unicode, hold it: other bytes of file names as ``\\udcff`` (`as_named`)."""
+    return url.encode("utf-8", "backslashreplace").decode()
+
+
+def as_named(written: str) -> str:
+    """The URL that `in_unicode` was given."""
+    return _NO_UNICODE.sub(lambda found: chr(int(found[1], 16)), written)
 
 
 def join(folder: str, *parts: str) -> str:

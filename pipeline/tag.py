@@ -176,7 +176,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
         "tropescan.version": job.version,
         "tropescan.model": json.dumps(job.model, sort_keys=True),
         "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
-        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),  # names need not be Unicode
+        "tropescan.shard": storage.in_unicode(task.url),
     }
 
 

@@ -137,3 +137,13 @@ def test_a_row_that_cannot_be_explained(tmp_path: Path) -> None:
     shard.write_text("no JSON\n" + json.dumps({"id": "another", "text": TEXT}) + "\n", "utf-8")
     done = CliRunner().invoke(cli, ["explain", str(file), "--row", "1"])
     assert "another document now" in str(done.exception)
+
+
+def test_a_shard_whose_name_is_no_unicode_is_found_again(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
+    out = tmp_path / "scanned"
+    done = CliRunner().invoke(cli, ["scan", str(tmp_path), "--out", str(out), "--quiet", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    (file,) = (out / "tags").iterdir()
+    explained = CliRunner().invoke(cli, ["explain", str(file), "--row", "0"])
+    assert explained.exit_code == 0 and "/a\\udcff.jsonl, row 0" in explained.output and "airlock" in explained.output

@@ -470,6 +470,7 @@ def test_links(url: str | None, fits: bool) -> None:
         ("file:///crawl/a%20b.parquet", "file:///crawl/a%20b.parquet#row=7"),
         ("/crawl/a#row=1.jsonl", "file:///crawl/a%23row%3D1.jsonl#row=7"),
         ("https://a.example/b.parquet?c=d", "https://a.example/b.parquet?c=d#row=7"),
+        ("/crawl/\\udcff.jsonl", "file:///crawl/%FF.jsonl#row=7"),  # as metadata hold a byte that is no Unicode
         ("/crawl/page.html", None), ("/crawl/part-00000", None),  # a browser might run what is in it
         ("crawl/a.jsonl", None), ("s3://bucket/a.jsonl", None), ("javascript:alert(1)//.jsonl", None),
         ("https://a.example/\u202e.parquet", None), ("javascript://a.jsonl", None), ("", None),

@@ -53,8 +53,7 @@ def with_tags(shards: Sequence[ShardTask], scan: TagsFolder) -> list[ShardTask]:
     identities = _identities(scan)
     tasks = []
     for task in shards:
-        printable = task.url.encode("utf-8", "backslashreplace").decode()  # as the tags name it
-        name = by_url.get(printable, task.name)
+        name = by_url.get(storage.in_unicode(task.url), task.name)
         tasks.append(replace(task, name=name, identity=f"{task.identity}; tags {identities.get(name, NO_TAGS)}"))
     return tasks
 

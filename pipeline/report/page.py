@@ -19,7 +19,7 @@ from pipeline.readers import is_shard
 from pipeline.report.audit_page import audit_view, bare
 from pipeline.report.csv_link import csv_link
 from pipeline.report.figures import Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture
-from pipeline.storage import is_local, local_path
+from pipeline.storage import as_named, is_local, local_path
 
 _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 _LABELS_LISTED = 30
@@ -97,7 +97,7 @@ def shard_link(shard: str, row: int) -> str | None:
     URL. Browsers do not follow such links from a page that a web server gave them."""
     if not is_local(shard):
         return f"{shard.partition('#')[0]}#row={row}" if is_link(shard) else None
-    path = local_path(shard)
+    path = local_path(as_named(shard))
     return f"{path.as_uri()}#row={row}" if path.is_absolute() and is_shard(path.name) else None
 
 
