@@ -284,10 +284,18 @@ def _walk(root: str, *, hidden: bool = False) -> Iterator[str]:
         for entry in _entries(folder):
             if entry.name.startswith(TEMPORARY if hidden else HIDDEN):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(entry.path)
             else:
                 yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """As `os.path.isdir`, which is slower: a link that leads to itself, or where nobody may look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -313,10 +321,10 @@ def _matches(fs: Any, fixed: str, pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _info(fs: Any, path: str) -> dict[str, Any]:
-    """As fsspec's, but a link to a folder is a folder, and one to nothing a file, which will fail to be read."""
+    """As fsspec's, but a link to a folder is a folder, and one that leads nowhere a file, which will fail to be read."""
     try:
         return {**fs.info(path), **({"type": "directory"} if os.path.isdir(path) else {})}
-    except FileNotFoundError:
+    except OSError:
         return {"type": "file", "size": 0}
 
 

@@ -152,10 +152,12 @@ def test_links_to_folders_are_followed_once_and_never_round(tmp_path: Path) -> N
     for link, to in (("a", folder / "z"), ("linked", far), ("round", folder), ("z/up", folder)):
         (folder / link).symlink_to(to)
     (folder / "gone.jsonl").symlink_to(tmp_path / "nowhere")
-    below = ["gone.jsonl", "linked/b.jsonl", "linked/deep/c.jsonl", "z/a.jsonl"]
+    (folder / "itself").symlink_to(folder / "itself")
+    below = ["gone.jsonl", "itself", "linked/b.jsonl", "linked/deep/c.jsonl", "z/a.jsonl"]
     for given in (folder, f"{folder}/", f"{folder}/**"):
         found = [os.path.relpath(url, folder) for url, _, _ in storage.list_files(str(given))]
         assert found == below, given
+    assert listed(str(folder / "i*")) == ["itself"]
     assert listed(str(folder / "link*" / "*.jsonl")) == ["b.jsonl"]
     assert listed(str(folder / "link*")) == ["b.jsonl", "c.jsonl"]
 
