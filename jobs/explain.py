@@ -67,15 +67,15 @@ def strongest_words(text: str, shares: list[TokenShare]) -> Table:
 def read_text(given: str) -> str:
     """The file of that name, standard input for ``-``, or else the argument itself.
 
-    Raises `ValueError` for an empty one, `FileNotFoundError` for what can only be a path and is none,
-    `IsADirectoryError` for a folder.
+    Raises `ValueError` for an empty one and for a Parquet file, `FileNotFoundError` for what can only be a path and is
+    none, `IsADirectoryError` for a folder.
     """
     if not given.strip():
         raise ValueError("the text is empty; give one, or a file's name, or - for standard input")
     if given == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
-        return Path(given).read_text("utf-8", "replace")
+        content = Path(given).read_text("utf-8", "replace")
     except IsADirectoryError:
         raise IsADirectoryError(f"{given}: a folder; name a file in it, or add --text to explain these words") from None
     except (FileNotFoundError, NotADirectoryError):
@@ -84,6 +84,10 @@ def read_text(given: str) -> str:
     except (OSError, ValueError) as error:  # too long for a file name, or with a zero byte
         if getattr(error, "errno", errno.ENAMETOOLONG) != errno.ENAMETOOLONG:
             raise
+    else:
+        if content.startswith("PAR1"):
+            raise ValueError(f"{given}: a Parquet file; if it is one of tags, add --row to explain a document")
+        return content
     return given
 
 

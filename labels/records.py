@@ -84,9 +84,10 @@ def text_digest(text: str) -> str:
 
 
 def read_records(path: str | Path) -> list[LabelRecord]:
-    """Records of one JSON Lines file, or of all ``*.jsonl`` files of a folder, in order.
+    """Records of one JSON Lines file, also ``.gz``, or of all ``*.jsonl`` files of a folder, in order.
 
-    Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook.
+    Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook, and for a file
+    that is no whole gzip.
     """
     return [record for file in record_files(path) for record in _read_file(file)]
 
@@ -101,12 +102,11 @@ def record_files(path: str | Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> Iterator[LabelRecord]:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield _from_json(json.loads(line.decode("utf-8")))
-            except (ValueError, TypeError, KeyError) as error:
-                raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            yield _from_json(json.loads(line.decode("utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
 
 
 def _from_json(content: dict[str, Any]) -> LabelRecord:
@@ -180,6 +180,7 @@ def stored_texts(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
+    """Lines of a plain file or a gzip; raises `LabelRecordError` where the gzip breaks."""
     read = 0
     with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
         try:

@@ -117,7 +117,7 @@ def _places_of_output(out: str) -> tuple[Path, ...]:
 def _is_in(url: str, places: tuple[Path, ...]) -> bool:
     if not places or not storage.is_local(url):
         return False
-    path = storage.local_path(url).resolve()
+    path = storage.real_path(url)
     return any(place == path or place in path.parents for place in places)
 
 

@@ -46,6 +46,11 @@ def local_path(url: str) -> Path:
     return Path(unquote(url.removeprefix("file://"))) if url.startswith("file://") else Path(url)
 
 
+def real_path(url: str) -> Path:
+    """The path of a local URL without links; of a link that leads to itself the link, where `Path.resolve` raises."""
+    return Path(os.path.realpath(local_path(url)))
+
+
 def in_unicode(url: str) -> str:
     """The URL as metadata, which must be Unicode, hold it: other bytes of file names as ``\\udcff`` (`as_named`)."""
     return url.encode("utf-8", "backslashreplace").decode()

@@ -129,6 +129,7 @@ def test_a_row_that_cannot_be_explained(tmp_path: Path) -> None:
         ([file, "--row", "1", "--model", other], "made by another model (tropescan-v1"),
         ([file, "--row", "1", "--text"], "take --text away"),
         ([shard, "--row", "1"], "no tags file"),
+        ([file], "add --row"),
         ([tmp_path / "other.parquet", "--row", "1"], "no tags file"),
         ([tmp_path / "none.parquet", "--row", "1"], "none.parquet"),
     ):

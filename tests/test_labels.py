@@ -64,6 +64,9 @@ def test_broken_records_are_named_by_line(tmp_path: Path) -> None:
         path.write_text(good + bad + "\n", "utf-8")
         with pytest.raises(LabelRecordError, match=r"r\.jsonl, line 2"):
             read_records(path)
+    packed = tmp_path / "r.jsonl.gz"
+    packed.write_bytes(gzip.compress(good.encode()))
+    assert read_records(packed) == [record()]
     with pytest.raises(LabelRecordError, match=r"no \*\.jsonl"):
         read_records(ROOT / "docs")
 

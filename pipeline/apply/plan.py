@@ -74,7 +74,7 @@ def check_places(job: ApplyJob, tasks: Sequence[ShardTask]) -> None:
         return
     folder = storage.local_path(job.out).resolve()
     for task in tasks:
-        path = storage.local_path(task.url).resolve()
+        path = storage.real_path(task.url)
         if storage.is_local(task.url) and folder in path.parents:
             raise ValueError(f"{task.url}: an input inside the output folder; choose another --out")
     if (folder / "scan.json").exists():
