@@ -326,7 +326,7 @@ def _matches(fs: Any, fixed: str, pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _info(fs: Any, path: str) -> dict[str, Any]:
-    """As fsspec's, but a link to a folder is a folder, and one that leads nowhere a file, which will fail to be read."""
+    """As fsspec's, but a link to a folder is a folder, and one that leads nowhere a file, which cannot be read."""
     try:
         return {**fs.info(path), **({"type": "directory"} if os.path.isdir(path) else {})}
     except OSError:
