@@ -73,8 +73,10 @@ def below(folder: str, url: str) -> str:
 
 
 def open_input(url: str) -> IO[bytes]:
-    """Open for reading, seekable; raises `OSError` naming the file."""
+    """Open for reading, seekable; raises `OSError` naming the file, also of a pipe, which would be waited for."""
     if is_local(url):
+        if local_path(url).is_fifo():
+            raise OSError(f"{url}: a pipe, which cannot be read a second time; write a file and give that")
         return open(local_path(url), "rb")
     fs, path = filesystem(url)
     with explained(url):
@@ -239,7 +241,7 @@ def _found(fs: Any, path: str) -> dict[str, dict[str, Any]]:
         if not isinstance(explain(path, error), FileNotFoundError) or not WILDCARD.search(path):
             raise
     else:
-        if info["type"] == "file" and not path.endswith("/"):
+        if info["type"] in ("file", "other") and not path.endswith("/"):
             return {path: info}
         return _below(fs, path)
     fixed, pattern = _split_pattern(fs, path)

@@ -162,6 +162,14 @@ def test_links_to_folders_are_followed_once_and_never_round(tmp_path: Path) -> N
     assert listed(str(folder / "link*")) == ["b.jsonl", "c.jsonl"]
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    for given in (tmp_path, tmp_path / "a.jsonl"):
+        assert listed(str(given)) == ["a.jsonl"]
+    with pytest.raises(OSError, match=r"a\.jsonl: a pipe, which cannot be read a second time"):
+        storage.open_input(str(tmp_path / "a.jsonl"))
+
+
 def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "shut").mkdir()
