@@ -44,7 +44,7 @@ def fold(source: Path, target: Path) -> None:
     before, after = source.stat().st_size, target.stat().st_size
     click.echo(f"{target}: {after:,} bytes, {after / before:.1%} of {source}")
     if card:
-        write_card(replace(card, name=target.name, digest=model_digest(target)), target)
+        write_card(replace(card, name=target.stem, digest=model_digest(target)), target)
         click.echo(f"{card_path(target)}: the card of {source}, for the folded model")
 
 
