@@ -52,6 +52,11 @@ class Melded:
         lower = self.lower / size
         return Melded(lower, lower if self.mixed else self.upper / size)
 
+    def capped(self) -> Melded:
+        """A share, where means of sizes may have drawn more than all."""
+        lower = np.minimum(self.lower, 1.0)
+        return Melded(lower, lower if self.mixed else np.minimum(self.upper, 1.0))
+
     def complement(self) -> Melded:
         """One minus the number."""
         return Melded(1 - self.upper, 1 - self.lower)
