@@ -95,6 +95,8 @@ def proportion(
 
 
 _T = TypeVar("_T")
+_WEIGHTS, _LEAST_MEANS = 2_000_000, 1000
+"""Random weights of a bootstrap at most, as long as they make so many means: of more they take longer than all else."""
 
 
 class Chances:
@@ -204,11 +206,14 @@ def stratum_total(
 def mean_sizes(sizes: Floats, unseen_size: float, unseen: Flags, random: np.random.Generator) -> Floats:
     """Rubin's (1981) Bayesian bootstrap of the mean, shape (draws,), with one of ``unseen_size`` more where ``unseen``.
 
-    Of no sizes it is ``unseen_size`` everywhere: what has no positive from below is multiplied with none.
+    Of no sizes it is ``unseen_size`` everywhere: what has no positive from below is multiplied with none. Of many
+    sizes, whose mean varies little, fewer means are drawn, and each serves several draws.
     """
     if np.all(sizes == unseen_size):
         return np.full(len(unseen), unseen_size)
-    weights = random.standard_exponential((len(unseen), len(sizes) + 1))
-    weights[:, -1] *= unseen
-    totals = weights @ np.stack([np.append(sizes, unseen_size), np.ones(len(sizes) + 1)], axis=1)
-    return np.asarray(totals[:, 0] / totals[:, 1], np.float64)
+    means = min(len(unseen), max(_LEAST_MEANS, _WEIGHTS // (len(sizes) + 1)))
+    weights = random.standard_exponential((means, len(sizes) + 1))
+    seen = weights[:, :-1] @ np.stack([sizes, np.ones(len(sizes))], axis=1) if len(sizes) else np.zeros((means, 2))
+    at, more = np.arange(len(unseen)) % means, weights[:, -1]
+    total, weight = (seen[:, k][at] + (unseen * (more * size)[at]) for k, size in enumerate((unseen_size, 1.0)))
+    return np.asarray(np.divide(total, weight, out=np.full(len(unseen), unseen_size), where=weight > 0), np.float64)
