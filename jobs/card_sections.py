@@ -11,7 +11,7 @@ import numpy as np
 
 from classifiers.calibration import Calibration
 from jobs.evaluating import Request, audited, evaluate
-from jobs.measure import held_out, measure
+from jobs.measure import CALIBRATION_ERROR, held_out, measure
 from jobs.training_data import TrainingData
 
 FLAGGING = "balanced"
@@ -40,7 +40,7 @@ def card_sections(
     if not texts.truth(label)[texts.real].any():
         figures = measure(texts, label, maps.get(label))
         return {"metrics": {name: asdict(figure) for name, figure in figures.items()}, "calibration": calibration}
-    request = Request(label, thresholds, thresholds[FLAGGING], maps.get(label), encoder, cache)
+    request = Request(label, thresholds, thresholds[FLAGGING], maps, encoder, cache)
     found = evaluate(texts, lambda _: data.training, np.zeros(len(texts.examples), np.int64), request)
     return {
         "metrics": {**found["figures"], **_of_labels(found["labels"], label)},
@@ -53,9 +53,10 @@ def card_sections(
 
 def _of_labels(labels: dict[str, Any], target: str) -> dict[str, Any]:
     return {
-        f"average precision of {name}": figures["average precision"]
+        f"{figure} of {name}": figures[figure]
+        for figure in ("average precision", CALIBRATION_ERROR)
         for name, figures in labels.items()
-        if name != target
+        if name != target and figure in figures
     }
 
 

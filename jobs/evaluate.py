@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.audit import name_masking
+from classifiers.calibration import Calibration
 from classifiers.card import card_of, default_model
 from classifiers.cross_validation import cross_validate
 from classifiers.linear import LinearOptions
@@ -88,7 +89,8 @@ def request_of(model: Path, label: str, encoder: Path | None, cache: Path | None
     card = card_of(model, scorer.digest, scorer.labels, label)
     ours = card_of(model, scorer.digest, scorer.labels)
     thresholds = card.thresholds if ours.target == label and card.thresholds else {"threshold": card.threshold}
-    return Request(label, thresholds, card.threshold, card.calibration_of(label), encoder, cache)
+    maps = {name: Calibration(**numbers) for name, numbers in card.calibration.items()}
+    return Request(label, thresholds, card.threshold, maps, encoder, cache)
 
 
 def on_held_out(model: Path, data: TrainingData, request: Request) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def on_folds(data: TrainingData, request: Request, n_folds: int, further_words: 
     unseen, logits = cross_validate(examples, trainer, n_folds)
     found = calibration_of(unseen, logits, scale=False)
     texts = of_cross_validation(unseen, logits, found.scales)
-    request = replace(request, calibration=found.maps.get(request.label))
+    request = replace(request, maps=found.maps)
     if request.label == TARGET:
         request = replace(request, thresholds=found.thresholds, threshold=found.thresholds[FLAGGING])
     folds = folds_by_source([one.source for one in unseen], n_folds)
