@@ -26,7 +26,7 @@ from jobs.measure import held_out, measure, of_cross_validation
 from jobs.model_option import MODEL
 from jobs.options import FOLDER
 from jobs.train import FLAGGING, TARGET, calibration_of, trainer_of
-from jobs.training_data import TrainingData, digest_of, load_training_data
+from jobs.training_data import TrainingData, digest_of, digest_of_background, load_training_data
 from labels import codebook
 from pipeline import storage
 from pipeline.report.evaluation_page import render_evaluation
@@ -205,6 +205,8 @@ def command(
     digests = {kind: digest_of(items) for kind, items in held.items() if items}
     if not digests:
         raise ValueError(f"no held-out document in {', '.join(labels)}: nothing was measured; are --texts given?")
+    if ordinary := data.background_of(held_out=True):
+        digests["background"] = digest_of_background(ordinary)
     run = partial(on_folds, n_folds=n_folds, further_words=further_words) if n_folds else partial(
         quick if is_quick else on_held_out, chosen
     )  # fmt: skip
