@@ -88,7 +88,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     for kind, figure in audit["style leak"].items():
         rows[f"machine-written negative over a human-written one, {kind} (0.5: no leak)"] = figure
     for kind, swap in audit["swaps"].items():
-        rows[f"positives flagged, then with their AI made a {kind}"] = {
+        rows[f"positives flagged from {FLAGGING}, then with their AI made a {kind}"] = {
             "before": swap["before"],
             "after": swap["after"],
         }
