@@ -49,6 +49,7 @@ class Recipe:
 
 
 GROUPS: dict[str, tuple[Recipe, ...]] = {
+    "shipped": (),
     "linear": (
         Recipe("without contrast", PLAIN),
         Recipe("penalty four times as strong", LinearOptions(c=5.0)),
@@ -93,19 +94,20 @@ class Bench:
     examples: list[Example]
     encoder: Path | None = None
     further_words: int = 0
+    n_folds: int = FOLDS
     _made: tuple[object, Ground] | None = None
 
     @property
     def folds(self) -> Ints:
         """Of each text; a changed copy is of its original's."""
-        return folds_by_source([one.source for one in self.examples], FOLDS)
+        return folds_by_source([one.source for one in self.examples], self.n_folds)
 
     def scores(self, recipe: Recipe) -> Floats:
         """The target's score of each text by a model that saw nothing of its source."""
         if isinstance(recipe.options, LinearOptions):
             return self._linear(recipe, recipe.options)
-        _, logits = cross_validate(self.examples, partial(train_fasttext, chosen=recipe.options), FOLDS)
-        fold_after_fold = np.concatenate([np.flatnonzero(self.folds == fold) for fold in range(FOLDS)])
+        _, logits = cross_validate(self.examples, partial(train_fasttext, chosen=recipe.options), self.n_folds)
+        fold_after_fold = np.concatenate([np.flatnonzero(self.folds == fold) for fold in range(self.n_folds)])
         scores = np.zeros(len(self.examples))
         scores[fold_after_fold] = logits.scores(TARGET, {})
         return scores
@@ -116,7 +118,7 @@ class Bench:
         folds = np.array([fold_of[one.source] for one in ground.examples])
         weights = np.array([one.weight for one in ground.examples])
         scores = np.zeros(len(self.examples))
-        for fold in range(FOLDS):
+        for fold in range(self.n_folds):
             rows, inside = np.flatnonzero(folds != fold), self.folds == fold
             found = target_scores(ground.design, ground.examples, rows, weights[rows], options)
             scores[inside] = found[: len(scores)][inside]
@@ -191,12 +193,16 @@ def main() -> None:
     parser.add_argument("--texts", required=True, help="folder with the texts that they point to, and ordinary ones")
     parser.add_argument("--encoder", type=Path, help="folder of a sentence-transformers model, as for train")
     parser.add_argument("--further-words", type=int, default=40_000, help="as for train; with --encoder")
+    parser.add_argument(
+        "--folds", type=int, default=FOLDS, help="of whole sources; as many as these leave one out each"
+    )
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder for figures and table")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     chosen = arguments.group or list(GROUPS)
     examples = load_training_data(arguments.labels, [arguments.texts], [arguments.texts]).training
-    bench = Bench(list(examples), arguments.encoder, arguments.further_words if arguments.encoder else 0)
+    further = arguments.further_words if arguments.encoder else 0
+    bench = Bench(list(examples), arguments.encoder, further, arguments.folds)
     found, name = list[Row](), "_".join(["recipes", *chosen])
     for one in rows(bench, [recipe for group in chosen for recipe in GROUPS[group]]):
         found.append(one)
