@@ -3,7 +3,8 @@
 Cross-validation over the training sources, each recipe beside the shipped one on the same resamples of sources. Changed
 texts train only: the texts judged are as they were. The linear trainer's words, inverse document frequencies and word
 vectors are of all texts, made once: they see no label. fastText's own trainer takes no weights, so that large
-collections count in full there. ``python -m tests.bench.recipes`` writes figures and a table, anew after each recipe.
+collections count in full there. ``python -m tests.bench.training_recipes`` writes figures and a table, anew after each
+recipe.
 """
 
 from __future__ import annotations
@@ -187,7 +188,7 @@ def _told(one: Estimate, sign: str = "") -> str:
 
 def main() -> None:
     """Cross-validate the shipped recipe and those of the groups; write figures and a table after each."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.recipes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.training_recipes", description=__doc__)
     parser.add_argument("--group", action="append", choices=list(GROUPS), help="recipes to try; all unless named")
     parser.add_argument("--labels", nargs="+", default=["labels/seed", "labels/real"], help="label records")
     parser.add_argument("--texts", required=True, help="folder with the texts that they point to, and ordinary ones")
@@ -203,7 +204,7 @@ def main() -> None:
     examples = load_training_data(arguments.labels, [arguments.texts], [arguments.texts]).training
     further = arguments.further_words if arguments.encoder else 0
     bench = Bench(list(examples), arguments.encoder, further, arguments.folds)
-    found, name = list[Row](), "_".join(["recipes", *chosen])
+    found, name = list[Row](), "_".join(["training_recipes", *chosen])
     for one in rows(bench, [recipe for group in chosen for recipe in GROUPS[group]]):
         found.append(one)
         (arguments.out / f"{name}.json").write_text(json.dumps([asdict(each) for each in found], indent=1), "utf-8")

@@ -12,7 +12,7 @@ from classifiers.linear import LinearOptions
 from classifiers.training import Example, Hyperparameters
 from jobs.training_data import WRITTEN
 from tests.bench.changed_texts import CUTS, cut, framed, masked, noisy, swapped_positive, with_changed
-from tests.bench.recipes import GROUPS, METRICS, PAIRS, Bench, Recipe, markdown, row
+from tests.bench.training_recipes import GROUPS, METRICS, PAIRS, Bench, Recipe, markdown, row
 
 OPTIONS = LinearOptions(bucket=500, min_count=1, prior_weight=10)
 TOLD = "The robot, HAL-like, didn't obey. It locked its crew out! Nobody asked why.\nThe door stayed shut."
