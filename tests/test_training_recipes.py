@@ -11,7 +11,7 @@ from classifiers.features import plain_words
 from classifiers.linear import LinearOptions
 from classifiers.training import Example, Hyperparameters
 from jobs.training_data import WRITTEN
-from tests.bench.changed_texts import CUTS, cut, framed, masked, noisy, swapped_positive, with_changed
+from tests.bench.changed_texts import CUTS, cut, framed, masked, noisy, plain, swapped_positive, with_changed
 from tests.bench.training_recipes import GROUPS, METRICS, PAIRS, Bench, Recipe, markdown, row
 
 OPTIONS = LinearOptions(bucket=500, min_count=1, prior_weight=10)
@@ -49,6 +49,7 @@ def test_noise_and_frames_keep_labels_and_most_words() -> None:
     loud, page = noisy(one), framed(one)
     assert loud is not None and loud.labels == page.labels == one.labels
     assert b"didnt" in plain_words(loud.text) and any(word.isupper() and len(word) > 2 for word in loud.text.split())
+    assert plain(one).text.startswith("the robot hal like didn t obey it") and plain(one).labels == one.labels
     assert one.text in page.text and len(plain_words(page.text)) > len(plain_words(one.text)) + 8
 
 
@@ -97,7 +98,9 @@ def test_a_change_trains_and_leaves_the_judged_texts_alone() -> None:
 def test_fasttext_is_scored_in_the_order_of_the_texts() -> None:
     pytest.importorskip("fasttext")
     bench = Bench(texts())
-    found = bench.scores(Recipe("fastText", Hyperparameters(dim=8, epoch=40, bucket=500, min_count=1)))
+    small = Recipe("fastText", Hyperparameters(dim=8, epoch=40, bucket=500, min_count=1))
+    found = bench.scores(small)
+    assert np.array_equal(bench.scores(replace(small, change=plain)), found)  # these texts are plain already
     truth = np.array(["adverse" in one.labels for one in bench.examples])
     assert np.mean(found[truth]) > np.mean(found[~truth]) + 0.3
     assert "fastText" in markdown([row(bench.examples, "fastText", found, found)])

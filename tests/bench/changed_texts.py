@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from classifiers.features import plain_words
 from classifiers.rewrites import SWAPS, masked_names, swapped
 from classifiers.training import Example
 
@@ -50,6 +51,11 @@ def noisy(one: Example) -> Example | None:
     loud = [part.upper() if k % 3 == _number(one.text, "loud") % 3 else part for k, part in enumerate(sentences)]
     text = re.sub(r"\b['’\-]\b", "", " ".join(loud)).replace(".", "..")
     return replace(one, text=text) if text != one.text else None
+
+
+def plain(one: Example) -> Example:
+    """Small letters without punctuation, as our settings have the kernel read any text."""
+    return replace(one, text=b" ".join(plain_words(one.text)).decode("utf-8", "replace"))
 
 
 def framed(one: Example) -> Example:

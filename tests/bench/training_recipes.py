@@ -26,7 +26,7 @@ from classifiers.linear import LinearOptions
 from classifiers.training import Example, Hyperparameters, folds_by_source, train_fasttext
 from jobs.training_data import WRITTEN, load_training_data
 from pipeline.schema import Estimate
-from tests.bench.changed_texts import Change, cut, framed, masked, noisy, swapped_positive, with_changed
+from tests.bench.changed_texts import Change, cut, framed, masked, noisy, plain, swapped_positive, with_changed
 from tests.bench.label_count import FOLDS, RESAMPLES, Ground, make_ground
 from tests.bench.learning_curve import GIVEN, TARGET, Floats, Ints, target_scores
 
@@ -41,7 +41,8 @@ SHIPPED, PLAIN, SMALL = LinearOptions(), LinearOptions(contrast=0.0), Hyperparam
 
 @dataclass(frozen=True)
 class Recipe:
-    """Options of a trainer; whether words have vectors; what is changed in texts to train on."""
+    """Options of a trainer; whether words have vectors; what is changed in texts: of fastText's in all, of the linear
+    trainer's in copies to train on."""
 
     name: str
     options: LinearOptions | Hyperparameters = SHIPPED
@@ -72,6 +73,7 @@ GROUPS: dict[str, tuple[Recipe, ...]] = {
     "fasttext": (
         Recipe("fastText, pairs of words, 16 dimensions", SMALL),
         Recipe("fastText, words alone, 16 dimensions", replace(SMALL, word_ngrams=1)),
+        Recipe("fastText, plain words alone, 16 dimensions", replace(SMALL, word_ngrams=1), change=plain),
         Recipe("fastText, subwords of 3 to 5, 16 dimensions", replace(SMALL, word_ngrams=1, minn=3, maxn=5)),
         Recipe("fastText, triples of words, 16 dimensions", replace(SMALL, word_ngrams=3)),
         Recipe("fastText, pairs of words, 64 dimensions", Hyperparameters()),
@@ -107,7 +109,8 @@ class Bench:
         """The target's score of each text by a model that saw nothing of its source."""
         if isinstance(recipe.options, LinearOptions):
             return self._linear(recipe, recipe.options)
-        _, logits = cross_validate(self.examples, partial(train_fasttext, chosen=recipe.options), self.n_folds)
+        examples = [recipe.change(one) or one for one in self.examples] if recipe.change else self.examples
+        _, logits = cross_validate(examples, partial(train_fasttext, chosen=recipe.options), self.n_folds)
         fold_after_fold = np.concatenate([np.flatnonzero(self.folds == fold) for fold in range(self.n_folds)])
         scores = np.zeros(len(self.examples))
         scores[fold_after_fold] = logits.scores(TARGET, {})
