@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.calibration import Calibration
+from jobs.baselines import VECTORS
 from jobs.evaluating import Request, audited, evaluate
 from jobs.measure import CALIBRATION_ERROR, held_out, measure
 from jobs.training_data import TrainingData
@@ -17,6 +18,7 @@ from jobs.training_data import TrainingData
 FLAGGING = "balanced"
 BASELINE_FIGURES = ("average precision, documents about AI", "recall at FPR 1e-3, background")
 NGRAMS = 8
+NO_VECTORS = {VECTORS: "left out in training; tropescan eval --encoder measures it"}
 
 
 def card_sections(
@@ -44,7 +46,7 @@ def card_sections(
     found = evaluate(texts, lambda _: data.training, np.zeros(len(texts.examples), np.int64), request)
     return {
         "metrics": {**found["figures"], **_of_labels(found["labels"], label)},
-        "baselines": {**_baselines(found["baselines"]), **dict.fromkeys(found["left out"], "left out")},
+        "baselines": {**_baselines(found["baselines"]), **({} if encoder else NO_VECTORS)},
         "operating_points": {name: _point(point) for name, point in found["thresholds"].items()},
         "calibration": calibration,
         "audit": {**_audit(audited(model, texts, data.training, request)), **_aggregations(found["aggregations"])},
