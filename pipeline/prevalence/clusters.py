@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.figure import Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Form, stratum_total
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Form, stratum_total
 from pipeline.prevalence.sample import size_biased
 from pipeline.schema import Estimate
 
@@ -36,8 +36,8 @@ def by_domains(
     """
     sizes = positives[positives > 0].astype(np.float64)
     unseen = size_biased(read.astype(np.float64))
-    random = np.random.default_rng(seed)
-    melded = stratum_total(sizes, len(read), domains, random, unseen_size=unseen, form=form, draws=draws)
+    chances = Chances(seed, draws=draws)
+    melded = stratum_total(sizes, len(read), domains, chances, unseen_size=unseen, form=form)
     low, high = (min(1.0, bound / documents) for bound in melded.interval(TAILS))
     value = min(max(positives.mean() * domains / documents, low), high)
     figure = Estimate(float(value), low, high, int(read.sum()), f"whole domains, melded {form}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.prevalence import draw, strata
+from pipeline.prevalence.counted import Counted, CountedSlices, SliceScores, count
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import Histogram, Ints, Strata
 from pipeline.schema import OTHER_LANGUAGE
@@ -36,42 +37,31 @@ class Columns:
 
 
 @dataclass
-class Counted:
-    """Of a slice (or all): sums by stratum, float64 (strata, 5), as in `Histogram`; ``flagged`` the first three of
-    documents at or over the threshold."""
-
-    sums: Floats
-    flagged: Floats
-
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.sums + other.sums, self.flagged + other.flagged)
-
-
-@dataclass
 class Census:
     """Every document counted: the histogram, sums of the whole and by slice (``slices[by][name]``), and the tags of
     the documents asked for, with ``file``. Adds up with +=, which changes the left side: domains may be many."""
 
     histogram: Histogram
     whole: Counted
-    slices: dict[str, dict[str, Counted]] = field(default_factory=dict)
+    slices: dict[str, CountedSlices] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __iadd__(self, other: Census) -> Census:
         self.histogram, self.whole = self.histogram + other.histogram, self.whole + other.whole
         for by, counted in other.slices.items():
-            mine = self.slices.setdefault(by, {})
-            for name, one in counted.items():
-                mine[name] = mine[name] + one if name in mine else one
+            if by in self.slices:
+                self.slices[by] += counted
+            else:
+                self.slices[by] = counted
         self.rows = {**other.rows, **self.rows}
         return self
 
 
-_T = TypeVar("_T", Histogram, Census)
+_T = TypeVar("_T", Histogram, Census, SliceScores)
 
 
 def added_up(parts: Iterable[_T]) -> _T:
-    """The sum of at least one."""
+    """The sum of at least one, by +=."""
     rest = iter(parts)
     total = next(rest)
     for one in rest:
@@ -82,7 +72,7 @@ def added_up(parts: Iterable[_T]) -> _T:
 def histogram_of(file: str, columns: Columns) -> Histogram:
     """The histogram of a tags file."""
     counted = Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5))
-    for batch in _batches(file, [columns.score, columns.proxy, *_SQUARES]):
+    for batch in population(file, [columns.score, columns.proxy, *_SQUARES]):
         counted += _histogram(batch, columns)
     return counted
 
@@ -90,7 +80,7 @@ def histogram_of(file: str, columns: Columns) -> Histogram:
 def draw_of(file: str, columns: Columns, parts: Strata, sizes: Ints, seed: int) -> draw.Drawn:
     """What a tags file gives to a draw of ``sizes`` (int64, by stratum); ``where`` is "row@file"."""
     found = []
-    for batch in _batches(file, ["id", "row", columns.score, columns.proxy]):
+    for batch in population(file, ["id", "row", columns.score, columns.proxy]):
         where = [f"{row:012d}@{file}" for row in batch.column("row").to_pylist()]
         at = _assigned(batch, columns, parts)
         found.append(draw.draw(batch.column("id").to_pylist(), where, at, sizes, seed))
@@ -104,8 +94,10 @@ def census_of(
     """The census of a tags file; ``ids`` are the documents whose tags are wanted."""
     wanted = pa.array(sorted(set(ids)), pa.string())
     empty = Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5))
-    census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)), {one.by: {} for one in slicers})
-    for batch in _batches(file, None):
+    none = np.zeros((0, len(parts), 5)), np.zeros((0, 3))
+    census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)))
+    census.slices |= {one.by: CountedSlices([], *none) for one in slicers}
+    for batch in population(file, None):
         whole, slices = _counted(batch, columns, parts, threshold, slicers)
         chosen = batch.filter(pc.is_in(batch.column("id"), wanted)).to_pylist()
         rows = {row["id"]: row | {"file": file} for row in reversed(chosen)}
@@ -115,23 +107,20 @@ def census_of(
 
 def _counted(
     batch: pa.RecordBatch, columns: Columns, parts: Strata, threshold: float, slicers: Sequence[Slicer]
-) -> tuple[Counted, dict[str, dict[str, Counted]]]:
+) -> tuple[Counted, dict[str, CountedSlices]]:
     """Sums of all documents, and of those of each slice."""
     at, values = _assigned(batch, columns, parts), _values(batch)
-    flagged = np.nan_to_num(_numbers(batch, columns.score), nan=-1.0) >= threshold
+    flagged = np.nan_to_num(numbers(batch, columns.score), nan=-1.0) >= threshold
 
-    def by(names: Sequence[str], index: Ints) -> dict[str, Counted]:
-        sums, over = np.zeros((len(names), len(parts), values.shape[1])), np.zeros((len(names), 3))
-        np.add.at(sums, (index, at), values)
-        np.add.at(over, index[flagged], values[flagged, :3])
-        return {name: Counted(sums[k], over[k]) for k, name in enumerate(names)}
+    def by(names: Sequence[str], index: Ints) -> CountedSlices:
+        return CountedSlices(names, *count(values, at, flagged, index, len(names), len(parts)))
 
     whole = by([""], np.zeros(len(at), np.int64))[""]
     return whole, {one.by: by(*one.of(batch)) for one in slicers}
 
 
-def _batches(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Rows of a tags file but those in other languages, which are not of the population."""
+def population(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Rows of a tags file with these columns (None: all), but those in other languages, which are not of it."""
     with storage.open_input(file) as opened:
         columns = None if names is None else list(dict.fromkeys([*names, "status"]))
         for batch in pq.ParquetFile(opened).iter_batches(_ROWS, columns=columns):
@@ -140,17 +129,18 @@ def _batches(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]
                 yield kept
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
+def numbers(batch: pa.RecordBatch, name: str) -> Floats:
+    """A column as float64, NaN where it is null, shape (rows,)."""
     return np.asarray(batch.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
 
 
 def _assigned(batch: pa.RecordBatch, columns: Columns, parts: Strata) -> Ints:
-    return strata.assign(parts, _numbers(batch, columns.score), _numbers(batch, columns.proxy))
+    return strata.assign(parts, numbers(batch, columns.score), numbers(batch, columns.proxy))
 
 
 def _histogram(batch: pa.RecordBatch, columns: Columns) -> Histogram:
     words, size = (batch.column(name).to_numpy() for name in _SQUARES)
-    return strata.histogram(_numbers(batch, columns.score), _numbers(batch, columns.proxy), words, size)
+    return strata.histogram(numbers(batch, columns.score), numbers(batch, columns.proxy), words, size)
 
 
 def _values(batch: pa.RecordBatch) -> Floats:
