@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from jobs.audit_engine import audit_engine, engine_options
+from jobs.audit_domain_estimate import estimate_domains, is_of_domains, print_domains, refuse
+from jobs.audit_engine import Gather, audit_engine, engine_options
 from jobs.audit_examples import examples
 from jobs.audit_figures import Audit, against, filtering, flag_rates, join, modes, prevalences, shown, strata
 from jobs.audit_labels import labelled_draw
 from jobs.audit_phases import both_phases
 from jobs.audit_print import BY_MODE, print_estimate
+from jobs.audit_slice_costs import COSTS, slice_costs
 from jobs.audit_slices import MOST_SLICES, slices
 from jobs.audit_thresholds import read_bars, thresholds
 from jobs.label_options import opened, store_option
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
+from labels.codebook import MODES
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
@@ -89,12 +93,15 @@ def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _for_a_page(tags: Tags, audit: Audit, settled: Audit) -> dict[str, Any]:
-    """``settled``: the audit by settled labels, which say of one document what it is."""
+def _for_a_page(tags: Tags, audit: Audit, settled: Audit, found: dict[str, Any], gather: Gather) -> dict[str, Any]:
+    """What a page needs beside the figures ``found``. ``settled``: the audit by settled labels, which say of one
+    document what it is."""
+    shown_slices = {by: [row["slice"] for row in found["slices"].get(by, [])] for by in COSTS}
     read = {"edges": edges(BARS), **read_bars(settled, edges(BARS))}
     return {
         "modes": modes(audit), "strata": strata(settled), "thresholds": thresholds(audit), "read": read,
         "examples": examples(tags, settled, EXAMPLES),
+        "costs": {by: slice_costs(tags, audit, by, names, gather) for by, names in shown_slices.items() if names},
     }  # fmt: skip
 
 
@@ -137,13 +144,20 @@ def command(
 
     Intervals are 95 %: 1 % of error below, 4 % above. Those of dates (--by month, year) hold all at once. The q-value
     of a slice is for its differing from the rest, controlled over all slices; a slice with too few labels has a
-    shrunken figure beside it, which is model-based. With --people all figures but the ratio of two labels are
-    corrected by what people found. A figure that rests on a language model's word is marked as uncorrected.
+    shrunken figure beside it, which is model-based. A draw of whole domains has an interval that counts domains, with
+    design effect and effective labels, and no slices. With --people all figures are corrected by what people found. A
+    figure that rests on a language model's word is marked as uncorrected.
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
     options = _Options(draw, most, sensitivity, specificity, "exact" if exact else "mid-p")
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
+        if is_of_domains(store, draw):
+            wanted = {"by": set(by) - {BY_MODE}, "people": people, "sensitivity": sensitivity, "out": out}
+            refuse(draw, wanted)
+            domains = estimate_domains(tags, store, draw, gather, form=options.form, modes=MODES if by else ())
+            _print(domains, lambda: print_domains(domains), as_json)
+            return
         on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if out else []
         slicers = [one for one in dict.fromkeys((*by, *on_page)) if one != BY_MODE]
         check_slices(slicers, tags.folder.model, folder)
@@ -155,13 +169,17 @@ def command(
         if BY_MODE in by and not out:
             found["modes"] = modes(audit)
         if out:
-            found |= _for_a_page(tags, audit, settled)
+            found |= _for_a_page(tags, audit, settled, found, gather)
     if out:
         with storage.whole_file(out) as file:
             file.write(json.dumps(found, allow_nan=False).encode())
+    _print(found, lambda: print_estimate(found, by), as_json)
+
+
+def _print(found: dict[str, Any], print_text: Callable[[], None], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
     else:
-        print_estimate(found, by)
+        print_text()
     for note in found["notes"]:
         click.echo(f"note: {note}", err=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jobs.audit_engine import Gather, gather_here
 from jobs.audit_labels import LabelledDraw
 from jobs.audit_phases import CHEAP, Phases
+from jobs.audit_tags import names_in
 from jobs.tag_rows import Row, Tags
 from labels.codebook import LABELS, MODES
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive
@@ -80,7 +81,7 @@ def join(
     plan, slicers = labelled.plan, [Slicer(one) for one in by]
     one = partial(
         census_of, columns=plan.columns, parts=plan.strata, threshold=plan.threshold, slicers=slicers,
-        ids=[*labelled.documents, *also],
+        wanted=[*labelled.documents, *also], names=names_in(tags, plan.key),
     )  # fmt: skip
     census = gather(tags.folder.files, one, added_up, "Counting")
     plan.check(np.rint(census.whole.sums[:, 0]).astype(np.int64), tags.digest, tags.folder.url)
@@ -134,13 +135,11 @@ def modes(audit: Audit) -> Plain:
 
 
 def against(audit: Audit) -> Plain | None:
-    """Documents of the target for each of the label that it is held against, by settled labels; None for that label
-    itself."""
+    """Documents of the target for each of the label that it is held against; None for that label itself."""
     if audit.labelled.plan.label == HELD_AGAINST:
         return None
-    second = audit.labelled.positive(HELD_AGAINST)
-    first = audit.labelled.positive(audit.labelled.plan.label)
-    found = ratio(audit.labelled.plan.documents, audit.labelled.strata, first, second, basis=basis_of(audit.labelled))
+    pairs = audit.audited.pairs(audit.labelled.plan.documents, audit.positive, audit.holds(HELD_AGAINST))
+    found = ratio(pairs, basis=audit.audited.basis)
     return found.as_json() | {"label": HELD_AGAINST}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -138,6 +139,7 @@ def test_probabilities_are_those_of_the_plan_and_all_drawn_are_stored(
     store = open_store(audited[0])
     pairs = designed_selections(store, ["a1"])
     chances = {one.name: size / one.documents for one, size in zip(plan.strata, plan.sizes, strict=True)}
+    assert plan.chances == chances
     assert all(selection.inclusion_probability == chances[selection.stratum] for selection, _ in pairs)
     assert sum(1 / chances[selection.stratum] for selection, _ in pairs) == pytest.approx(DOCUMENTS)
     store.close()
@@ -150,7 +152,7 @@ def test_the_same_plan_draws_the_same_and_another_seed_others(
     done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--seed", 2, "--out", other)
     with open_tags(str(scanned)) as tags:
         first, again, second = (
-            [row["id"] for row, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
+            [row["id"] for row, _, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
             for path in (audited[1], audited[1], other)
         )
     assert first == again and len(set(first) & set(second)) < 290
@@ -178,16 +180,50 @@ def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) 
     assert found["population"]["documents"] == 100
 
 
-def test_ids_that_repeat_are_refused(tmp_path: Path) -> None:
+def test_ids_that_repeat_are_refused_and_drawn_by_shard_and_row(tmp_path: Path) -> None:
+    """Counters that begin anew in each shard; in the second shard every third document is adverse."""
     (tmp_path / "crawl").mkdir()
     for name in ("one", "two"):
-        rows = [{"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)}"} for i in range(60)]
+        rows = [
+            {"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)} {MARK if name == 'two' and i % 3 == 0 else ''}"}
+            for i in range(60)
+        ]
         (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
-    done("audit", "plan", tmp_path / "scanned", "--budget", 40, "--expect", 0.1, "--out", tmp_path / "plan.json")
-    refused = run("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
-                  "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
-    assert refused.exit_code != 0 and "of the 40 documents drawn have the id of another" in str(refused.exception)
+    plan = ("audit", "plan", tmp_path / "scanned", "--budget", 80, "--expect", 0.1, "--out", tmp_path / "plan.json")
+    drawing = ("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
+               "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
+    done(*plan)
+    refused = str(run(*drawing).exception)
+    assert "of the 80 documents drawn have the id of another" in refused and "--key row" in refused
+    done(*plan, "--key", "row")
+    done(*drawing)
+    store = open_store(tmp_path / "labels.sqlite")
+    named = {selection.document for selection, _ in designed_selections(store, ["a1"])}
+    assert len(named) == 80 and all(re.fullmatch(r"(one|two)\.jsonl#\d+", name) for name in named)
+    label_all(store, "a1", "human", lambda text: MARK in text)
+    store.close()
+    words = (tmp_path / "scanned", "--store", tmp_path / "labels.sqlite", "--draw", "a1", "--json")
+    found = done("audit", "estimate", *words)
+    one = found["prevalence"]["adverse"]["documents"]
+    assert one["low"] <= 20 / 120 <= one["high"] and one["labels"] == 80 and found["population"]["documents"] == 120
+    lost = drop_all_of(tmp_path / "scanned", tmp_path / "run", "two")
+    cost = done("collateral", words[0], lost, *words[1:], "--texts", 0)["audit"]["rows"]
+    assert cost[1]["documents"]["positives"] == one["positives"] and cost[2]["documents"]["positives"] == 0
+
+
+def drop_all_of(scanned: Path, run: Path, shard: str) -> Path:
+    """Decisions that drop the documents of one shard and keep the others."""
+    for path in (scanned / "tags").rglob("*.parquet"):
+        gone = path.name.startswith(shard)
+        made = pq.read_table(path, columns=["row", "id"])
+        for name, value in (("action", "drop" if gone else "keep"), ("rule", None), ("weight", float(not gone))):
+            column = pa.nulls(len(made), pa.string()) if value is None else pa.array([value] * len(made))
+            made = made.append_column(name, column)
+        target = run / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, target)
+    return run
 
 
 def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
@@ -215,7 +251,7 @@ def test_a_pilots_documents_are_not_drawn_again(scanned: Path, audited: tuple[Pa
     plans = [load_plan(path.read_text(), "plan") for path in (audited[1], tmp_path / "p")]
     assert [plan.seed for plan in plans] == [1, 2]
     with open_tags(str(scanned)) as tags:
-        before, after = ({row["id"] for row, _ in drawn_rows(tags, plan)} for plan in plans)
+        before, after = ({row["id"] for row, _, _ in drawn_rows(tags, plan)} for plan in plans)
     assert len(before & after) < 200
 
 
@@ -310,10 +346,13 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     assert "corrected by people's" in " ".join(found["notes"])
     figures = [found["prevalence"][label][unit] for label in LABELS for unit in ("documents", "words", "bytes")]
     figures += [one for units in ("documents", "words") for one in found["filter"][units].values()]
-    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "uncorrected"
+    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "design"
     assert {one["labels"] for one in figures[:3]} == {phases["read_by_people"]}
     assert figures[0]["high"] < phases["first_phase_alone"] and figures[3]["high"] == figure["high"]
     uncorrected = done(*words)
+    assert (
+        uncorrected["against"]["basis"] == "uncorrected" and uncorrected["against"]["first"] > found["against"]["first"]
+    )
     mixed = [*uncorrected["prevalence"]["adverse"].values(), *uncorrected["filter"]["words"].values()]
     assert all(one["basis"] == "uncorrected" and "uncorrected (annotator" in one["words"] for one in mixed)
     gaps = [one["difference_from_rest"] for one in (*found["slices"]["host"], *uncorrected["slices"]["host"])]

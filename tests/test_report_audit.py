@@ -22,7 +22,7 @@ from jobs.main import cli
 from labels.codebook import LABELS
 from labels.store import designed_selections, open_store, record_label
 from pipeline.prevalence.compare import difference_of
-from pipeline.prevalence.ratio import ratio
+from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import count_sample, sample_from_json
 from pipeline.report.audit_page import bare, in_counts, in_percent
 from pipeline.report.csv_link import csv_text
@@ -152,14 +152,14 @@ def test_slices_by_date_and_domain_add_up(report: dict[str, Any]) -> None:
 def test_the_ratio_of_two_labels_by_hand() -> None:
     strata, documents = np.zeros(100, np.int64), np.array([100_000])
     first, second = np.arange(100) < 20, (np.arange(100) >= 10) & (np.arange(100) < 20)
-    both = ratio(documents, strata, first, second)
+    both = ratio(Pairs.of(documents, strata, first, second))
     assert both.value == 2.0 and both.low >= 1.0 and both.first == 20 and both.second == 10
-    apart = ratio(documents, strata, np.arange(100) < 20, np.arange(100) >= 90)
+    apart = ratio(Pairs.of(documents, strata, np.arange(100) < 20, np.arange(100) >= 90))
     # of 30 that hold one of them, 20 hold the first: Clopper and Pearson give 0.4719 to 0.8271, odds of 0.893 to 4.785
     assert apart.low == pytest.approx(0.893, rel=0.12) and apart.high == pytest.approx(4.785, rel=0.12)
-    none = ratio(documents, strata, first, np.zeros(100, bool))
+    none = ratio(Pairs.of(documents, strata, first, np.zeros(100, bool)))
     assert none.as_json()["value"] is None and none.as_json()["high"] is None and "at least" in none.in_words()
-    whole = ratio(np.array([100]), strata, first, np.zeros(100, bool))
+    whole = ratio(Pairs.of(np.array([100]), strata, first, np.zeros(100, bool)))
     assert "not defined" in whole.in_words() and json.dumps(whole.as_json(), allow_nan=False)
 
 

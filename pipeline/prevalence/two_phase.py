@@ -1,4 +1,4 @@
-"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it; and predictions as helpers.
+"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it.
 
 The cheap annotator's errors are corrected by what people found, whatever they are and wherever they lie: double
 sampling (Tenenbein 1970; Särndal, Swensson and Wretman 1992, chapter 9), of which the prediction-powered estimator of
@@ -9,17 +9,15 @@ has that case alone, with Wald's interval. Knows counts and arrays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from pipeline.prevalence.figure import LEAST_POSITIVES, Basis, Figure
+from pipeline.prevalence.figure import Basis
 from pipeline.prevalence.melding import DRAWS, Form, Melded, mean_sizes, proportion, stratum_total, total
 from pipeline.prevalence.sample import Reading, sample_from_json
-from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -78,6 +76,10 @@ class TwoPhase:
             [self.confirmed[i] for i in at], self.passed_checked[at], [self.missed[i] for i in at], self.size[at],
             self.unseen[at],
         )  # fmt: skip
+
+    def sized(self, size: Floats, unseen: Floats) -> TwoPhase:
+        """With other sizes of the strata and of an unseen positive."""
+        return replace(self, size=size, unseen=unseen)
 
     def point(self) -> float:
         """The double-sampling estimate of the size of all positives."""
@@ -180,17 +182,6 @@ class _Kind:
 _COUNTS = ("documents", "read", "called", "called_checked", "passed_checked")
 
 
-def count_phases(
-    documents: Ints, read: Ints, called: Ints, called_checked: Ints, confirmed: Ints, passed_checked: Ints, missed: Ints
-) -> TwoPhase:
-    """Two phases in which every document counts one."""
-    ones = [[np.ones(int(x)) for x in found] for found in (confirmed, missed)]
-    return TwoPhase(
-        documents, read, called, called_checked, ones[0], passed_checked, ones[1], documents.astype(np.float64),
-        np.ones(len(documents)),
-    )  # fmt: skip
-
-
 def reading_from_json(plain: dict[str, Any]) -> Reading:
     """The sample or the two phases that ``to_json`` gave. Raises `KeyError` or `TypeError` if it is neither."""
     if "called" not in plain:
@@ -199,29 +190,3 @@ def reading_from_json(plain: dict[str, Any]) -> Reading:
     confirmed, missed = ([np.array(one, np.float64) for one in plain[name]] for name in ("confirmed", "missed"))
     size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
     return TwoPhase(documents, read, called, called_checked, confirmed, passed_checked, missed, size, unseen)
-
-
-def difference(truth: Floats, predicted: Floats, probability: Floats, population_mean: float, documents: int) -> Figure:
-    """The difference (GREG) estimator with a tuned slope, for means of ``truth`` where ``predicted`` is known for all.
-
-    Arrays of shape (labelled,), ``probability`` of inclusion; ``population_mean`` of the predictions over all
-    ``documents``. The slope is that of least variance (PPI++, Angelopoulos, Duchi and Zrnic 2023), the
-    interval Student's. Raises `ValueError` with fewer than ten positives, where it would be too short.
-    """
-    if np.count_nonzero(truth) < LEAST_POSITIVES:
-        raise ValueError(
-            f"{np.count_nonzero(truth)} positives are too few for an interval by a normal approximation, which takes "
-            f"{LEAST_POSITIVES}; use the stratified estimate"
-        )
-    weights = 1 / probability
-    weights = weights / weights.sum()
-    centred = predicted - weights @ predicted
-    spread = float(weights**2 @ centred**2)
-    slope = float(weights**2 @ (centred * truth)) / spread if spread else 0.0
-    errors = truth - slope * predicted
-    value = slope * population_mean + float(weights @ errors)
-    n = len(truth)
-    variance = float(weights**2 @ (errors - weights @ errors) ** 2) * n / (n - 2) * max(0.0, 1 - n / documents)
-    half = float(stats.t.ppf(0.975, n - 2)) * variance**0.5
-    estimate = Estimate(value, max(0.0, value - half), min(1.0, value + half), n, "difference estimator, Student's t")
-    return Figure(estimate, int(np.count_nonzero(truth)))

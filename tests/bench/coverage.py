@@ -21,9 +21,9 @@ from scipy import stats
 from pipeline.prevalence.adjusted import Checks, annotators_corrected
 from pipeline.prevalence.allocation import allocate, anticipate
 from pipeline.prevalence.bounds import clopper_pearson
-from pipeline.prevalence.clusters import by_domains
+from pipeline.prevalence.clusters import Clusters, by_domains
 from pipeline.prevalence.figure import Figure
-from pipeline.prevalence.sample import Sample, count_sample, stratified
+from pipeline.prevalence.sample import Sample, count_sample, size_biased, stratified
 from pipeline.prevalence.strata import CELLS, GRID, Histogram, make_strata
 
 Ints = NDArray[np.int64]
@@ -198,7 +198,11 @@ def domain_audits(prevalence: float, labels: int, seed: int) -> tuple[float, Ite
     def draws() -> Iterator[Audit]:
         while True:
             at = random.choice(domains, labels // DOMAIN, replace=False)
-            yield by_domains(positives[at], sizes[at], domains, int(sizes.sum()), draws=DRAWS), False
+            drawn = Clusters(
+                domains, int(sizes.sum()), float(sizes.sum()), size_biased(sizes.astype(np.float64)), sizes[at],
+                sizes[at], positives[at], positives[at].astype(np.float64),
+            )  # fmt: skip
+            yield by_domains(drawn, draws=DRAWS), False
 
     return float(positives.sum() / sizes.sum()), draws()
 
