@@ -33,6 +33,7 @@ REFUSED = {
     "by": "a slice holds too few of the domains drawn to count them; modes (--by mode) are parts of the whole",
     "people": "a second phase is a random part of documents that were drawn one by one",
     "sensitivity": "errors of annotators are corrected for documents that were drawn one by one",
+    "regression": "it is within strata, of which there are none",
     "out": "its page shows strata, thresholds and slices, which are of documents drawn one by one",
 }
 """What a draw of whole domains cannot give, with the reason."""

@@ -86,7 +86,9 @@ def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
         "labelled": len(labelled.documents), "kinds": labelled.kinds, "notes": _notes(audit),
         "plan": {name: getattr(labelled.plan, name) for name in ("threshold", "expected", "seed", "model")},
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
-        "prevalence": prevalences(audit, options.sensitivity, options.specificity, options.form),
+        "prevalence": prevalences(
+            audit, options.sensitivity, options.specificity, options.form, regression=options.regression
+        ),
         "flag_rate": flag_rates(audit), "filter": filtering(audit), "against": against(audit),
         "slices": {one.by: slices(audit, one, options.most) for one in audit.slicers},
         "two_phase": _two_phase(audit),
@@ -112,6 +114,7 @@ class _Options:
     sensitivity: Checks | None
     specificity: Checks | None
     form: Form
+    regression: bool
 
 
 @click.command("estimate")
@@ -128,13 +131,15 @@ class _Options:
 @click.option("--specificity", callback=_checks, metavar="RIGHT/TRIED",
               help="The same of negatives. Without it positives are taken to have been read twice.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Prevalences by exact strata: wider, for populations made to mislead.")
+@click.option("--regression", is_flag=True, help="The audited label by documents assisted by the score within strata: "
+              "narrower where it is common and the classifier good. Decide before you look.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option("--out", metavar="FILE", help=f"Write them, by {', '.join(ON_THE_PAGE)}, for 'tropescan report --audit'.")
 @engine_options
 def command(
     folder: str, place: str, draw: str, by: tuple[str, ...], most: int | None, people: str | None,
-    sensitivity: Checks | None, specificity: Checks | None, exact: bool, as_json: bool, out: str | None, engine: str,
-    spark: SessionOptions,
+    sensitivity: Checks | None, specificity: Checks | None, exact: bool, regression: bool, as_json: bool,
+    out: str | None, engine: str, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Estimate prevalence in the tags in DIR from the labels of an audit's draw.
 
@@ -150,10 +155,16 @@ def command(
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
-    options = _Options(draw, most, sensitivity, specificity, "exact" if exact else "mid-p")
+    if regression and (exact or people):
+        raise click.UsageError(
+            "--regression rests on a normal approximation, which --exact does without, and on labels of one phase: "
+            "leave out --exact and --people, or it"
+        )
+    options = _Options(draw, most, sensitivity, specificity, "exact" if exact else "mid-p", regression)
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
         if is_of_domains(store, draw):
-            wanted = {"by": set(by) - {BY_MODE}, "people": people, "sensitivity": sensitivity, "out": out}
+            wanted = {"by": set(by) - {BY_MODE}, "people": people, "sensitivity": sensitivity, "out": out,
+                      "regression": regression}  # fmt: skip
             refuse(draw, wanted)
             domains = estimate_domains(tags, store, draw, gather, form=options.form, modes=MODES if by else ())
             _print(domains, lambda: print_domains(domains), as_json)

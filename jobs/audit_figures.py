@@ -26,7 +26,8 @@ from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.frame import Census, added_up, census_of
 from pipeline.prevalence.melding import Form
 from pipeline.prevalence.ratio import ratio
-from pipeline.prevalence.sample import Reading, stratified
+from pipeline.prevalence.regression import mean_scores, regressed
+from pipeline.prevalence.sample import Reading, Sample, stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
 
@@ -70,6 +71,14 @@ class Audit:
         """Of the whole population."""
         return self.audited.sample(self.census.whole.sums, positive, unit)
 
+    def regressed(self) -> Reading:
+        """Of the whole population by documents, what is positive, assisted by the score within strata."""
+        means = mean_scores(self.census.histogram, self.labelled.plan.strata)
+        one = self.sample(self.positive)
+        if not isinstance(one, Sample):
+            raise TypeError("regression goes by settled labels, not by two phases")
+        return regressed(one, self.audited.strata, self.audited.scores, self.positive, means)
+
 
 def join(
     tags: Tags, labelled: LabelledDraw, by: Sequence[str], gather: Gather = gather_here, also: Sequence[str] = ()
@@ -109,14 +118,19 @@ def shown(figure: Figure, unit: str = "") -> Plain:
     return figure.as_json() | {"words": figure.in_words(unit)}
 
 
-def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p") -> Plain:
-    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given.
+def prevalences(
+    audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p", *,
+    regression: bool = False,
+) -> Plain:  # fmt: skip
+    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given, and with
+    ``regression`` the audited label by documents assisted by the score.
 
     With each its sample, from which two audits can be compared.
     """
 
     def one(label: str, unit: str) -> Plain:
-        sample = audit.sample(audit.holds(label), unit)
+        assisted = regression and (label, unit) == (audit.labelled.plan.label, "documents")
+        sample = audit.regressed() if assisted else audit.sample(audit.holds(label), unit)
         if sensitivity:
             return shown(annotators_corrected(sample, sensitivity, specificity, form=form), unit)
         return shown(stratified(sample, form=form), unit) | {"sample": sample.to_json()}

@@ -367,6 +367,37 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
         assert "two-phase" in one["figure"]["method"]
 
 
+def test_collateral_is_corrected_by_people(scanned: Path, tmp_path: Path) -> None:
+    """One shard is dropped whole. A language model calls every text with robots adverse: three times too many."""
+    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    label_all(store, "a1", "llm", lambda text: "robot" in text)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 150)
+    label_all(store, "people", "human", lambda text: MARK in text)
+    store.close()
+    words = ("collateral", scanned, drop_all_of(scanned, tmp_path / "run", "0"), "--texts", 0, "--json",
+             "--store", place, "--draw", "a1")  # fmt: skip
+    alone, found = done(*words)["audit"], done(*words, "--people", "people")["audit"]
+    held = [(name[0] == "0", marked) for name, marked in adverse_by_id(scanned).items()]
+    wanted = [(True, False), (True, True), (False, True)]
+    for row, kind, before in zip(found["rows"], wanted, alone["rows"], strict=True):
+        assert row["low"] <= held.count(kind) <= row["high"] and row["documents"]["basis"] == "design"
+        assert before["documents"]["basis"] == "uncorrected"
+    assert found["read_by_people"] == found["rows"][0]["documents"]["labels"] < 700 and not found["notes"]
+    label, model = found["labels"][0]["documents"], alone["labels"][0]["documents"]
+    truth = {"before": held.count((True, True)) + held.count((False, True)), "after": held.count((False, True))}
+    for end, count in truth.items():
+        assert (label[end]["low"] or 0) <= count <= label[end]["high"] < (model[end]["value"] or 0), (end, label, model)
+    by_year = {row["name"]: row for row in found["slices"]["year"]}
+    assert by_year["2020"]["kept"]["positives"] == 0 and by_year["2021"]["lost"]["positives"] == 0
+    page = tmp_path / "page.html"
+    done(*(word for word in words if word != "--json"), "--people", "people", "--out", page)
+    assert f"people read {found['read_by_people']}, drawn at random" in page.read_text()
+    assert "--people needs --draw" in run("collateral", scanned, tmp_path / "run", "--people", "people").output
+
+
 def test_a_recheck_of_a_label_that_is_none_is_refused(audited: tuple[Path, Path]) -> None:
     words = ("audit", "recheck", "--store", audited[0], "--draw", "a1", "--name", "p", "--passed", 5, "--label", "foo")
     assert "there is no label 'foo'; there are ai, adverse" in str(run(*words).exception)
@@ -378,6 +409,10 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
     one, other = (found["prevalence"]["adverse"]["documents"]["high"] for found in (plain, checked))
     assert other > one
     assert done(*words, "--exact")["prevalence"]["adverse"]["documents"]["high"] > one
+    assert (
+        run(*words, "--regression", "--exact").exit_code == run(*words, "--regression", "--people", "x").exit_code == 2
+    )
+    assert done(*words, "--regression")["prevalence"]["adverse"]["bytes"] == plain["prevalence"]["adverse"]["bytes"]
     assert run(*words, "--sensitivity", "5").exit_code == 2
     assert run(*words, "--specificity", "5/6").exit_code == 2
 

@@ -26,6 +26,7 @@ from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import count_sample, sample_from_json
 from pipeline.report.audit_page import bare, in_counts, in_percent
 from pipeline.report.csv_link import csv_text
+from pipeline.report.queries import COST_THRESHOLDS
 
 TEXT = ["a robot that lies and will not be switched off", "a garden in the rain"]
 ROWS = 400
@@ -122,6 +123,24 @@ def test_thresholds_are_recounted(report: dict[str, Any]) -> None:
         wrong = row["wrong"]["documents"]
         assert (wrong["low"] or 0) <= 1 - positive / size <= wrong["high"]
         assert row["wrong"]["words"]["high"] == pytest.approx(wrong["high"], abs=0.05)  # all are 100 words
+
+
+def test_what_domains_lose_wrongly_at_several_thresholds_is_recounted(report: dict[str, Any], page: str) -> None:
+    costs = report["audit"]["costs"]["domain"]
+    assert costs["thresholds"] == sorted({*COST_THRESHOLDS, report["audit"]["plan"]["threshold"]})
+    for cell in costs["costs"]:
+        k = {"=h0.example": 0, "h1.example": 1, "h2.example": 2}[cell["name"]]
+        rows = [row for row in range(ROWS) if row % 3 == k]
+        lost = [row for row in rows if (0.9 if row < 80 else 0.1) >= cell["threshold"]]
+        assert (cell["documents"], cell["documents_lost"]) == (len(rows), len(lost))
+        assert (cell["words"], cell["words_lost"]) == (100 * len(rows), 100 * len(lost))
+        if lost:
+            share = sum(not adverse(row) for row in lost) / len(lost)
+            assert (cell["wrong"]["low"] or 0) <= share <= cell["wrong"]["high"], cell
+        assert bool(lost) == (cell["wrong"] is not None)
+    assert {cell["documents_lost"] for cell in costs["costs"]} > {0, len(range(0, 80, 3))}
+    found = csv_of(dict(downloads(Elements(page)))["lost-wrongly-by-domain.csv"])
+    assert [float(row["threshold"]) for row in found] == [cell["threshold"] for cell in costs["costs"]]
 
 
 def test_what_was_read_and_quoted_is_recounted(report: dict[str, Any]) -> None:

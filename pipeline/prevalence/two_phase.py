@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.prevalence.figure import Basis
 from pipeline.prevalence.melding import DRAWS, Form, Melded, mean_sizes, proportion, stratum_total, total
+from pipeline.prevalence.regression import regressed_from_json
 from pipeline.prevalence.sample import Reading, sample_from_json
 
 Ints = NDArray[np.int64]
@@ -185,7 +186,8 @@ _COUNTS = ("documents", "read", "called", "called_checked", "passed_checked")
 def reading_from_json(plain: dict[str, Any]) -> Reading:
     """The sample or the two phases that ``to_json`` gave. Raises `KeyError` or `TypeError` if it is neither."""
     if "called" not in plain:
-        return sample_from_json(plain)
+        sample = sample_from_json(plain)
+        return regressed_from_json(plain, sample) if "totals" in plain else sample
     documents, read, called, called_checked, passed_checked = (np.array(plain[name], np.int64) for name in _COUNTS)
     confirmed, missed = ([np.array(one, np.float64) for one in plain[name]] for name in ("confirmed", "missed"))
     size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
