@@ -24,7 +24,7 @@ from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
 from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.frame import Census, added_up, census_of
-from pipeline.prevalence.melding import Form
+from pipeline.prevalence.melding import Chances, Form
 from pipeline.prevalence.ratio import ratio
 from pipeline.prevalence.regression import mean_scores, regressed
 from pipeline.prevalence.sample import Reading, Sample, stratified
@@ -128,24 +128,32 @@ def prevalences(
     With each its sample, from which two audits can be compared.
     """
 
+    chances = Chances()
+
     def one(label: str, unit: str) -> Plain:
         assisted = regression and (label, unit) == (audit.labelled.plan.label, "documents")
         sample = audit.regressed() if assisted else audit.sample(audit.holds(label), unit)
         if sensitivity:
             return shown(annotators_corrected(sample, sensitivity, specificity, form=form), unit)
-        return shown(stratified(sample, form=form), unit) | {"sample": sample.to_json()}
+        return shown(stratified(sample, form=form, chances=chances), unit) | {"sample": sample.to_json()}
 
     return {label: {unit: one(label, unit) for unit in UNITS} for label in LABELS}
 
 
 def modes(audit: Audit) -> Plain:
-    """Of each label in each mode: shares of all documents, as nobody knows the mode of what was not read."""
+    """Of each label in each mode, by documents, words and bytes: shares of all there is, as nobody knows the mode of
+    what was not read."""
+    chances = Chances()
 
-    def one(label: str, mode: str) -> Plain:
-        sample = audit.sample(audit.holds(label, mode))
-        return shown(stratified(sample)) | {"sample": sample.to_json()}
+    def one(holds: Flags, unit: str) -> Plain:
+        sample = audit.sample(holds, unit)
+        return shown(stratified(sample, chances=chances), unit) | {"sample": sample.to_json()}
 
-    return {label: {mode: one(label, mode) for mode in MODES} for label in LABELS}
+    def units(label: str, mode: str) -> Plain:
+        holds = audit.holds(label, mode)
+        return {unit: one(holds, unit) for unit in UNITS}
+
+    return {label: {mode: units(label, mode) for mode in MODES} for label in LABELS}
 
 
 def against(audit: Audit) -> Plain | None:

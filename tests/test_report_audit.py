@@ -162,10 +162,15 @@ def test_slices_by_date_and_domain_add_up(report: dict[str, Any]) -> None:
     assert [(row["slice"], row["documents"]) for row in slices["month"]] == [("2019-05", 200), ("2020-05", 200)]
     assert "year" not in slices
     for by in ("domain", "month", "length"):
-        assert sum(row["documents"] for row in slices[by]) == ROWS and sum(row["flagged"] for row in slices[by]) == 80
+        assert sum(row["documents"] for row in slices[by]) == ROWS
+        for unit, size in (("documents", 1), ("words", 100), ("bytes", 500)):
+            assert sum(row[unit] for row in slices[by]) == size * ROWS
+            assert sum(row["flagged"][unit] for row in slices[by]) == size * 80
     for row in slices["month"]:
-        again = sample_from_json(row["figure"]["sample"])
-        assert again.documents.sum() == 200 and again.n == row["figure"]["labels"]
+        for unit, figure in row["prevalence"]["hostile"].items():
+            again = sample_from_json(figure["sample"])
+            assert again.documents.sum() == 200 and again.n == figure["labels"]
+            assert again.size.sum() == row[unit]
 
 
 def test_the_ratio_of_two_labels_by_hand() -> None:
@@ -203,9 +208,10 @@ def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any],
     cells = re.findall(r"<td>admirable</td><td>all</td><td>([^<]*)</td>", page)
     assert cells == [bare(admirable["words"])] and "too few labels" in cells[0] and cells[0].startswith("at most")
     assert in_counts({"value": None, "low": None, "high": 0.5, "basis": "design"}, 100) == "at most 50"
-    assert in_percent({"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}) == "25 % (20 to 34.5)"
+    known = {"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}
+    assert in_percent(known) == "25\N{NO-BREAK SPACE}% (20 to 34.5)"
     sure = {"value": None, "low": 0.9, "high": 1.0, "basis": "uncorrected"}
-    assert in_percent(sure) == "at least 90 %, uncorrected"
+    assert in_percent(sure) == "at least 90\N{NO-BREAK SPACE}%, uncorrected"
     assert in_percent(sure | {"low": None}) == "anything, uncorrected"
 
 
@@ -236,7 +242,7 @@ def test_hostile_names_never_become_markup_nor_formulas(tmp_path: Path) -> None:
     assert all(link.startswith(("#", "data:text/csv;charset=utf-8;base64,")) for link in links)
     assert not set(page) & {"\x00", "\u202e"}
     table = next(csv_of(link) for name, link in downloads(elements) if name == "by-domain.csv")
-    assert len(table) == 3 and any(row["slice"].startswith("'=h0.example") for row in table)
+    assert len(table) == 3 * len(LABELS) * 3 and any(row["slice"].startswith("'=h0.example") for row in table)
 
 
 def downloads(elements: Elements) -> list[tuple[str, str]]:

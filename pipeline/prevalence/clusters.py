@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.figure import Basis, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Form, stratum_total
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Form, stratum_total
 from pipeline.schema import Estimate
 
 LEAST_DOMAINS = 5
@@ -83,8 +83,8 @@ def by_domains(drawn: Clusters, *, form: Form = "mid-p", seed: int = 0, draws: i
 def _interval(drawn: Clusters, sizes: Floats, form: Form, seed: int, draws: int) -> tuple[float, float]:
     """Of the size of all positives. What was estimated is not known: then all domains are predicted, and none of those
     drawn is counted."""
-    m, random = len(drawn.read), np.random.default_rng(seed)
+    m, chances = len(drawn.read), Chances(seed, draws=draws)
     domains, known = (drawn.domains, 0.0) if drawn.whole else (drawn.domains + m, float(sizes.sum()))
-    melded = stratum_total(sizes, m, domains, random, unseen_size=drawn.unseen, form=form, draws=draws)
+    melded = stratum_total(sizes, m, domains, chances, unseen_size=drawn.unseen, form=form)
     low, high = melded.interval(TAILS)
     return low - known, high - known

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.prevalence import draw, strata
+from pipeline.prevalence.counted import Counted, CountedSlices, count
 from pipeline.prevalence.names import Names
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import Histogram, Ints, Strata
@@ -37,33 +38,22 @@ class Columns:
 
 
 @dataclass
-class Counted:
-    """Of a slice (or all): sums by stratum, float64 (strata, 5), as in `Histogram`; ``flagged`` the first three of
-    documents at or over the threshold."""
-
-    sums: Floats
-    flagged: Floats
-
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.sums + other.sums, self.flagged + other.flagged)
-
-
-@dataclass
 class Census:
     """Every document counted: the histogram, sums of the whole and by slice (``slices[by][name]``), and the tags of
     the documents asked for, with ``file``. Adds up with +=, which changes the left side: domains may be many."""
 
     histogram: Histogram
     whole: Counted
-    slices: dict[str, dict[str, Counted]] = field(default_factory=dict)
+    slices: dict[str, CountedSlices] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __iadd__(self, other: Census) -> Census:
         self.histogram, self.whole = self.histogram + other.histogram, self.whole + other.whole
         for by, counted in other.slices.items():
-            mine = self.slices.setdefault(by, {})
-            for name, one in counted.items():
-                mine[name] = mine[name] + one if name in mine else one
+            if by in self.slices:
+                self.slices[by] += counted
+            else:
+                self.slices[by] = counted
         self.rows = {**other.rows, **self.rows}
         return self
 
@@ -109,7 +99,9 @@ def census_of(
     """The census of a tags file; ``wanted`` are the documents, by name, whose tags are asked for."""
     asked = pa.array(sorted(set(wanted)), pa.string())
     empty = Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5))
-    census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)), {one.by: {} for one in slicers})
+    none = np.zeros((0, len(parts), 5)), np.zeros((0, 3))
+    census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)))
+    census.slices |= {one.by: CountedSlices([], *none) for one in slicers}
     for batch in population(file, None):
         whole, slices = _counted(batch, columns, parts, threshold, slicers)
         census += Census(_histogram(batch, columns), whole, slices, rows_of(batch, file, asked, names))
@@ -126,16 +118,13 @@ def rows_of(batch: pa.RecordBatch, file: str, wanted: pa.Array, names: Names) ->
 
 def _counted(
     batch: pa.RecordBatch, columns: Columns, parts: Strata, threshold: float, slicers: Sequence[Slicer]
-) -> tuple[Counted, dict[str, dict[str, Counted]]]:
+) -> tuple[Counted, dict[str, CountedSlices]]:
     """Sums of all documents, and of those of each slice."""
     at, values = _assigned(batch, columns, parts), _values(batch)
     flagged = np.nan_to_num(_numbers(batch, columns.score), nan=-1.0) >= threshold
 
-    def by(names: Sequence[str], index: Ints) -> dict[str, Counted]:
-        sums, over = np.zeros((len(names), len(parts), values.shape[1])), np.zeros((len(names), 3))
-        np.add.at(sums, (index, at), values)
-        np.add.at(over, index[flagged], values[flagged, :3])
-        return {name: Counted(sums[k], over[k]) for k, name in enumerate(names)}
+    def by(names: Sequence[str], index: Ints) -> CountedSlices:
+        return CountedSlices(names, *count(values, at, flagged, index, len(names), len(parts)))
 
     whole = by([""], np.zeros(len(at), np.int64))[""]
     return whole, {one.by: by(*one.of(batch)) for one in slicers}

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.melding import DRAWS, Floats, Form, Melded
+from pipeline.prevalence.melding import Chances, Floats, Form, Melded
 from pipeline.prevalence.sample import Ints, Sample
 from pipeline.prevalence.strata import GRID, Histogram, Strata, assign, cells
 
 LEAST = 30
 """Of positives, and of negatives, that a stratum must show: with ten, 96 % upper bounds held in 93 % of audits."""
+REGRESSION = 2
+"""The purpose for which `Chances` has numbers here, beside counts and sizes."""
 Flags = NDArray[np.bool_]
 _LEAST_OF_CELLS = np.append(0.0, GRID)
 
@@ -47,14 +49,15 @@ class Regressed(Sample):
         plain = self._plain()
         return float(np.nansum(self.totals)) + Sample.point(plain)
 
-    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+    def melded(self, chances: Chances, *, form: Form = "mid-p") -> Melded:
         """The positives of the population; the exact form takes no regression."""
         if form == "exact":
-            return super().melded(random, form=form, draws=draws)
-        found = self._plain().melded(random, form=form, draws=draws)
+            return super().melded(chances, form=form)
+        found = self._plain().melded(chances, form=form) + Melded(np.zeros(chances.draws), np.zeros(chances.draws))
         for h in np.flatnonzero(~np.isnan(self.totals)).tolist():
             n, positives = int(self.labelled[h]), len(self.sizes[h])
-            drawn = self.totals[h] + self.errors[h] * random.standard_t(n - 2, draws)
+            noise = chances.random(h, REGRESSION).standard_t(n - 2, chances.draws)
+            drawn = self.totals[h] + self.errors[h] * noise
             drawn = np.clip(drawn, positives, int(self.documents[h]) - (n - positives))
             found = found + Melded(drawn, drawn)
         return found

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.prevalence.audited import Audited
 from pipeline.prevalence.figure import UNCORRECTED, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances
 from pipeline.prevalence.sample import Reading, size_biased
 from pipeline.schema import Estimate
 
@@ -66,9 +66,9 @@ def weighed(
     return sample.sized(sample.size * largest, sample.unseen * unseen)
 
 
-def amount(sample: Reading, *, random: np.random.Generator | None = None, draws: int = DRAWS) -> Amount:
-    """The total size of the positives, with a melded interval of 95 %; ``random`` is seeded with 0 unless given."""
-    low, high = sample.melded(random or np.random.default_rng(0), draws=draws).interval()
+def amount(sample: Reading, *, draws: int = DRAWS) -> Amount:
+    """The total size of the positives, with a melded interval of 95 %."""
+    low, high = sample.melded(Chances(draws=draws)).interval()
     value = min(max(sample.point(), low), high)
     method = f"stratified total, melded mid-p ({TAILS[0]:.2g} below, {TAILS[1]:.2g} above)"
     estimate = Estimate(value, low, high, sample.n, method)

@@ -28,6 +28,8 @@ def load_estimate(file: str) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict) or not found.keys() >= _PARTS:
         raise ValueError(f"{file}: not an audit's figures; give what 'tropescan audit estimate --out FILE' wrote")
+    if "differences" not in found:
+        raise ValueError(f"{file}: an earlier version made these figures; run 'tropescan audit estimate --out' anew")
     if not all("score" in one for one in found["strata"]):
         raise ValueError(f"{file}: an earlier version made this audit, by other strata; plan, draw and estimate anew")
     return found
@@ -50,7 +52,9 @@ def joined(folder: TagsFolder, audit: dict[str, Any], totals: dict[str, Any], sh
         _read(folder, [one for found in examples.values() for one in found], shards)
     for one in (one for found in examples.values() for one in found):
         del one["file"]
-    return audit | {"examples": examples, "slices": _one_of_the_dates(audit["slices"])}
+    slices = _one_of_the_dates(audit["slices"])
+    differences = {by: found for by, found in audit["differences"].items() if by in slices}
+    return audit | {"examples": examples, "slices": slices, "differences": differences}
 
 
 def _placed(folder: TagsFolder, files: dict[str, str], example: dict[str, Any]) -> dict[str, Any]:
