@@ -73,11 +73,11 @@ def write_plan(plan: Plan | DomainPlan, out: str) -> None:
 
 def outlook(plan: DomainPlan, counted: DomainCensus) -> str:
     """What a draw without a positive would bound, beside what documents drawn one by one would."""
-    held = np.full(plan.drawn, round(plan.expected / plan.drawn), np.int64)
-    none = np.zeros(plan.drawn)
-    sizes = counted.table()[:, 0]
+    sizes, none = counted.table()[:, 0], np.zeros(plan.drawn)
+    read = np.full(plan.drawn, round(plan.expected / plan.drawn), np.int64)
+    held = read if plan.each is None else np.maximum(read, round(plan.documents / plan.domains))
     drawn = Clusters(
-        plan.domains, plan.documents, float(plan.documents), size_biased(sizes), held, held, none.astype(np.int64), none
+        plan.domains, plan.documents, float(plan.documents), size_biased(sizes), held, read, none.astype(np.int64), none
     )
     bound = by_domains(drawn).in_words("documents")
     alone = clopper_pearson(0, max(1, round(plan.expected)), (0.0, 2 * TAILS[1]))[1]

@@ -21,23 +21,24 @@ from pipeline.prevalence.two_phase import reading_from_json
 N = 40_000
 
 
-def population(share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores, and which documents are positive: as often as they score, about."""
+def population(share: float, seed: int = 0, apart: float = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Scores, and which documents are positive; the two lie so many spreads apart."""
     random = np.random.default_rng(seed)
     held = random.random(N) < share
-    scores = 1 / (1 + np.exp(-(2 * random.normal(np.where(held, 3, 0)) - 3)))
+    scores = 1 / (1 + np.exp(-(2 * random.normal(np.where(held, apart, 0)) - 3)))
     return scores.astype(np.float32).astype(np.float64), held
 
 
 def audit(scores: np.ndarray, held: np.ndarray, sizes: int, random: np.random.Generator) -> tuple[Regressed, float]:
-    """An audit of so many documents of each stratum, and the truth."""
+    """An audit of so many documents of each stratum, or half of it, and the truth."""
     ones = np.ones(N, np.int64)
     counted = histogram(scores, np.zeros(N), ones, ones)
     strata = make_strata(counted, float(held.mean()))
     at, n = assign(strata, scores, np.zeros(N)), len(strata)
-    read = np.concatenate([random.choice(np.flatnonzero(at == h), sizes, replace=False) for h in range(n)])
-    documents, found = np.bincount(at), np.bincount(at[read][held[read]], minlength=n)
-    sample = count_sample(documents, np.full(n, sizes), found)
+    documents = np.bincount(at)
+    wanted = np.minimum(sizes, documents // 2)
+    read = np.concatenate([random.choice(np.flatnonzero(at == h), wanted[h], replace=False) for h in range(n)])
+    sample = count_sample(documents, wanted, np.bincount(at[read][held[read]], minlength=n))
     one = regressed(sample, at[read], scores[read], held[read], mean_scores(counted, strata))
     return one, float(held.mean())
 
@@ -99,7 +100,7 @@ def test_means_of_strata_are_those_of_the_grid() -> None:
 
 
 def test_the_command_assists_the_audited_label_by_documents(tmp_path: Path) -> None:
-    scores, held = (each[:2000] for each in population(0.3, seed=5))
+    scores, held = (each[:2000] for each in population(0.3, seed=5, apart=1.5))
     shard = tmp_path / "part.jsonl"
     texts = [f"a text of number {row}" for row in range(2000)]
     shard.write_text("".join(json.dumps({"id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(texts)))

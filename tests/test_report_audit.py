@@ -210,6 +210,8 @@ def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any],
     assert in_counts({"value": None, "low": None, "high": 0.5, "basis": "design"}, 100) == "at most 50"
     known = {"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}
     assert in_percent(known) == "25\N{NO-BREAK SPACE}% (20 to 34.5)"
+    known = {"value": 0.25, "low": 0.25, "high": 0.25, "basis": "design"}
+    assert in_counts(known, 8) == "2"
     sure = {"value": None, "low": 0.9, "high": 1.0, "basis": "uncorrected"}
     assert in_percent(sure) == "at least 90\N{NO-BREAK SPACE}%, uncorrected"
     assert in_percent(sure | {"low": None}) == "anything, uncorrected"
