@@ -47,8 +47,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench.extraction
 	$(BIN)/python -m tests.bench.raking --out bench-out
 	$(BIN)/python -m tests.bench.label_load --out bench-out
+	$(MAKE) coverage
 
-# Simulated audits: how often the intervals of an audit hold. Some 20 minutes on one core.
+# Simulated audits: how often the intervals of an audit hold. Some 40 minutes on one core.
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench.coverage --out bench-out
 

@@ -82,7 +82,10 @@ def _notes(audit: Audit) -> list[str]:
 
 
 def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
-    sliced = {one.by: slices(audit, one, options.most, options.compared.get(one.by, ())) for one in audit.slicers}
+    sliced = {
+        one.by: slices(audit, one, options.most, options.compared.get(one.by, ()), options.form)
+        for one in audit.slicers
+    }
     labelled, totals = audit.labelled, audit.census.whole.sums.sum(axis=0)
     return {
         "label": labelled.plan.label, "draw": options.draw, "drawn": labelled.drawn,
@@ -141,7 +144,9 @@ class _Options:
               help="Known positives that annotators called positive in blind checks: corrects for misses.")  # fmt: skip
 @click.option("--specificity", callback=_checks, metavar="RIGHT/TRIED",
               help="The same of negatives. Without it positives are taken to have been read twice.")  # fmt: skip
-@click.option("--exact", is_flag=True, help="Prevalences by exact strata: wider, for populations made to mislead.")
+@click.option(
+    "--exact", is_flag=True, help="Prevalences, of slices too, by exact strata: wider, for populations made to mislead."
+)
 @click.option("--regression", is_flag=True, help="The audited label by documents assisted by the score within strata: "
               "narrower where it is common and the classifier good. Decide before you look.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 Plain = dict[str, Any]
 BY_MODE = "mode"
@@ -60,7 +60,8 @@ def _modes(found: Plain, label: str, unit: str) -> Table:
 def _slices(found: Plain, by: str, label: str, unit: str) -> Table:
     rows = [(one, one["prevalence"][label][unit]) for one in found["slices"][by]]
     some = any(figure and figure["shrunken"] and figure["too_few_labels"] for _, figure in rows)
-    table = Table(by, unit, f"flagged {found['label']}", f"{label}, of {unit}", "q-value", box=None)
+    columns = unit, f"flagged {found['label']}", f"{label}, of {unit}", "q-value"
+    table = Table(Column(by, overflow="fold"), *columns, box=None)
     if some:
         table.add_column("shrunken (model-based)")
     for one, figure in rows:
@@ -74,7 +75,8 @@ def _slices(found: Plain, by: str, label: str, unit: str) -> Table:
 
 def _differences(rows: list[Plain], by: str, label: str, unit: str) -> Table:
     """Intervals hold at once."""
-    table = Table(by, "against", f"difference in {label}, of {unit}", "p-value, adjusted", box=None)
+    names = (Column(name, overflow="fold") for name in (by, "against"))
+    table = Table(*names, f"difference in {label}, of {unit}", "p-value, adjusted", box=None)
     for row in rows:
         one = row["differences"][label][unit]
         said, p = (one["words"], f"{one['p_adjusted']:.2g}") if one else (f"no {unit}", "")

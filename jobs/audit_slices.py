@@ -16,7 +16,7 @@ from labels.codebook import LABELS
 from pipeline.prevalence.compare import Difference, at_once, q_values, shrunken
 from pipeline.prevalence.counted import Counted, CountedSlices
 from pipeline.prevalence.figure import LEAST_POSITIVES, Figure
-from pipeline.prevalence.melding import DRAWS, Chances
+from pipeline.prevalence.melding import DRAWS, Chances, Form
 from pipeline.prevalence.sample import Share, stratified
 from pipeline.prevalence.slices import TOPIC, Slicer
 from pipeline.prevalence.strata import UNITS
@@ -48,7 +48,9 @@ class _Slice:
     gaps: Mapping[Key, Difference]
 
 
-def slices(audit: Audit, slicer: Slicer, most: int | None = None, compared: Sequence[Pair] = ()) -> Sliced:
+def slices(
+    audit: Audit, slicer: Slicer, most: int | None = None, compared: Sequence[Pair] = (), form: Form = "mid-p"
+) -> Sliced:
     """The largest slices, dates in order, and those that are ``compared``.
 
     ``most`` of them; None: `MOST_SLICES`, or `MOST_TOPICS`. Intervals of dates hold at once, for each label and unit,
@@ -59,15 +61,16 @@ def slices(audit: Audit, slicer: Slicer, most: int | None = None, compared: Sequ
     _check(slicer, counted, compared)
     if not audit.rows:
         return Sliced([], [])
-    usual = MOST_TOPICS if slicer.by == TOPIC else MOST_SLICES
-    names = _largest(counted, slicer, MOST_DATES if dated else most or usual, [one for two in compared for one in two])
+    names = largest(counted, slicer, most, [one for two in compared for one in two])
     mine, holds = members(slicer, audit.rows, names), {label: audit.holds(label) for label in LABELS}
     tested, found = Differences([*(dated_pairs(names) if dated else ()), *compared]), dict[str, _Slice]()
     draws = DRAWS if tested.pairs else DRAWS // 2  # where many intervals hold at once, their tails are thin
     for k, name in enumerate(names):
         sums, which = counted[name].sums, mine[name]
-        shares = _shares(audit, holds, sums, which, Chances(0, 2 * k, draws=draws))
-        rest = _shares(audit, holds, audit.census.whole.sums - sums, ~which, Chances(0, 2 * k + 1, draws=draws))
+        shares, rest = (
+            _shares(audit, holds, of, those, Chances(0, 2 * k + at, draws=draws), form)
+            for at, (of, those) in enumerate(((sums, which), (audit.census.whole.sums - sums, ~which)))
+        )
         figures = {key: at_once(one, len(names)) if dated else one.figure() for key, one in shares.items()}
         samples = {key: one.reading.to_json() for key, one in shares.items()}
         found[name] = _Slice(figures, samples, _gaps(shares, figures, rest))
@@ -84,8 +87,11 @@ def _check(slicer: Slicer, counted: CountedSlices, compared: Iterable[Pair]) -> 
             raise ValueError(f"--compare {slicer.by}: no document is of {name!r}; the largest are {largest}")
 
 
-def _largest(counted: CountedSlices, slicer: Slicer, most: int, also: Sequence[str]) -> list[str]:
-    kept = list(dict.fromkeys([*counted.largest(most), *also]))
+def largest(counted: CountedSlices, slicer: Slicer, most: int | None, also: Sequence[str] = ()) -> list[str]:
+    """The names of the slices to show: ``most`` of them, or as many as is usual, and those in ``also``; dates and
+    lengths in order, the others by size. Of dates as many as there may be."""
+    usual = MOST_TOPICS if slicer.by == TOPIC else MOST_SLICES
+    kept = list(dict.fromkeys([*counted.largest(MOST_DATES if slicer.by in DATES else most or usual), *also]))
     return sorted(kept) if slicer.by in (*DATES, "length") else kept
 
 
@@ -96,10 +102,12 @@ def members(slicer: Slicer, rows: Sequence[Row], names: Sequence[str]) -> dict[s
     return {name: values == name for name in names}
 
 
-def _shares(audit: Audit, holds: Mapping[str, Flags], sums: Floats, which: Flags, chances: Chances) -> dict[Key, Share]:
+def _shares(
+    audit: Audit, holds: Mapping[str, Flags], sums: Floats, which: Flags, chances: Chances, form: Form
+) -> dict[Key, Share]:
     """By label and unit, of the population of these sums; none in a unit of which it has nothing."""
     samples = ((key, audit.audited.sample(sums, holds[key[0]], key[1], which)) for key in _KEYS)
-    return {key: Share.of(one, chances) for key, one in samples if one.size.sum()}
+    return {key: Share.of(one, chances, form=form) for key, one in samples if one.size.sum()}
 
 
 def _gaps(

@@ -496,7 +496,7 @@ def test_two_phases_hold_by_words_and_on_either_side() -> None:
 def test_the_ratio_of_two_labels_is_corrected_by_people_and_holds() -> None:
     """The model calls 10 % of what does not hold the first label, and misses half of what does."""
     random, held, naive_held = np.random.default_rng(3), 0, 0
-    pairs = np.concatenate([np.repeat(np.arange(4), n) for n in (16_800, 1_000, 2_100, 100)])  # neither, second, first
+    pairs = np.repeat(np.arange(4), [16_800, 1_000, 2_100, 100])  # neither, second, first, both
     first, second = pairs >= 2, pairs % 2 == 1
     called = random.random(20_000) < np.where(first, 0.5, 0.1)
     truth = first.sum() / second.sum()
@@ -569,6 +569,42 @@ def test_differences_that_hold_at_once_are_wider_and_few_labels_leave_the_interv
     assert "too few labels" in few.in_words() and few.in_words().count("+") == 2
     whole = [Share.of(count_sample(ints(50), ints(50), ints(x)), Chances(0, k)) for k, x in enumerate((5, 10))]
     assert Difference.between(*whole).in_words() == "-10 points (known exactly)"
+
+
+def test_changes_between_dates_that_are_alike_are_seldom_found() -> None:
+    """Six dates, each tested against the one before: in how many audits any test finds a change, all told."""
+    random, audits, found, missed = np.random.default_rng(15), 150, 0, 0
+    strata, dates = np.repeat([0, 1], [18_000, 2000]), random.integers(0, 6, 20_000)
+    positive = random.random(20_000) < np.array([0.02, 0.4])[strata]
+    documents = np.array([np.bincount(strata[dates == k], minlength=2) for k in range(6)])
+    rates = [positive[dates == k].mean() for k in range(6)]
+    for _ in range(audits):
+        at = np.concatenate(
+            [random.choice(np.flatnonzero(strata == h), n, replace=False) for h, n in ((0, 900), (1, 600))]
+        )
+        shares = []
+        for k in range(6):
+            mine = at[dates[at] == k]
+            counts = (np.bincount(strata[of], minlength=2) for of in (mine, mine[positive[mine]]))
+            shares.append(Share.of(count_sample(documents[k], *counts), Chances(0, k, draws=4000)))
+        gaps = [Difference.between(later, earlier, tests=5) for earlier, later in pairwise(shares)]
+        truths = [later - earlier for earlier, later in pairwise(rates)]
+        found += bool((adjusted(np.array([gap.p_value for gap in gaps])) <= 0.05).any())
+        ends = [(gap.figure.estimate.low, gap.figure.estimate.high) for gap in gaps]
+        missed += not all(low <= truth <= high for (low, high), truth in zip(ends, truths, strict=True))
+    assert max(found, missed) <= 14, (found, missed)  # were it 5 % of them, more would come up once in 110 times
+
+
+def test_shares_are_at_most_all_and_so_are_their_differences() -> None:
+    """Ten documents that hold all of the words: sizes drawn with more would pass one, and the difference with them."""
+    long, rest = (
+        Sample(ints(10), ints(5), [np.array(sizes)], np.array([100.0]), np.array([50.0]))
+        for sizes in ([40.0, 5.0, 5.0, 5.0, 5.0], [])
+    )
+    shares = [Share.of(one, Chances(0, k)) for k, one in enumerate((long, rest))]
+    assert long.melded(Chances()).upper.max() > 100 and shares[0].melded.upper.max() == 1
+    gap = Difference.between(*shares).figure.estimate
+    assert -1 <= gap.low < gap.high <= 1
 
 
 def test_p_values_adjusted_by_hand() -> None:

@@ -120,6 +120,6 @@ def test_the_command_assists_the_audited_label_by_documents(tmp_path: Path) -> N
     plain, assisted = (done(*words, *extra)["prevalence"] for extra in ((), ("--regression",)))
     one, other = assisted["adverse"]["documents"], plain["adverse"]["documents"]
     assert one["low"] <= held.mean() <= one["high"] and "regression on the score" in one["method"]
-    assert one["high"] - one["low"] < 0.9 * (other["high"] - other["low"])
+    assert one["high"] - one["low"] < 0.97 * (other["high"] - other["low"])
     assert one["effective_labels"] > other["effective_labels"] and one["positives"] == other["positives"]
     assert assisted["hostile"] == plain["hostile"] and assisted["adverse"]["words"] == plain["adverse"]["words"]

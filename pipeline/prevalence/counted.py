@@ -82,3 +82,20 @@ def _grown(array: Floats, rows: int) -> Floats:
     wider = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]))
     wider[: len(array)] = array
     return wider
+
+
+@dataclass
+class SliceScores:
+    """Scored documents of each slice, by what it is a slice of: sums of one column, by cell of the score or in all.
+    Adds up with +=, which changes the left side."""
+
+    by: dict[str, CountedSlices]
+
+    def __iadd__(self, other: SliceScores) -> SliceScores:
+        for by, counted in other.by.items():
+            self.by[by] += counted
+        return self
+
+    def documents(self, by: str, name: str) -> Floats:
+        """Of a slice by cell, float64, shape (CELLS,)."""
+        return self.by[by][name].sums[:, 0]

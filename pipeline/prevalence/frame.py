@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.prevalence import draw, strata
-from pipeline.prevalence.counted import Counted, CountedSlices, count
+from pipeline.prevalence.counted import Counted, CountedSlices, SliceScores, count
 from pipeline.prevalence.names import Names
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import Histogram, Ints, Strata
@@ -58,11 +58,11 @@ class Census:
         return self
 
 
-_T = TypeVar("_T", Histogram, Census)
+_T = TypeVar("_T", Histogram, Census, SliceScores)
 
 
 def added_up(parts: Iterable[_T]) -> _T:
-    """The sum of at least one."""
+    """The sum of at least one, by +=."""
     rest = iter(parts)
     total = next(rest)
     for one in rest:
@@ -121,7 +121,7 @@ def _counted(
 ) -> tuple[Counted, dict[str, CountedSlices]]:
     """Sums of all documents, and of those of each slice."""
     at, values = _assigned(batch, columns, parts), _values(batch)
-    flagged = np.nan_to_num(_numbers(batch, columns.score), nan=-1.0) >= threshold
+    flagged = np.nan_to_num(numbers(batch, columns.score), nan=-1.0) >= threshold
 
     def by(names: Sequence[str], index: Ints) -> CountedSlices:
         return CountedSlices(names, *count(values, at, flagged, index, len(names), len(parts)))
@@ -140,7 +140,7 @@ def over_thresholds(
     for batch in population(file, [slicer.column, columns.score, columns.proxy, *_SQUARES]):
         called, at = slicer.of(batch)
         mine = np.array([place.get(name, -1) for name in called], np.int64)[at]
-        passed = np.searchsorted(thresholds, np.nan_to_num(_numbers(batch, columns.score), nan=-1.0), side="right")
+        passed = np.searchsorted(thresholds, np.nan_to_num(numbers(batch, columns.score), nan=-1.0), side="right")
         kept = mine >= 0
         index = mine[kept], passed[kept], _assigned(batch, columns, parts)[kept]
         np.add.at(found, index, _values(batch)[kept])
@@ -148,7 +148,7 @@ def over_thresholds(
 
 
 def population(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Rows of a tags file but those in other languages, which are not of it; ``names`` of columns, or all."""
+    """Rows of a tags file with these columns (None: all), but those in other languages, which are not of it."""
     with storage.open_input(file) as opened:
         columns = None if names is None else list(dict.fromkeys([*names, "status"]))
         for batch in pq.ParquetFile(opened).iter_batches(_ROWS, columns=columns):
@@ -157,17 +157,18 @@ def population(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatc
                 yield kept
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
+def numbers(batch: pa.RecordBatch, name: str) -> Floats:
+    """A column as float64, NaN where it is null, shape (rows,)."""
     return np.asarray(batch.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
 
 
 def _assigned(batch: pa.RecordBatch, columns: Columns, parts: Strata) -> Ints:
-    return strata.assign(parts, _numbers(batch, columns.score), _numbers(batch, columns.proxy))
+    return strata.assign(parts, numbers(batch, columns.score), numbers(batch, columns.proxy))
 
 
 def _histogram(batch: pa.RecordBatch, columns: Columns) -> Histogram:
     words, size = (batch.column(name).to_numpy() for name in _SQUARES)
-    return strata.histogram(_numbers(batch, columns.score), _numbers(batch, columns.proxy), words, size)
+    return strata.histogram(numbers(batch, columns.score), numbers(batch, columns.proxy), words, size)
 
 
 def _values(batch: pa.RecordBatch) -> Floats:

@@ -52,6 +52,11 @@ class Melded:
         lower = self.lower / size
         return Melded(lower, lower if self.mixed else self.upper / size)
 
+    def capped(self) -> Melded:
+        """A share, where means of sizes may have drawn more than all."""
+        lower = np.minimum(self.lower, 1.0)
+        return Melded(lower, lower if self.mixed else np.minimum(self.upper, 1.0))
+
     def share_beside(self, rest: Melded) -> Melded:
         """self / (self + rest), which rises in the one and falls in the other; 0 / 0 may be anything."""
         low, high = self.lower + rest.upper, self.upper + rest.lower

@@ -99,7 +99,8 @@ def _kinds_that_matter(read: Ints, counts: Ints) -> tuple[Ints, Ints]:
     for values in (read, counts):
         values[alike, 0] = values[alike].sum(axis=1)
         values[alike, 1:] = 0
-    return read, counts
+    there = read.any(axis=0) | (np.arange(read.shape[1]) == 0)
+    return read[:, there], counts[:, there]
 
 
 _FIRST, _SECOND = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])

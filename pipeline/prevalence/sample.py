@@ -201,7 +201,7 @@ class Share:
         size = float(reading.size.sum())
         if size <= 0:
             raise ValueError("a prevalence among no documents is not defined; choose a slice that holds some")
-        return cls(reading, reading.melded(chances, form=form) / size, form)
+        return cls(reading, (reading.melded(chances, form=form) / size).capped(), form)
 
     @property
     def point(self) -> float:
@@ -210,7 +210,7 @@ class Share:
 
     def figure(self, tails: tuple[float, float] = TAILS) -> Figure:
         """The recommended estimate, with these errors below and above."""
-        low, high = (min(1.0, bound) for bound in self.melded.interval(tails))
+        low, high = self.melded.interval(tails)
         one = self.reading
         method = f"{one.design}, melded {self.form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
         estimate = Estimate(min(max(self.point, low), high), low, high, one.n, method)
