@@ -494,7 +494,7 @@ def test_collateral_is_corrected_by_people(scanned: Path, tmp_path: Path) -> Non
     done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
     store = open_store(place)
     label_all(store, "a1", "llm", lambda text: "robot" in text)
-    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 150)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 400)
     label_all(store, "people", "human", lambda text: MARK in text)
     store.close()
     words = ("collateral", scanned, drop_all_of(scanned, tmp_path / "run", "0"), "--texts", 0, "--json",
