@@ -31,6 +31,7 @@ from pipeline.prevalence.strata import UNITS
 Flags = NDArray[np.bool_]
 REFUSED = {
     "by": "a slice holds too few of the domains drawn to count them; modes (--by mode) are parts of the whole",
+    "compare": "slices, which it would hold against each other, hold too few of the domains drawn",
     "people": "a second phase is a random part of documents that were drawn one by one",
     "sensitivity": "errors of annotators are corrected for documents that were drawn one by one",
     "regression": "it is within strata, of which there are none",

@@ -186,7 +186,7 @@ def command(
     options = _Options(draw, most, compared, sensitivity, specificity, "exact" if exact else "mid-p", regression)
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
         if is_of_domains(store, draw):
-            wanted = {"by": set(by) - {BY_MODE}, "people": people, "sensitivity": sensitivity, "out": out,
+            wanted = {"by": set(by) - {BY_MODE}, "compare": compare, "people": people, "sensitivity": sensitivity, "out": out,
                       "regression": regression}  # fmt: skip
             refuse(draw, wanted)
             domains = estimate_domains(tags, store, draw, gather, form=options.form, modes=MODES if by else ())

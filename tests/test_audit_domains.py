@@ -117,12 +117,12 @@ def test_what_a_draw_of_domains_cannot_tell_is_refused_with_the_reason(drawn: tu
     place = scanned.parent / "labels.sqlite"
     words = ("audit", "estimate", scanned, "--store", place, "--draw", "whole")
     for option, value, reason in (
-        ("--by", "year", "too few of the domains"), ("--people", "x", "second phase"),
+        ("--by", "year", "too few of the domains"), ("--regression", None, "within strata"), ("--people", "x", "second phase"),
         ("--sensitivity", "9/10", "drawn one by one"), ("--out", tmp_path / "x.json", "drawn one by one"),
     ):  # fmt: skip
-        assert reason in str(run(*words, option, value).exception) and option in str(
-            run(*words, option, value).exception
-        )
+        refused = str(run(*words, option, *([] if value is None else [value])).exception)
+        assert reason in refused and option in refused
+    assert "hold against" in str(run(*words, "--compare", "year", "2020", "2021").exception)
     assert not (tmp_path / "x.json").exists()
     again = run("audit", "recheck", "--store", place, "--draw", "whole", "--name", "p", "--passed", 5)
     pilot = run("audit", "plan", scanned, "--budget", 50, "--pilot", "whole", "--store", place, "--out", tmp_path / "p")
