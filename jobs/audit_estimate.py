@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from jobs.label_options import opened, store_option
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
 from labels.codebook import LABELS, MODES
+from labels.store import Store
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
@@ -117,6 +118,9 @@ def _for_a_page(tags: Tags, audit: Audit, settled: Audit, found: dict[str, Any],
 @dataclass(frozen=True)
 class _Options:
     draw: str
+    by: Sequence[str]
+    people: str | None
+    out: str | None
     most: int | None
     compared: Mapping[str, Sequence[Pair]]
     sensitivity: Checks | None
@@ -183,38 +187,43 @@ def command(
             "leave out --exact and --people, or it"
         )
     compared = {one: [(a, b) for named, a, b in compare if named == one] for one, _, _ in compare}
-    options = _Options(draw, most, compared, sensitivity, specificity, "exact" if exact else "mid-p", regression)
+    form: Form = "exact" if exact else "mid-p"
+    options = _Options(draw, by, people, out, most, compared, sensitivity, specificity, form, regression)
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
-        if is_of_domains(store, draw):
-            wanted = {"by": set(by) - {BY_MODE}, "compare": compare, "people": people, "sensitivity": sensitivity, "out": out,
-                      "regression": regression}  # fmt: skip
-            refuse(draw, wanted)
-            domains = estimate_domains(tags, store, draw, gather, form=options.form, modes=MODES if by else ())
-            _print(domains, lambda: print_domains(domains), as_json)
-            return
-        on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if out else []
-        slicers = [one for one in dict.fromkeys((*by, *compared, *on_page)) if one != BY_MODE]
-        check_slices(slicers, tags.folder.model, folder)
-        labelled = labelled_draw(store, draw)
-        phases = both_phases(store, draw, people, labelled.plan.label) if people else None
-        settled = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
-        audit = settled.corrected(phases) if phases else settled
-        found = _gathered(audit, options)
-        if BY_MODE in by and not out:
-            found["modes"] = modes(audit)
-        if out:
-            found |= _for_a_page(tags, audit, settled, found, gather)
+        whole_domains = is_of_domains(store, draw)
+        found = (_of_domains if whole_domains else _of_documents)(tags, store, gather, options)
     if out:
         with storage.whole_file(out) as file:
             file.write(json.dumps(found, allow_nan=False).encode())
-    printed = Printed(tuple(dict.fromkeys((*by, *compared))), label or (found["label"],), unit)
-    _print(found, lambda: print_estimate(found, printed), as_json)
-
-
-def _print(found: dict[str, Any], print_text: Callable[[], None], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
+    elif whole_domains:
+        print_domains(found)
     else:
-        print_text()
+        print_estimate(found, Printed(tuple(dict.fromkeys((*by, *compared))), label or (found["label"],), unit))
     for note in found["notes"]:
         click.echo(f"note: {note}", err=True)
+
+
+def _of_domains(tags: Tags, store: Store, gather: Gather, options: _Options) -> dict[str, Any]:
+    """Raises `ValueError` for what a draw of whole domains cannot tell."""
+    refuse(options.draw, {
+        "by": set(options.by) - {BY_MODE}, "compare": options.compared, "people": options.people,
+        "sensitivity": options.sensitivity, "out": options.out, "regression": options.regression,
+    })  # fmt: skip
+    wanted = MODES if options.by else ()
+    return estimate_domains(tags, store, options.draw, gather, form=options.form, modes=wanted)
+
+
+def _of_documents(tags: Tags, store: Store, gather: Gather, options: _Options) -> dict[str, Any]:
+    on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if options.out else []
+    slicers = [one for one in dict.fromkeys((*options.by, *options.compared, *on_page)) if one != BY_MODE]
+    check_slices(slicers, tags.folder.model, tags.folder.url)
+    labelled = labelled_draw(store, options.draw)
+    phases = both_phases(store, options.draw, options.people, labelled.plan.label) if options.people else None
+    settled = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
+    audit = settled.corrected(phases) if phases else settled
+    found = _gathered(audit, options)
+    if options.out:
+        return found | _for_a_page(tags, audit, settled, found, gather)
+    return found | ({"modes": modes(audit)} if BY_MODE in options.by else {})

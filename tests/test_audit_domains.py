@@ -117,7 +117,8 @@ def test_what_a_draw_of_domains_cannot_tell_is_refused_with_the_reason(drawn: tu
     place = scanned.parent / "labels.sqlite"
     words = ("audit", "estimate", scanned, "--store", place, "--draw", "whole")
     for option, value, reason in (
-        ("--by", "year", "too few of the domains"), ("--regression", None, "within strata"), ("--people", "x", "second phase"),
+        ("--by", "year", "too few of the domains"), ("--regression", None, "within strata"),
+        ("--people", "x", "second phase"),
         ("--sensitivity", "9/10", "drawn one by one"), ("--out", tmp_path / "x.json", "drawn one by one"),
     ):  # fmt: skip
         refused = str(run(*words, option, *([] if value is None else [value])).exception)
