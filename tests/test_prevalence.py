@@ -30,7 +30,7 @@ from pipeline.prevalence.compare import Difference, adjusted, at_once, differenc
 from pipeline.prevalence.counted import CountedSlices, count
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
-from pipeline.prevalence.melding import TAILS, Chances, stratum_total
+from pipeline.prevalence.melding import TAILS, Chances, size_of, stratum_total
 from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
 from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import Sample, Share, count_sample, stratified
@@ -593,6 +593,18 @@ def test_changes_between_dates_that_are_alike_are_seldom_found() -> None:
         ends = [(gap.figure.estimate.low, gap.figure.estimate.high) for gap in gaps]
         missed += not all(low <= truth <= high for (low, high), truth in zip(ends, truths, strict=True))
     assert max(found, missed) <= 14, (found, missed)  # were it 5 % of them, more would come up once in 110 times
+
+
+def test_sizes_of_many_positives_are_spread_like_the_bootstrap() -> None:
+    """Mean and spread of a weighted mean are known: that of the sizes, and theirs over the root of one more than n. Of
+    a billion unread ones the mean of their sizes scatters no further."""
+    sizes, random, many = np.random.default_rng(2).lognormal(5, 0.8, 3000), np.random.default_rng(3), 1e9
+    means = size_of(np.full(20_000, many), sizes, 400.0, np.zeros(20_000, bool), random) / many
+    assert means.mean() == pytest.approx(sizes.mean(), rel=2e-3)
+    assert means.std() == pytest.approx(sizes.std() / np.sqrt(len(sizes) + 1), rel=0.1)
+    few = size_of(np.full(20_000, many), sizes[:3], 1e6, np.arange(20_000) % 2 == 0, random) / many
+    assert few[1::2].max() <= sizes[:3].max() * 1.01
+    assert few[::2].mean() == pytest.approx((sizes[:3].sum() + 1e6) / 4, rel=0.03)
 
 
 def test_shares_are_at_most_all_and_so_are_their_differences() -> None:

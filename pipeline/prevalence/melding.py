@@ -91,6 +91,8 @@ def proportion(
 
 
 _T = TypeVar("_T")
+_WEIGHTS, _LEAST_MEANS = 2_000_000, 1000
+"""Random weights of a bootstrap at most, as long as they make so many means: of more they take longer than all else."""
 
 
 class Chances:
@@ -203,19 +205,21 @@ def size_of(
     """The size of so many ``unread`` positives, shape (draws,), from the ``sizes`` of those that were read.
 
     What sizes there are is drawn by Rubin's (1981) Bayesian bootstrap, with one of ``unseen_size``, or of the longest
-    that was read, more where ``unseen``. The sum of so many sizes drawn from them scatters in turn: it is a gamma
-    variate of their mean and variance. Without the one, intervals by words are too short where positives are few and
-    of skewed sizes, without the other where much of a stratum was read (tests/test_sizes.py).
+    that was read, more where ``unseen``; of many sizes, whose mean varies little, fewer times, each for several draws.
+    The sum of so many sizes drawn from them scatters in turn: it is a gamma variate of their mean and variance. Without
+    the one, intervals by words are too short where positives are few and of skewed sizes, without the other where much
+    of a stratum was read (tests/test_sizes.py).
     """
     largest = max(unseen_size, float(np.max(sizes, initial=0.0)))
     if np.all(sizes == largest):
         return unread * largest
-    every = np.append(sizes, largest)
-    weights = random.standard_exponential((len(unseen), len(every)))
-    weights[:, -1] *= unseen
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    means = weights @ every
-    return _gamma(unread * means, unread * (weights @ every**2 - means**2), random)
+    rows = min(len(unseen), max(_LEAST_MEANS, _WEIGHTS // (len(sizes) + 1)))
+    weights, at = random.standard_exponential((rows, len(sizes) + 1)), np.arange(len(unseen)) % rows
+    seen = weights[:, :-1] @ np.stack([np.ones(len(sizes)), sizes, sizes**2], axis=1)
+    more = unseen * weights[at, -1]
+    weight, total, squares = (seen[at, k] + more * largest**k for k in range(3))
+    means = total / weight
+    return _gamma(unread * means, unread * (squares / weight - means**2), random)
 
 
 def _gamma(means: Floats, variances: Floats, random: np.random.Generator) -> Floats:
