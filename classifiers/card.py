@@ -136,7 +136,22 @@ def read_card(path: Path) -> ModelCard:
 def write_card(card: ModelCard, model: str | Path) -> None:
     """Write the card as JSON and as Markdown beside the model."""
     card_path(model).write_text(json.dumps(asdict(card), indent=1) + "\n", "utf-8")
-    Path(model).with_suffix(".md").write_text(to_markdown(card), "utf-8")
+    _markdown_path(model).write_text(to_markdown(card), "utf-8")
+
+
+def _markdown_path(model: str | Path) -> Path:
+    return Path(model).with_suffix(".md")
+
+
+def check_card_place(model: str | Path) -> None:
+    """Raises `ModelCardError` if a card written beside ``model`` would take the place of anything but a card."""
+    if card_path(model).exists():
+        read_card(card_path(model))
+    elif _markdown_path(model).exists():
+        raise ModelCardError(
+            f"{_markdown_path(model)}: there is no model card in JSON beside it, so it is no card's text and would be "
+            "lost; move it away or name another model file"
+        )
 
 
 def to_markdown(card: ModelCard) -> str:

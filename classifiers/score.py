@@ -97,11 +97,16 @@ def _fits(size: int, stride: int) -> bool:
     return size <= 2 * stride * MOST_CHUNKS  # a token takes two bytes
 
 
+def longest_text(window: int) -> int:
+    """Bytes of the longest text that windows of so many words can be held of, whatever its words (`bounded_stride`)."""
+    return 2 * window * MOST_CHUNKS
+
+
 def bounded_stride(size: int, window: int, stride: int) -> int:
     """The stride itself, or, for a text of so many bytes that its running sums would take gigabytes, the smallest
     multiple that divides the window and keeps them to `MOST_CHUNKS`.
 
-    Raises `ValueError` if the window is too short for any such stride.
+    Raises `ValueError` if the window is too short for any such stride: the text is longer than `longest_text`.
     """
     for times in range(1, window // stride + 1):
         if window % (times * stride) == 0 and _fits(size, times * stride):

@@ -10,15 +10,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from jobs.tagged import rows_of
 from pipeline import storage
-from pipeline.accounting import Tally
 from pipeline.policy import Policy, Rule, parse_plain, parse_policy
-from pipeline.readers import read_documents
 from pipeline.report.tables import escape_glob
-from pipeline.tasks import ReadOptions, ShardTask
 
 SHOWN = 5
 """Documents of one id that are shown; ids need not be unique."""
@@ -83,11 +79,7 @@ class Run:
 
 def _rows(url: str, row: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """The row of a Parquet file that is about the document, as a batch."""
-    with closing(storage.open_input(url)) as file:
-        for batch in pq.ParquetFile(file).iter_batches():
-            found = batch.filter(pc.equal(batch.column("row"), row["row"]))
-            if found.num_rows and found.column("id")[0].as_py() == row["id"]:
-                yield found
+    return (found for found in rows_of(url, row["row"]) if found.column("id")[0].as_py() == row["id"])
 
 
 def open_run(folder: str) -> Run:
@@ -113,15 +105,3 @@ def _policy(content: dict[str, Any]) -> Policy:
             "or it was changed in Python after it was read"
         )
     return policy
-
-
-def text_of(tags: pa.RecordBatch, url: str) -> str | None:
-    """The document's text out of its shard; None if that does not hold it any more."""
-    metadata = tags.schema.metadata
-    options = ReadOptions(**json.loads(metadata[b"tropescan.options"]))
-    row, id = tags.column("row")[0].as_py(), tags.column("id")[0].as_py()
-    for batch in read_documents(ShardTask(url, url, 0, ""), options, Tally()):
-        at = pc.index(batch.column("row"), row).as_py()
-        if at >= 0:
-            return str(batch.column("text")[at].as_py()) if batch.column("id")[at].as_py() == id else None
-    return None

@@ -14,7 +14,7 @@ from jobs.local import available_cores
 from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.replacing import strata_counts
-from jobs.running import choose_engine, end, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards, say_left_out
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.tag_counting import is_small
 from jobs.trove_options import TroveOptions, trove_options
@@ -23,12 +23,12 @@ from pipeline.apply.accounting import ApplyReport
 from pipeline.apply.card import write_card
 from pipeline.apply.job import FORMATS, ApplyJob, To
 from pipeline.apply.outgoing import AddedColumns
-from pipeline.apply.plan import check_places, open_scan, plan_apply, write_apply_report
+from pipeline.apply.plan import check_places, open_scan, with_tags, write_apply_report
 from pipeline.apply.preview import preview
 from pipeline.apply.replacement_plan import in_order, planned
 from pipeline.policy import Policy, load_policy
 from pipeline.report.folder import TagsFolder
-from pipeline.scan import LISTED
+from pipeline.scan import LISTED, plan_inputs
 from pipeline.tasks import ShardTask
 
 
@@ -168,7 +168,9 @@ def command(
     policy = load_policy(policy_file)
     scan = open_scan(tags)
     job = make_apply_job(policy, scan, out or "", to=to, keep_dropped=keep_dropped)
-    tasks = plan_apply(inputs, scan)
+    plan = plan_inputs(inputs)
+    say_left_out(plan.left_out)
+    tasks = with_tags(plan.tasks, scan)
     if dry_run:
         sys.exit(0 if print_preview(job, tasks, scan, workers or available_cores()) else 1)
     out = job.out
@@ -177,7 +179,8 @@ def command(
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         tasks = _planned(job, tasks, scan, min(workers or available_cores(), available_cores()), quiet=quiet)
         failures = run_shards(job, tasks, chosen, quiet=quiet)
-        summary = write_apply_report(job, tasks, failures, shlex.join(["tropescan", *sys.argv[1:]]))
+        command = shlex.join(["tropescan", *sys.argv[1:]])
+        summary = write_apply_report(job, tasks, failures, command, plan.left_out)
         write_card(out, summary.content, scan.model, AddedColumns.of(policy).fields)
     print_summary(job, summary.total)
     if others := summary.content["not_of_this_run"]:

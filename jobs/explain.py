@@ -17,6 +17,7 @@ from classifiers.card import card_of, default_model
 from classifiers.explanation import TokenShare, token_shares
 from classifiers.score import FastTextScorer
 from jobs.model_option import MODEL
+from jobs.tagged import TaggedDocument, tagged_document
 from pipeline.schema import label_columns, window_column
 
 STRONGEST = 12
@@ -66,15 +67,15 @@ def strongest_words(text: str, shares: list[TokenShare]) -> Table:
 def read_text(given: str) -> str:
     """The file of that name, standard input for ``-``, or else the argument itself.
 
-    Raises `ValueError` for an empty one, `FileNotFoundError` for what can only be a path and is none,
-    `IsADirectoryError` for a folder.
+    Raises `ValueError` for an empty one and for a Parquet file, `FileNotFoundError` for what can only be a path and is
+    none, `IsADirectoryError` for a folder.
     """
     if not given.strip():
         raise ValueError("the text is empty; give one, or a file's name, or - for standard input")
     if given == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
-        return Path(given).read_text("utf-8", "replace")
+        content = Path(given).read_text("utf-8", "replace")
     except IsADirectoryError:
         raise IsADirectoryError(f"{given}: a folder; name a file in it, or add --text to explain these words") from None
     except (FileNotFoundError, NotADirectoryError):
@@ -83,6 +84,10 @@ def read_text(given: str) -> str:
     except (OSError, ValueError) as error:  # too long for a file name, or with a zero byte
         if getattr(error, "errno", errno.ENAMETOOLONG) != errno.ENAMETOOLONG:
             raise
+    else:
+        if content.startswith("PAR1"):
+            raise ValueError(f"{given}: a Parquet file; if it is one of tags, add --row to explain a document")
+        return content
     return given
 
 
@@ -98,26 +103,33 @@ def _is_path(given: str) -> bool:
 @click.option("--model", type=MODEL, help="A model file, or tropescan:latest. [default: the shipped one]")
 @click.option("--label", help="Label to explain. [default: the card's target]")
 @click.option(
-    "--window",
-    type=click.IntRange(1),
-    default=128,
-    show_default=True,
-    help="Words in a window; a multiple of --stride.",
+    "--row", type=click.IntRange(0), help="Explain this row of a shard; the argument is the shard's tags file."
 )
-@click.option(
-    "--stride", type=click.IntRange(1), default=64, show_default=True, help="Words from one window to the next."
-)
-def command(text: str, is_text: bool, model: Path | None, label: str | None, window: int, stride: int) -> None:
+@click.option("--window", type=click.IntRange(1),
+              help="Words in a window; a multiple of --stride. [default: 128, or as scanned]")  # fmt: skip
+@click.option("--stride", type=click.IntRange(1),
+              help="Words from one window to the next. [default: 64, or as scanned]")  # fmt: skip
+def command(
+    text: str, is_text: bool, model: Path | None, label: str | None, row: int | None, window: int | None,
+    stride: int | None,
+) -> None:  # fmt: skip
     """Show why a text gets its score: each word shaded by its exact share of the logit.
 
     A word's share holds its own weight and that of the word n-grams that end in it. Red raises the score, blue
     lowers it. The strongest window is underlined.
 
-    The argument is a file's name, - for standard input, or the text itself.
+    The argument is a file's name, - for standard input, or the text itself. With --row it is a file below a scan's
+    tags/, and the text is read from the shard again: reports give this command for each example.
     """
-    path = model or default_model()
-    content = (text if is_text else read_text(text)).encode("utf-8", "replace").decode()
+    if row is not None and is_text:
+        raise click.UsageError("--row is of a tags file; take --text away")
+    path, scanned = model or default_model(), None if row is None else tagged_document(text, row)
+    given = scanned.text if scanned else text if is_text else read_text(text)
+    content = given.encode("utf-8", "replace").decode()
+    window, stride = _windows(scanned, window, stride)
     scorer = FastTextScorer.open(path, window=window, stride=stride)
+    if scanned:
+        _check_model(scanned, scorer.digest)
     card = card_of(path, scorer.digest, scorer.labels, label)
     spans = FastTextScorer(
         scorer.path,
@@ -134,8 +146,25 @@ def command(text: str, is_text: bool, model: Path | None, label: str | None, win
     for span in scored.column("spans")[0].as_py():
         shown.stylize("underline", span["start"], span["end"])
     console = Console()
+    if scanned:
+        console.print(Text(_printable(f"{scanned.id}: {scanned.shard}, row {row}\n".encode())), soft_wrap=True)
     console.print(shown, "", scores_table(scorer, scored), "", strongest_words(content, shares), sep="\n")
     console.print(f"explained: {card.target}, flagged from {card.threshold:.4f}; model {card.name}")
+
+
+def _windows(scanned: TaggedDocument | None, window: int | None, stride: int | None) -> tuple[int, int]:
+    """Words in a window and from one to the next: as given, else as scanned, else the usual ones."""
+    model = scanned.model if scanned else {}
+    return window or int(model.get("window", 128)), stride or int(model.get("stride", 64))
+
+
+def _check_model(scanned: TaggedDocument, digest: str) -> None:
+    if scanned.model["digest"] != digest:
+        name = scanned.model.get("name", "of no name")
+        raise ValueError(
+            f"{scanned.shard}: its tags were made by another model ({name}, SHA-256 {scanned.model['digest'][:12]}…); "
+            "name its file with --model"
+        )
 
 
 def _batch(text: str) -> pa.RecordBatch:

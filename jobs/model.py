@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from classifiers.card import ModelCard, card_of, card_path, check_card_place, write_card
 from classifiers.fasttext_file import FastTextModel, read_model
 from classifiers.fold import fold_file
 from classifiers.prepare import model_digest
@@ -29,14 +31,43 @@ def fold(source: Path, target: Path) -> None:
     OUT.bin is a stock fastText file: fastText itself gives the same probabilities from it, from a fraction of the
     size (dimension 100 and 2 labels: a fiftieth). Quantized models (.ftz) can be folded too, unless they were pruned
     (quantized with -cutoff): fold the .bin that they were made from.
+
+    A card beside IN.bin (IN.json) is carried over to OUT.json and OUT.md with the new file's digest: labels, thresholds
+    and calibration hold for both. A card that stays beside OUT.bin would be another model's, and is refused.
     """
     if target.suffix != ".bin":
         raise click.UsageError(f"OUT.bin {target}: a model's name ends in .bin; .json and .md are its card's")
     if target.exists() and target.samefile(source):
         raise click.UsageError(f"OUT.bin {target}: is the model to be folded, which would be lost; name another file")
+    card = _card_to_carry(source, target)
     fold_file(source, target)
     before, after = source.stat().st_size, target.stat().st_size
     click.echo(f"{target}: {after:,} bytes, {after / before:.1%} of {source}")
+    if card:
+        write_card(replace(card, name=target.stem, digest=model_digest(target)), target)
+        click.echo(f"{card_path(target)}: the card of {source}, for the folded model")
+
+
+def _card_to_carry(source: Path, target: Path) -> ModelCard | None:
+    """The card beside ``source``, which says where it comes from, or None if there is none.
+
+    Raises `click.UsageError` where a card beside ``target`` would be left to another model, `ModelCardError` for a
+    card of another model than ``source`` and for a place that is taken.
+    """
+    stays = card_path(target)
+    if not card_path(source).exists():
+        if stays.exists():
+            raise click.UsageError(
+                f"{stays}: {source} has no card, so this one would stand beside {target} and be another model's; "
+                "move it away or name another OUT.bin"
+            )
+        return None
+    if stays.exists() and stays.samefile(card_path(source)):
+        raise click.UsageError(f"{stays}: is the card of {source}, which would lose it; name another OUT.bin")
+    check_card_place(target)
+    digest = model_digest(source)
+    card = card_of(source, digest, tuple(read_model(source).label_names))
+    return replace(card, hyperparameters={**card.hyperparameters, "folded from the model of SHA-256": digest})
 
 
 @command.command()

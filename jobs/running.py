@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -32,6 +32,16 @@ def run_shards(job: ShardJob[Any], tasks: list[ShardTask], engine: Engine, *, qu
     if done and not quiet:
         click.echo(f"{len(done)} of {len(tasks)} shards were done before", err=True)
     return engine(job, todo) if todo else []
+
+
+def say_left_out(files: Sequence[str]) -> None:
+    """Say how many files of the inputs' folders are no shards by their names, and the first."""
+    if files:
+        click.echo(
+            f"{len(files)} files are left out by their names or folders, {files[0]} first; give files by name, or by a "
+            "pattern without **, to have them read",
+            err=True,
+        )
 
 
 class RecordsRejected(SystemExit):

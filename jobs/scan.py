@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ import click
 from classifiers.card import card_of, default_model
 from classifiers.language import LanguageModel
 from classifiers.rescoring import ABOVE, RescoringScorer
-from classifiers.score import FastTextScorer
+from classifiers.score import FastTextScorer, longest_text
 from classifiers.topic import TopicModel
 from jobs.engine import Engine
 from jobs.lock import locked
 from jobs.main import installed_version
 from jobs.model_option import MODEL
 from jobs.options import PROBABILITY
-from jobs.running import choose_engine, end, resumable, run_shards
+from jobs.running import choose_engine, end, resumable, run_shards, say_left_out
 from jobs.spark_options import SparkOptions, spark_options
 from jobs.trove_options import TroveOptions, trove_options
 from pipeline import storage
@@ -51,7 +51,7 @@ def make_job(
 ) -> ScanJob:  # fmt: skip
     """The job of a scan with a model file (the shipped one if None) and its card; ``language_model`` is a fastText file
     for documents whose shard names no language, ``rescorer`` the file of a second stage, ``topics`` a fastText file
-    whose labels are topics."""
+    whose labels are topics. Documents too long for such short windows (`longest_text`) are rejected by the reader."""
     path = Path(model) if model else default_model()
     probe = FastTextScorer.open(path)
     card = card_of(path, probe.digest, probe.labels)
@@ -74,6 +74,7 @@ def make_job(
     if finder is not None:
         described["topic_model"] = finder.describe()
         schema_of(described)  # a label can have the name of a column of topics
+    options = replace(options, max_document_bytes=min(options.max_document_bytes, longest_text(window)))
     limit = flagging.threshold if threshold is None else threshold
     return ScanJob(
         out, scorer, described, installed_version(), flagging.target, limit, options, strict, identify, finder
@@ -83,15 +84,6 @@ def make_job(
 def _print_plan(tasks: list[ShardTask]) -> None:
     for task in tasks:
         click.echo(json.dumps(asdict(task)))
-
-
-def _say_left_out(files: Sequence[str]) -> None:
-    if files:
-        click.echo(
-            f"{len(files)} files are left out by their names or folders, {files[0]} first; give files by name, or by a "
-            "pattern without **, to have them read",
-            err=True,
-        )
 
 
 def _print_summary(job: ScanJob, total: ShardReport) -> None:
@@ -110,6 +102,8 @@ def _print_summary(job: ScanJob, total: ShardReport) -> None:
         click.echo(f"  read again by the second stage: {total.rescored:,}")
     for reason, count in total.rejected.items():
         click.echo(f"  rejected {reason}: {count:,}")
+    if total.doubtful:
+        click.echo(f"  tagged out of streams that proved broken further on, so perhaps garbled: {total.doubtful:,}")
     if total.incomplete_shards or total.failed_shards:
         click.echo(f"  shards cut short: {total.incomplete_shards}, failed: {total.failed_shards}")
     click.echo(f"tags in {storage.join(job.out, 'tags')}, figures in {storage.join(job.out, 'scan.json')}")
@@ -208,7 +202,7 @@ def command(
     if rescore_above is not None and rescore is None:
         raise click.UsageError("--rescore-above needs --rescore")
     plan = plan_inputs(inputs, out)
-    _say_left_out(plan.left_out)
+    say_left_out(plan.left_out)
     if dry_run:
         return _print_plan(plan.tasks)
     job = make_job(
@@ -216,6 +210,12 @@ def command(
         span_threshold=span_threshold, strict=strict, options=ReadOptions(**reading), language_model=language_model,
         rescorer=rescore, rescore_above=ABOVE if rescore_above is None else rescore_above, topics=topics,
     )  # fmt: skip
+    if (longest := job.options.max_document_bytes) < reading["max_document_bytes"]:
+        click.echo(
+            f"--window {window} has room for texts of {longest:,} bytes; longer ones are rejected (too_large), "
+            "or take a longer window",
+            err=True,
+        )
     with resumable(), locked(out):
         chosen = choose_engine(engine, out, workers=workers, quiet=quiet, trove=trove, spark=spark)
         command = shlex.join(["tropescan", *sys.argv[1:]])

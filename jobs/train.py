@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from numpy.typing import NDArray
 
 from classifiers.calibration import Calibration as ScoreMap
-from classifiers.card import ModelCard, card_path, read_card, write_card
+from classifiers.card import ModelCard, check_card_place, write_card
 from classifiers.cross_validation import Logits, cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
 from classifiers.fasttext_file import write_model
@@ -195,8 +195,7 @@ def command(
     _check_trainer(click.get_current_context(), trainer)
     if out.suffix != ".bin":
         raise click.UsageError(f"--out {out}: a model's name ends in .bin; its card goes beside it as .json and .md")
-    if card_path(out).exists():
-        read_card(card_path(out))  # raises if another file than a card would be lost
+    check_card_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)  # now, not after the work
     data = load_training_data((*labels, *frozen(place, out.parent / "snapshots")), texts, background)
     if data.missing:

@@ -6,7 +6,6 @@ Knows datatrove's documents and policies; nothing of what a block does with the 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,10 +17,10 @@ from pipeline.policy import Policy, PolicyError, Rule, decide, load_policy
 from pipeline.policy.actions import DROP, Drop, Keep, KeepShare
 from pipeline.schema import schema_of
 from pipeline.tag import host_of
+from pipeline.words import count_words
 
 LANGUAGES = ("language", "lang")
 """Where metadata name the language, the first of them that does: datatrove's own filters and scan's guesses."""
-_WORD = re.compile(r"[^ \n\r\t\v\f\0]+")
 
 
 def keeping_policy(given: str | Policy) -> Policy:
@@ -94,7 +93,7 @@ _OF_DOCUMENT: dict[str, Callable[[Sequence[Document]], Any]] = {
     "row": lambda documents: range(len(documents)),
     "chars": lambda documents: [len(document.text) for document in documents],
     "bytes": lambda documents: [len(document.text.encode("utf-8", "surrogatepass")) for document in documents],
-    "words": lambda documents: [sum(1 for _ in _WORD.finditer(document.text)) for document in documents],
+    "words": lambda documents: [count_words(document.text) for document in documents],
     "url": _named("url"),
     "date": _named("date"),
     "source": _named("source"),

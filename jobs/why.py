@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.applied import SHOWN, Run, open_run, text_of
+from jobs.applied import SHOWN, Run, open_run
 from jobs.model_option import MODEL
+from jobs.tagged import text_of
 from jobs.why_mixed import mixed_in, print_mixed
 from pipeline.policy import Policy, Rule
 from pipeline.policy.actions import ControlTokens, KeepShare

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,9 +84,10 @@ def text_digest(text: str) -> str:
 
 
 def read_records(path: str | Path) -> list[LabelRecord]:
-    """Records of one JSON Lines file, or of all ``*.jsonl`` files of a folder, in order.
+    """Records of one JSON Lines file, also ``.gz``, or of all ``*.jsonl`` files of a folder, in order.
 
-    Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook.
+    Raises `LabelRecordError` naming file and line of a record that is broken or against the codebook, and for a file
+    that is no whole gzip.
     """
     return [record for file in record_files(path) for record in _read_file(file)]
 
@@ -100,12 +102,11 @@ def record_files(path: str | Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> Iterator[LabelRecord]:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield _from_json(json.loads(line.decode("utf-8")))
-            except (ValueError, TypeError, KeyError) as error:
-                raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            yield _from_json(json.loads(line.decode("utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise LabelRecordError(f"{path}, line {number}: {error}; mend the record or take it out") from error
 
 
 def _from_json(content: dict[str, Any]) -> LabelRecord:
@@ -168,14 +169,28 @@ def texts_by_digest(folder: str | Path) -> dict[str, str]:
 def stored_texts(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(file, record) of the JSON lines of a folder's ``*.jsonl`` and ``*.jsonl.gz`` files; each has a string ``text``.
 
-    Raises `LabelRecordError` for a folder without such a file, and naming file and line of one that is none."""
+    Raises `LabelRecordError` for a folder without such a file, naming file and line of one that is none, and for a
+    file that is no whole gzip."""
     files = sorted(path for ending in ("*.jsonl", "*.jsonl.gz") for path in Path(folder).glob(ending))
     if not files:
         raise LabelRecordError(f"{folder}: no *.jsonl or *.jsonl.gz file with texts in this folder")
     for file in files:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield file, _with_text(line, f"{file}, line {number}")
+        for number, line in enumerate(_lines(file), 1):
+            yield file, _with_text(line, f"{file}, line {number}")
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    """Lines of a plain file or a gzip; raises `LabelRecordError` where the gzip breaks."""
+    read = 0
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as lines:
+        try:
+            for line in lines:
+                yield line
+                read += 1
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise LabelRecordError(
+                f"{file}: the gzip is broken or cut short after line {read} ({error}); fetch or pack the file again"
+            ) from error
 
 
 def _with_text(line: bytes, where: str) -> dict[str, Any]:

@@ -28,7 +28,11 @@ class Rejection:
 
 @dataclass
 class Tally:
-    """What a reader met in one shard so far; written by the reader, read by the tagger."""
+    """What a reader met in one shard so far; written by the reader, read by the tagger.
+
+    ``doubtful`` are documents out of a compressed frame that later proved broken: a frame's checksum stands at its end,
+    and a flipped bit can decompress to other text.
+    """
 
     read: int = 0
     other_records: int = 0
@@ -36,6 +40,12 @@ class Tally:
     rejected: Counter[str] = field(default_factory=Counter)
     examples: list[Rejection] = field(default_factory=list)
     complete: bool = True
+    doubtful: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """How many documents were read and not rejected."""
+        return self.read - self.rejected.total()
 
     def accept(self) -> int:
         """Count a document; returns its row."""
@@ -59,13 +69,19 @@ class Tally:
         self.reject(reason, offset, detail)
         self.complete = False
 
+    def doubt(self, accepted_before: int) -> str:
+        """The frame proved broken from which all documents came that were accepted since; says how many, or nothing."""
+        documents = self.accepted - accepted_before
+        self.doubtful += documents
+        return f"; {documents} documents were read from it before, and may be garbled" if documents else ""
+
 
 @dataclass(frozen=True)
 class ShardReport:
     """What became of a shard. Adds up with ``+`` over shards. ``seconds`` is wall time in the worker.
 
     ``no_score`` and ``other_language`` are documents of that status; the latter are never ``flagged``. ``rescored`` are
-    those that a second stage read.
+    those that a second stage read; ``doubtful`` came from compressed frames that proved broken (`Tally`).
     """
 
     shards: int = 0
@@ -74,6 +90,7 @@ class ShardReport:
     read: int = 0
     tagged: int = 0
     no_score: int = 0
+    doubtful: int = 0
     other_language: int = 0
     flagged: int = 0
     flagged_words: int = 0

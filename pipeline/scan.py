@@ -117,7 +117,7 @@ def _places_of_output(out: str) -> tuple[Path, ...]:
 def _is_in(url: str, places: tuple[Path, ...]) -> bool:
     if not places or not storage.is_local(url):
         return False
-    path = storage.local_path(url).resolve()
+    path = storage.real_path(url)
     return any(place == path or place in path.parents for place in places)
 
 
@@ -251,13 +251,18 @@ def write_scan_report(
         "job": job.digest,
         "shards": len(tasks),
         "figures": total.to_dict(),
-        "left_out": {"files": len(left_out), "first": list(left_out[:LISTED])},
+        **name_left_out(left_out),
         **name_troubled(failures, troubled),
         "tags": tagged,
     }
     with storage.whole_file(summary_url(job)) as file:
         file.write(json.dumps(content, indent=1).encode())
     return total
+
+
+def name_left_out(files: Sequence[str]) -> dict[str, Any]:
+    """What a summary says of files that were no input: how many there are, and the first of them."""
+    return {"left_out": {"files": len(files), "first": list(files[:LISTED])}}
 
 
 def name_troubled(failures: Sequence[Failure], rejecting: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ TEMPORARY = ".unfinished-"
 """Prefix of files that are not whole yet; readers and listings leave them out."""
 HIDDEN = (".", "_")
 RECURSIVE = "**"
+_NO_UNICODE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 WILDCARD = re.compile(r"[*?\[]")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FILES_AT_ONCE = 1000
@@ -45,6 +46,21 @@ def local_path(url: str) -> Path:
     return Path(unquote(url.removeprefix("file://"))) if url.startswith("file://") else Path(url)
 
 
+def real_path(url: str) -> Path:
+    """The path of a local URL without links; of a link that leads to itself the link, where `Path.resolve` raises."""
+    return Path(os.path.realpath(local_path(url)))
+
+
+def in_unicode(url: str) -> str:
+    """The URL as metadata, which must be Unicode, hold it: other bytes of file names as ``\\udcff`` (`as_named`)."""
+    return url.encode("utf-8", "backslashreplace").decode()
+
+
+def as_named(written: str) -> str:
+    """The URL that `in_unicode` was given."""
+    return _NO_UNICODE.sub(lambda found: chr(int(found[1], 16)), written)
+
+
 def join(folder: str, *parts: str) -> str:
     """A file's URL below a folder's."""
     return "/".join([folder.rstrip("/") or "/", *parts])
@@ -57,8 +73,10 @@ def below(folder: str, url: str) -> str:
 
 
 def open_input(url: str) -> IO[bytes]:
-    """Open for reading, seekable; raises `OSError` naming the file."""
+    """Open for reading, seekable; raises `OSError` naming the file, also of a pipe, which would be waited for."""
     if is_local(url):
+        if local_path(url).is_fifo():
+            raise OSError(f"{url}: a pipe, which cannot be read a second time; write a file and give that")
         return open(local_path(url), "rb")
     fs, path = filesystem(url)
     with explained(url):
@@ -223,7 +241,7 @@ def _found(fs: Any, path: str) -> dict[str, dict[str, Any]]:
         if not isinstance(explain(path, error), FileNotFoundError) or not WILDCARD.search(path):
             raise
     else:
-        if info["type"] == "file" and not path.endswith("/"):
+        if info["type"] in ("file", "other") and not path.endswith("/"):
             return {path: info}
         return _below(fs, path)
     fixed, pattern = _split_pattern(fs, path)
@@ -273,10 +291,18 @@ def _walk(root: str, *, hidden: bool = False) -> Iterator[str]:
         for entry in _entries(folder):
             if entry.name.startswith(TEMPORARY if hidden else HIDDEN):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(entry.path)
             else:
                 yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """As `os.path.isdir`, which is slower: a link that leads to itself, or where nobody may look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -302,10 +328,10 @@ def _matches(fs: Any, fixed: str, pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _info(fs: Any, path: str) -> dict[str, Any]:
-    """As fsspec's, but a link to a folder is a folder, and one to nothing a file, which will fail to be read."""
+    """As fsspec's, but a link to a folder is a folder, and one that leads nowhere a file, which cannot be read."""
     try:
         return {**fs.info(path), **({"type": "directory"} if os.path.isdir(path) else {})}
-    except FileNotFoundError:
+    except OSError:
         return {"type": "file", "size": 0}
 
 

@@ -176,7 +176,7 @@ def _metadata(job: ScanJob, task: ShardTask) -> dict[str, str]:
         "tropescan.version": job.version,
         "tropescan.model": json.dumps(job.model, sort_keys=True),
         "tropescan.options": json.dumps(asdict(job.options), sort_keys=True),
-        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),  # names need not be Unicode
+        "tropescan.shard": storage.in_unicode(task.url),
     }
 
 
@@ -270,6 +270,7 @@ class _Counter:
             read=tally.read,
             tagged=self.tagged,
             no_score=self.no_score,
+            doubtful=tally.doubtful,
             other_language=self.other_language,
             flagged=self.flagged,
             flagged_words=self.flagged_words,

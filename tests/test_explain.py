@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from crawls import read_tags
 from plain_reading import plain_tokens
+from small_models import model_file
 
 from classifiers.card import default_model
 from classifiers.explanation import token_shares
@@ -94,3 +98,53 @@ def test_a_pipe_can_be_explained(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["explain", str(tmp_path / "pipe")])
     writer.join()
     assert done.output == CliRunner().invoke(cli, ["explain", TEXT]).output
+
+
+def scanned_lines(folder: Path, *options: str) -> tuple[Path, Path]:
+    """A shard of a story after a broken line, and the file of its tags."""
+    shard, out = folder / "a.jsonl", folder / "scanned"
+    shard.write_text("no JSON\n" + json.dumps({"id": "story", "text": f"{TEXT} " * 40}) + "\n", "utf-8")
+    done = CliRunner().invoke(cli, ["scan", str(shard), "--out", str(out), "--quiet", "--workers", "1", *options])
+    assert done.exit_code == 1, done.output
+    return shard, out / "tags" / "a.jsonl.parquet"
+
+
+def test_a_row_of_a_scan_is_explained_as_it_was_scanned(tmp_path: Path) -> None:
+    shard, file = scanned_lines(tmp_path, "--window", "32", "--stride", "16")
+    done = CliRunner().invoke(cli, ["explain", str(file), "--row", "1"])
+    assert done.exit_code == 0 and done.output.startswith(f"story: {shard}, row 1\n")
+    tags = read_tags(tmp_path / "scanned").to_pylist()[0]
+    score = next(line.split() for line in done.output.splitlines() if line.strip().startswith("adverse "))
+    assert score == ["adverse", f"{tags['adverse']:.4f}", f"{tags['adverse_window']:.4f}"]
+    wider = CliRunner().invoke(cli, ["explain", str(file), "--row", "1", "--window", "64"])
+    assert wider.exit_code == 0 and f" {tags['adverse_window']:.4f} " not in wider.output
+
+
+def test_a_row_that_cannot_be_explained(tmp_path: Path) -> None:
+    shard, file = scanned_lines(tmp_path)
+    other = model_file("ova bigrams")
+    pq.write_table(pa.table({"row": [1]}), tmp_path / "other.parquet")
+    for arguments, words in (
+        ([file, "--row", "0"], "no document with row 0"),
+        ([file, "--row", "1", "--model", other], "made by another model (tropescan-v1"),
+        ([file, "--row", "1", "--text"], "take --text away"),
+        ([shard, "--row", "1"], "no tags file"),
+        ([file], "add --row"),
+        ([tmp_path / "other.parquet", "--row", "1"], "no tags file"),
+        ([tmp_path / "none.parquet", "--row", "1"], "none.parquet"),
+    ):
+        done = CliRunner().invoke(cli, ["explain", *map(str, arguments)])
+        assert done.exit_code and words in done.output + str(done.exception), (arguments, done.exception)
+    shard.write_text("no JSON\n" + json.dumps({"id": "another", "text": TEXT}) + "\n", "utf-8")
+    done = CliRunner().invoke(cli, ["explain", str(file), "--row", "1"])
+    assert "another document now" in str(done.exception)
+
+
+def test_a_shard_whose_name_is_no_unicode_is_found_again(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.jsonl").write_text(json.dumps({"text": TEXT}) + "\n", "utf-8")
+    out = tmp_path / "scanned"
+    done = CliRunner().invoke(cli, ["scan", str(tmp_path), "--out", str(out), "--quiet", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    (file,) = (out / "tags").iterdir()
+    explained = CliRunner().invoke(cli, ["explain", str(file), "--row", "0"])
+    assert explained.exit_code == 0 and "/a\\udcff.jsonl, row 0" in explained.output and "airlock" in explained.output

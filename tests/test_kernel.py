@@ -269,6 +269,8 @@ def test_a_text_of_too_many_windows_gets_a_longer_stride(monkeypatch: pytest.Mon
     assert same(joined([scorer_of("ova bigrams", 16, 1)(as_batch([text])) for text in texts]), bounded)
     with pytest.raises(ValueError, match="a text of 7000 bytes has too many windows of 4 words"):
         scorer_of("ova bigrams", 4, 1)(as_batch(texts))
+    assert score.longest_text(4) < 7000
+    assert score.bounded_stride(score.longest_text(4), 4, 1) == 4
 
 
 def test_span_labels_and_options_that_do_not_fit() -> None:

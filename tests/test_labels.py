@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -62,6 +64,9 @@ def test_broken_records_are_named_by_line(tmp_path: Path) -> None:
         path.write_text(good + bad + "\n", "utf-8")
         with pytest.raises(LabelRecordError, match=r"r\.jsonl, line 2"):
             read_records(path)
+    packed = tmp_path / "r.jsonl.gz"
+    packed.write_bytes(gzip.compress(good.encode()))
+    assert read_records(packed) == [record()]
     with pytest.raises(LabelRecordError, match=r"no \*\.jsonl"):
         read_records(ROOT / "docs")
 
@@ -72,6 +77,19 @@ def test_texts_are_found_by_digest_and_background_leaves_out_what_speaks_of_mind
     assert texts_by_digest(tmp_path) == {text_digest(line): line for line in lines}
     assert list(read_background(tmp_path, {text_digest("Boil them.")})) == [("food", "Peel the potatoes.")]
     assert list(read_background(tmp_path, set(), {"food"})) == []
+
+
+def test_a_broken_gzip_of_texts_is_named_with_the_last_line_read(tmp_path: Path) -> None:
+    """Cut short, and with a checksum that is not that of the content."""
+    packed = gzip.compress(b"".join(b'{"text": "%s"}\n' % os.urandom(40).hex().encode() for _ in range(50)))
+    path = tmp_path / "texts.jsonl.gz"
+    for broken, why in (
+        (packed[:-20], "ended before"), (packed[:-8] + bytes(8), "CRC"), (packed[:10] + b"\xff" * 99, "block type"),
+        (b"no gzip", "Not a gzip"), (packed[:5], "ended before"),
+    ):  # fmt: skip
+        path.write_bytes(broken)
+        with pytest.raises(LabelRecordError, match=rf"texts\.jsonl\.gz: the gzip is broken .* after line \d+ .*{why}"):
+            texts_by_digest(tmp_path)
 
 
 def test_words_that_only_contain_ai_are_no_mention() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from odd_texts import odd_texts
 from small_models import MODELS, model_file
 from test_parity import OVA_TOLERANCE, TOLERANCE, predicted, scored
 
+from classifiers.card import ModelCard, card_of, read_card, write_card
 from classifiers.fasttext_file import ModelFileError, read_model
 from classifiers.fold import fold_file
+from classifiers.prepare import model_digest
 from jobs.main import cli
 
 PRUNED = [name for name in MODELS if "pruned" in name]
@@ -86,3 +89,49 @@ def test_folding_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
         assert done.exit_code == 2 and words in done.output
     assert source.read_bytes() == model_file("softmax bigrams").read_bytes()
     assert (tmp_path / "x.json").read_text() == "{}"
+
+
+def model_with_card(path: Path) -> ModelCard:
+    path.write_bytes(model_file("softmax bigrams").read_bytes())
+    labels = tuple(read_model(path).label_names)
+    card = ModelCard(path.name, model_digest(path), labels, labels[1], 0.7, {labels[1]: 0.8}, limits=("few texts",))
+    write_card(card, path)
+    return card
+
+
+def test_a_folded_model_has_the_card_of_the_one_that_it_was_made_from(tmp_path: Path) -> None:
+    source, target = tmp_path / "model.bin", tmp_path / "folded.bin"
+    before = model_with_card(source)
+    for _ in range(2):  # the second time over a model and its card
+        done = CliRunner().invoke(cli, ["model", "fold", str(source), str(target)])
+        assert done.exit_code == 0 and "folded.json: the card of" in done.output
+        card = card_of(target, model_digest(target), before.labels)  # refuses one of another model
+        assert (card.target, card.threshold, card.limits) == (before.target, 0.7, ("few texts",))
+        assert card.hyperparameters == {"folded from the model of SHA-256": before.digest}
+        assert card.digest in target.with_suffix(".md").read_text("utf-8")
+    assert read_card(source.with_suffix(".json")) == before
+
+
+def test_folding_leaves_no_card_to_another_model(tmp_path: Path) -> None:
+    source = tmp_path / "model.bin"
+    card = model_with_card(source)
+    plain = tmp_path / "plain.bin"
+    plain.write_bytes(source.read_bytes())
+    quantized = tmp_path / "model.ftz"
+    quantized.write_bytes(source.read_bytes())
+    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "README.md").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for one, target, words in (
+        (plain, "model.bin", "has no card"),
+        (quantized, "model.bin", "would lose it"),
+        (source, "notes.bin", "not a model card"),
+        (source, "README.bin", "would be lost"),
+    ):
+        done = CliRunner().invoke(cli, ["model", "fold", str(one), str(tmp_path / target)])
+        assert done.exit_code and words in done.output + str(done.exception), done.output
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    write_card(replace(card, digest="0" * 64), source)
+    done = CliRunner().invoke(cli, ["model", "fold", str(source), str(tmp_path / "new.bin")])
+    assert done.exit_code and "the card of another model" in str(done.exception)
+    assert not (tmp_path / "new.bin").exists()

@@ -6,6 +6,9 @@ import bz2
 import io
 import json
 import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,6 +50,25 @@ PARQUET = BUFFER.getvalue()
 )
 def test_by_content(tmp_path: Path, name: str, content: bytes, expected: Format) -> None:
     assert detect_format(str(write(tmp_path, name, content))) == expected
+
+
+@pytest.mark.parametrize("pack", [bytes, gzipped, zstd])
+@pytest.mark.parametrize("content", [JSONL, WARC])
+def test_archives_are_no_lines_with_some_garbage_in_front(
+    tmp_path: Path, pack: Callable[[bytes], bytes], content: bytes
+) -> None:
+    """They can hold their members as they are."""
+    zipped, tarred = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("a.jsonl", content)
+    with tarfile.open(fileobj=tarred, mode="w") as archive:
+        member = tarfile.TarInfo("a.jsonl")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    for archived in (zipped, tarred):
+        shard = read(write(tmp_path, "a.jsonl", pack(archived.getvalue())))
+        assert shard.documents == [] and shard.rejected == {"unknown_format": 1}
+        assert "unpack it" in shard.tally.examples[0].detail
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,23 @@ def test_a_damaged_frame_among_others(tmp_path: Path, ending: str) -> None:
     assert shard.texts[:80] == [row["text"] for row in ROWS[:80]]
     assert shard.texts[-100:] == [row["text"] for row in ROWS[100:]]
     assert shard.rejected == {"corrupt_stream": 1} and not shard.tally.complete
+    assert shard.tally.doubtful == 0
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_what_a_damaged_stream_gave_before_is_doubtful(tmp_path: Path, ending: str) -> None:
+    """A letter that is another: lines of JSON all the same, and only the checksum at the end tells."""
+    rows = [{"text": random.Random(k).randbytes(2000).hex()} for k in range(400)]
+    garbled = bytearray(PACKERS[ending](lines(*rows)))
+    garbled[len(garbled) // 2] ^= 1
+    first, last = PACKERS[ending](lines(*ROWS[:20])), PACKERS[ending](lines(*ROWS[20:]))
+    shard = read(write(tmp_path, f"a.jsonl{ending}", first + garbled + last))
+    texts, between = [row["text"] for row in ROWS], shard.texts[20 : 20 - len(ROWS)]
+    assert shard.texts[:20] == texts[:20] and shard.texts[-len(texts) + 20 :] == texts[20:]
+    assert len(between) > 200 and not {row["text"] for row in rows} >= set(between)  # garbled, and no one could tell
+    assert shard.rejected["corrupt_stream"] == 1 and not shard.tally.complete
+    assert shard.tally.doubtful == len(between)
+    assert any(f"{len(between)} documents were read from it" in one.detail for one in shard.tally.examples)
 
 
 def test_ids_are_kept_as_given_or_made_of_url_and_text(tmp_path: Path) -> None:

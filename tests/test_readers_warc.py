@@ -257,6 +257,26 @@ def test_a_damaged_member_of_many_records_is_not_complete(tmp_path: Path) -> Non
     shard = read(write(tmp_path, "a.warc.gz", bytes(content)))
     assert shard.texts[:3] == TEXTS[:3] and shard.texts[-1] == TEXTS[5]
     assert shard.rejected == {"corrupt_stream": 1} and not shard.tally.complete
+    assert shard.tally.doubtful == 0
+
+
+@pytest.mark.parametrize("pack", [gzipped, zstd])
+def test_what_came_out_of_a_stream_with_a_wrong_checksum_is_doubtful(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """One frame for many records, longer than a step of reading; where each has its own, only whole ones are read."""
+    texts = [random.Random(k).randbytes(2000).hex() for k in range(400)]
+    one = bytearray(pack(b"".join(record(k, text.encode()) for k, text in enumerate(texts))))
+    one[-3] ^= 1
+    shard = read(write(tmp_path, "a.warc", pack(RECORDS[0]) + one + pack(RECORDS[1])))
+    assert shard.texts == [TEXTS[0], *texts[: len(shard.texts) - 2], TEXTS[1]] and len(shard.texts) > 360
+    assert shard.rejected == {"corrupt_stream": 1} and not shard.tally.complete
+    assert shard.tally.doubtful == len(shard.texts) - 2
+    assert f"{shard.tally.doubtful} documents were read from it" in shard.tally.examples[0].detail
+    members = [bytearray(pack(each)) for each in RECORDS]
+    members[3][-5] ^= 1
+    shard = read(write(tmp_path, "a.warc", b"".join(members)))
+    assert shard.texts == TEXTS[:3] + TEXTS[4:] and shard.tally.doubtful == 0
 
 
 def test_zstd_with_a_dictionary_frame(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -20,17 +21,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from command import tropescan
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from jobs.main import cli
 from jobs.report import command
 from pipeline.accounting import ShardReport
 from pipeline.report.collect import ReportOptions, collect
 from pipeline.report.excerpts import cut, within_shards
 from pipeline.report.figures import percent, windows_picture
 from pipeline.report.folder import TagsError
-from pipeline.report.page import is_link, render, visible
+from pipeline.report.page import is_link, render, shard_link, visible
 from pipeline.report.queries import BINS, CELLS, edges
 from pipeline.schema import label_columns, schema_of
 from pipeline.tasks import ReadOptions
@@ -404,7 +407,10 @@ def test_crawl_text_never_becomes_markup(tmp_path: Path) -> None:
     assert not [name for _, name in attributes if name.startswith("on") or name == "style"]
     links = [found["href"] or "" for tag, found in elements.tags if tag == "a"]
     inside = ("#", "data:text/csv;charset=utf-8;base64,")
-    assert {link for link in links if not link.startswith(inside)} == {"https://good.example/?a=1&b=2"}
+    shard = (tmp_path / "crawl" / "part.jsonl").as_uri()
+    assert {link for link in links if not link.startswith(inside)} == {
+        "https://good.example/?a=1&b=2", f"{shard}#row=0", f"{shard}#row=1"
+    }  # fmt: skip
     assert all(found["rel"] == "noreferrer noopener nofollow" for tag, found in elements.tags
                if tag == "a" and (found["href"] or "").startswith("http"))  # fmt: skip
     sources = [
@@ -455,6 +461,42 @@ def test_same_tags_same_page_and_the_page_needs_only_the_json(folder: Path) -> N
 )  # fmt: skip
 def test_links(url: str | None, fits: bool) -> None:
     assert is_link(url) is fits
+
+
+@pytest.mark.parametrize(
+    ("shard", "link"),
+    [
+        ("/crawl/a b/ü\"><script>.warc.gz", "file:///crawl/a%20b/%C3%BC%22%3E%3Cscript%3E.warc.gz#row=7"),
+        ("file:///crawl/a%20b.parquet", "file:///crawl/a%20b.parquet#row=7"),
+        ("/crawl/a#row=1.jsonl", "file:///crawl/a%23row%3D1.jsonl#row=7"),
+        ("https://a.example/b.parquet?c=d", "https://a.example/b.parquet?c=d#row=7"),
+        ("/crawl/\\udcff.jsonl", "file:///crawl/%FF.jsonl#row=7"),  # as metadata hold a byte that is no Unicode
+        ("/crawl/page.html", None), ("/crawl/part-00000", None),  # a browser might run what is in it
+        ("crawl/a.jsonl", None), ("s3://bucket/a.jsonl", None), ("javascript:alert(1)//.jsonl", None),
+        ("https://a.example/\u202e.parquet", None), ("javascript://a.jsonl", None), ("", None),
+    ],
+)  # fmt: skip
+def test_links_to_shards(shard: str, link: str | None) -> None:
+    assert shard_link(shard, 7) == link
+
+
+def test_every_example_names_the_command_that_shows_its_whole_text(tmp_path: Path) -> None:
+    name = "it's $(touch owned); <b>.jsonl"
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "crawl" / name).write_text('{"id": "d1", "text": "The robot lied to its crew and killed them."}\n' * 2)
+    scanned = tmp_path / "scan ned"
+    assert tropescan("scan", tmp_path / "crawl", "--out", scanned, "--threshold", 0.01, "--workers", 1).returncode == 0
+    report = collect(str(scanned))
+    every = [one for kind in ("strongest", "drawn") for one in report["examples"][kind]]
+    assert every and all("file" not in one for one in every)
+    for one in every:
+        program, *arguments = shlex.split(one["explain"])
+        done = CliRunner().invoke(cli, arguments)
+        assert program == "tropescan" and done.exit_code == 0, done.exception
+        assert done.output.startswith(f"d1: {tmp_path}/crawl/{name}, row {one['row']}") and "killed" in done.output
+    page = Elements(render(report))
+    assert every[0]["explain"] in page.text
+    assert f"{(tmp_path / 'crawl' / name).as_uri()}#row=0" in {found["href"] for tag, found in page.tags if tag == "a"}
 
 
 def test_visible_leaves_scripts_alone() -> None:

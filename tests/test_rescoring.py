@@ -312,7 +312,8 @@ def test_a_report_says_the_same_with_and_without_further_columns(
     reports = [collect(str(tmp_path / name)) for name in ("plain", "both")]
     assert reports[1]["headline"] == reports[0]["headline"] and reports[0]["headline"]["documents"]["total"] == 240
     for part in reports[0].keys() - {"folder", "scan", "model", "records"}:
-        assert reports[1][part] == reports[0][part], part
+        named_alike = json.dumps(reports[1][part]).replace(f"{tmp_path}/both/", f"{tmp_path}/plain/")
+        assert json.loads(named_alike) == reports[0][part], part  # examples name their file of tags
     assert all_scores(tmp_path / "both") == all_scores(tmp_path / "plain")
 
 

@@ -239,6 +239,33 @@ def test_one_bad_shard_does_not_stop_the_others(own_crawl: Path, tmp_path: Path)
     assert scan["figures"]["incomplete_shards"] + scan["figures"]["failed_shards"] == 1
 
 
+def test_documents_of_a_stream_that_proves_broken_are_counted_and_said(tmp_path: Path) -> None:
+    lines = b"".join(b'{"text": "%s"}\n' % random.Random(k).randbytes(500).hex().encode() for k in range(200))
+    packed = bytearray(gzip.compress(lines))
+    packed[-5] ^= 1  # the checksum's
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    out = tmp_path / "out"
+    done = one_worker(tmp_path / "a.jsonl.gz", "--out", out)
+    figures = json.loads((out / "scan.json").read_text())["figures"]
+    assert done.returncode == 1 and figures["rejected"] == {"corrupt_stream": 1}
+    assert figures["doubtful"] == figures["tagged"] > 180
+    assert f"perhaps garbled: {figures['doubtful']}" in done.stdout
+    assert tropescan("report", out, "--out", tmp_path / "page.html").returncode == 0
+    assert f"{figures['doubtful']} of them came out of compressed streams" in (tmp_path / "page.html").read_text(
+        "utf-8"
+    )
+
+
+def test_a_text_of_too_many_windows_is_rejected_alone(tmp_path: Path) -> None:
+    with open(tmp_path / "a.jsonl", "w") as file:
+        for text in ("The first.", "19 MB " * 3_200_000, "The last."):
+            file.write(json.dumps({"text": text}) + "\n")
+    done = one_worker(tmp_path / "a.jsonl", "--out", tmp_path / "out", "--window", 1, "--stride", 1)
+    assert done.returncode == 1 and "--window 1 has room for texts of 16,777,216 bytes" in done.stderr
+    assert "rejected too_large: 1" in done.stdout
+    assert read_tags(tmp_path / "out")["row"].to_pylist() == [0, 2]
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text":"x"}\n')
     (tmp_path / "not-a-model.bin").write_bytes(b"nothing")
@@ -495,6 +522,12 @@ def test_files_left_out_by_their_names_are_counted_and_named_ones_are_read(tmp_p
     left = json.loads((tmp_path / "folder" / "scan.json").read_text())["left_out"]
     out = [str(ext / name) for name in ("b.txt", "c.wet.gz.1", "part-00000", "part-1.gz", "part-1/e.txt")]
     assert left == {"files": 5, "first": out}
+    (tmp_path / "policy.toml").write_text('[[rule]]\nname = "long"\nwhen.words.min = 999\ndrop = "long"\n')
+    applied = tropescan(
+        "apply", ext, tmp_path / "folder", "--policy", tmp_path / "policy.toml", "--out", tmp_path / "kept"
+    )
+    assert applied.returncode == 0 and f"5 files are left out by their names or folders, {ext}/b.txt" in applied.stderr
+    assert json.loads((tmp_path / "kept" / "apply.json").read_text())["left_out"] == left
     expanded = sorted(ext.glob("part*"))
     for inputs in ([f"{ext}/part*"], expanded):
         plan = plan_inputs([str(given) for given in inputs])

@@ -152,12 +152,22 @@ def test_links_to_folders_are_followed_once_and_never_round(tmp_path: Path) -> N
     for link, to in (("a", folder / "z"), ("linked", far), ("round", folder), ("z/up", folder)):
         (folder / link).symlink_to(to)
     (folder / "gone.jsonl").symlink_to(tmp_path / "nowhere")
-    below = ["gone.jsonl", "linked/b.jsonl", "linked/deep/c.jsonl", "z/a.jsonl"]
+    (folder / "itself").symlink_to(folder / "itself")
+    below = ["gone.jsonl", "itself", "linked/b.jsonl", "linked/deep/c.jsonl", "z/a.jsonl"]
     for given in (folder, f"{folder}/", f"{folder}/**"):
         found = [os.path.relpath(url, folder) for url, _, _ in storage.list_files(str(given))]
         assert found == below, given
+    assert listed(str(folder / "i*")) == ["itself"]
     assert listed(str(folder / "link*" / "*.jsonl")) == ["b.jsonl"]
     assert listed(str(folder / "link*")) == ["b.jsonl", "c.jsonl"]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    for given in (tmp_path, tmp_path / "a.jsonl"):
+        assert listed(str(given)) == ["a.jsonl"]
+    with pytest.raises(OSError, match=r"a\.jsonl: a pipe, which cannot be read a second time"):
+        storage.open_input(str(tmp_path / "a.jsonl"))
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_the_model_learns_and_is_folded_and_stock(tmp_path: Path) -> None:
     ours = scores_of(tmp_path / "a.bin", texts, "adverse")
     assert ours[truth].min() > ours[~truth].max()
     stock = fasttext.load_model(str(tmp_path / "a.bin"))
-    labels, probabilities = stock.predict(texts[0].replace("\n", " "), k=3)
+    labels, probabilities = (column[0] for column in stock.predict([texts[0].replace("\n", " ")], k=3))
     assert dict(zip(labels, probabilities, strict=True))["__label__adverse"] == pytest.approx(ours[0], abs=1e-3)
 
 

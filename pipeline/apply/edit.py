@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.policy.actions import ControlTokens, Evidence, Excise, Mask
 from pipeline.policy.tokens import Spans, Tokenizer
+from pipeline.words import count_words
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def edit(
 
 
 def _words(text: str, spans: Iterable[tuple[int, int]]) -> int:
-    return sum(len(text[start:end].split()) for start, end in spans)
+    return sum(count_words(text[start:end]) for start, end in spans)
 
 
 def _joined(text: str, spans: Sequence[tuple[int, int]], made: Any) -> str:

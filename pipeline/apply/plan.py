@@ -20,7 +20,7 @@ from pipeline.apply.mds import merge_indexes
 from pipeline.apply.replacement_plan import unreplaced
 from pipeline.report.folder import TagsFolder, open_folder, open_listed
 from pipeline.report.tables import DuckTables
-from pipeline.scan import LISTED, Failure, name_troubled, plan_scan, read_reports, summary_url
+from pipeline.scan import LISTED, Failure, name_left_out, name_troubled, plan_scan, read_reports, summary_url
 from pipeline.tasks import ShardTask
 
 NO_TAGS = "no tags"
@@ -39,18 +39,21 @@ def open_scan(url: str) -> TagsFolder:
 
 
 def plan_apply(inputs: Sequence[str], scan: TagsFolder) -> list[ShardTask]:
-    """One task for each shard, largest first, under the name that its tags have; the identity is that of the shard and
+    """The tasks of `with_tags` for the shards in these inputs. Raises `FileNotFoundError` for one without shards."""
+    return with_tags(plan_scan(inputs), scan)
+
+
+def with_tags(shards: Sequence[ShardTask], scan: TagsFolder) -> list[ShardTask]:
+    """One task for each shard, in their order, under the name that its tags have; the identity is that of the shard and
     of its tags. A shard without tags is a task too, which will fail and say so.
 
     Tags are found by the shard's URL; where the shards have moved since the scan, by their name below the folder given.
-    Raises `FileNotFoundError` for an input without shards.
     """
     by_url = {shard: scan.name_of(file) for file, shard in scan.shards.items()}
     identities = _identities(scan)
     tasks = []
-    for task in plan_scan(inputs):
-        printable = task.url.encode("utf-8", "backslashreplace").decode()  # as the tags name it
-        name = by_url.get(printable, task.name)
+    for task in shards:
+        name = by_url.get(storage.in_unicode(task.url), task.name)
         tasks.append(replace(task, name=name, identity=f"{task.identity}; tags {identities.get(name, NO_TAGS)}"))
     return tasks
 
@@ -71,7 +74,7 @@ def check_places(job: ApplyJob, tasks: Sequence[ShardTask]) -> None:
         return
     folder = storage.local_path(job.out).resolve()
     for task in tasks:
-        path = storage.local_path(task.url).resolve()
+        path = storage.real_path(task.url)
         if storage.is_local(task.url) and folder in path.parents:
             raise ValueError(f"{task.url}: an input inside the output folder; choose another --out")
     if (folder / "scan.json").exists():
@@ -86,12 +89,19 @@ class Summary:
     content: dict[str, Any]
 
 
-def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequence[Failure], command: str) -> Summary:
+def write_apply_report(
+    job: ApplyJob,
+    tasks: Sequence[ShardTask],
+    failures: Sequence[Failure],
+    command: str,
+    left_out: Sequence[str] = (),
+) -> Summary:
     """Add up the reports of all shards into ``apply.json``, which also holds the policy as it was written. Of MDS,
     merge the indexes.
 
     ``not_of_this_run`` are files of documents that an earlier run left, of shards that failed now or are no longer
-    among the inputs: nothing is deleted, but whoever reads the folder as a whole must know.
+    among the inputs: nothing is deleted, but whoever reads the folder as a whole must know. ``left_out`` are files that
+    were no input.
     """
     total = ApplyReport(failed_shards=len(failures))
     failed = {failure.task.name for failure in failures}
@@ -119,6 +129,7 @@ def write_apply_report(job: ApplyJob, tasks: Sequence[ShardTask], failures: Sequ
         "policy_text": job.policy.text,
         "shards": len(tasks),
         "figures": total.to_dict(),
+        **name_left_out(left_out),
         **name_troubled(failures, troubled),
         "unreplaced": list(islice(unreplaced(job, tasks), LISTED)) if job.policy.replaces else [],
         "data": [storage.below(job.out, url) for url in data],

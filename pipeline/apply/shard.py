@@ -194,8 +194,8 @@ def _metadata(job: ApplyJob, task: ShardTask) -> dict[str, str]:
     return {
         "tropescan.version": job.version,
         "tropescan.policy": job.policy.digest,
-        "tropescan.shard": task.url.encode("utf-8", "backslashreplace").decode(),
-        "tropescan.tags": job.tags_url(task).encode("utf-8", "backslashreplace").decode(),
+        "tropescan.shard": storage.in_unicode(task.url),
+        "tropescan.tags": storage.in_unicode(job.tags_url(task)),
     }
 
 

@@ -54,6 +54,7 @@ from pipeline.policy.setting import PolicyError, Setting, parse_toml, read_text
 from pipeline.policy.tokens import Tokenizer
 from pipeline.reweight.weights import load_weights
 from pipeline.schema import MODES, NO_WORDS, OK, OTHER_LANGUAGE
+from pipeline.words import count_words
 
 ACTION_KEYS = ("drop", "keep", "mask", "excise", "condition")
 CONDITION_KEYS = (
@@ -403,7 +404,7 @@ def _own(setting: Setting, place: str, line: bytes) -> OwnDocument:
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str) or not text.split():
         raise setting.error(f"{place}: no text; {wanted}")
-    return OwnDocument(str(value.get("id", place.rpartition("/")[2])), text, len(text.split()))
+    return OwnDocument(str(value.get("id", place.rpartition("/")[2])), text, count_words(text))
 
 
 __all__ = ["PolicyError", "load_policy", "parse_plain", "parse_policy"]

@@ -39,6 +39,8 @@ ARROW = (
     "Arrow files, as datasets' save_to_disk writes them, are not read; write Parquet instead: "
     "datasets.load_from_disk(FOLDER).to_parquet(FILE), for each split"
 )
+ARCHIVE_HEAD = re.compile(rb"PK\x03\x04|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|.{256}\0ustar", re.DOTALL)
+"""How zip, 7z, rar and tar begin. Some hold their members as they are, which could be taken for lines."""
 NEITHER = "neither WARC, nor JSON lines, nor Parquet"
 NOT_DOCUMENTS = frozenset({
     "apply.json", "config.json", "croissant.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
@@ -165,6 +167,8 @@ def _decompressed_head(stored: bytes, compression: Compression, size: int, *, wh
 
 def _by_content(head: Head) -> Detected:
     text = head.data.removeprefix(BOM).lstrip()
+    if ARCHIVE_HEAD.match(head.data):
+        return Detected(Format.UNKNOWN, hint="an archive (zip, 7z, rar or tar) of files; unpack it")
     if text.startswith(b"WARC/") or RECORD.search(text):
         return Detected(Format.WARC)
     if ARROW_HEAD.match(head.data):

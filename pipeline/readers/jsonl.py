@@ -30,7 +30,8 @@ class Block(NamedTuple):
     """Successive lines without their newlines, from byte ``offset`` of the decompressed file on.
 
     A line that did not fit into one piece stands alone: ``size`` is then all that is known of it if it is too long to
-    be held, ``damage`` tore it, and ``last`` says that no newline ended it.
+    be held, ``damage`` tore it, and ``last`` says that no newline ended it. ``frame`` is the offset, in the file as
+    stored, of a compressed frame that begins in these lines and comes in several pieces.
     """
 
     offset: int
@@ -38,6 +39,7 @@ class Block(NamedTuple):
     size: int
     last: bool = False
     damage: Damage | None = None
+    frame: int | None = None
 
 
 def read_jsonl(
@@ -63,8 +65,10 @@ def read_jsonl(
 
 def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n") -> Iterator[Block]:
     """Lines in blocks; one longer than ``longest`` bytes is counted, not held."""
-    rest, size, offset = bytearray(), 0, 0
+    rest, size, offset, frame = bytearray(), 0, 0, None
     for piece in pieces:
+        if piece.first and not piece.last:
+            frame = piece.offset
         head, *lines = piece.data.split(newline)
         size += len(head)
         if size <= longest:
@@ -72,9 +76,10 @@ def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n"
         else:
             rest = bytearray()
         if piece.damage or lines:
-            yield Block(offset, [_without_bom(rest) if offset == 0 else rest], size, damage=piece.damage)
+            line = _without_bom(rest) if offset == 0 else rest
+            yield Block(offset, [line], size, damage=piece.damage, frame=frame)
             offset += size if piece.damage else size + 1
-            rest, size = bytearray(), 0
+            rest, size, frame = bytearray(), 0, None
         if len(lines) > 1:
             block = Block(offset, lines[:-1], len(piece.data) - len(head) - len(lines[-1]) - 1)
             yield from _held(block, longest)
@@ -146,6 +151,7 @@ class _Reader:
         self._tally, self._longest, self._whole = tally, longest, whole
         self._text: tuple[str, ...] = ("text",)
         self._id: tuple[str, ...] | None = None
+        self._frame: tuple[int | None, int] = None, 0
         self.builder = BatchBuilder()
 
     def take(self) -> Records:
@@ -156,6 +162,8 @@ class _Reader:
         """Add or reject the lines of a block; yields a batch when one is full."""
         if self.builder.full_with(block.size):
             yield self.take()
+        if block.frame is not None:
+            self._frame = block.frame, self._tally.accepted
         if columns:
             self._text, self._id = columns.text, columns.id
         if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
@@ -167,7 +175,13 @@ class _Reader:
             self._read_line(line, offset, block, columns)
         if block.damage:
             # How many lines a damaged frame held is not known: the shard is not complete, even if reading resumes.
-            self._tally.cut_short(block.damage.reason, block.damage.offset, block.damage.detail)
+            self._tally.cut_short(
+                block.damage.reason, block.damage.offset, block.damage.detail + self._doubt(block.damage)
+            )
+
+    def _doubt(self, damage: Damage) -> str:
+        frame, accepted_before = self._frame
+        return self._tally.doubt(accepted_before) if damage.garbles and damage.frame == frame else ""
 
     def _read_at_once(self, lines: Sequence[bytes | bytearray], columns: Columns) -> bool:
         """Add all lines, or none and return False if one of them is not as it should be."""

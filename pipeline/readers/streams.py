@@ -51,6 +51,11 @@ class Damage(NamedTuple):
     detail: str
     resumes: bool
 
+    @property
+    def garbles(self) -> bool:
+        """Whether what was decompressed of the frame before may be wrong; of a file cut short it is right."""
+        return self.reason == "corrupt_stream"
+
 
 class Piece(NamedTuple):
     """Some decompressed bytes, never empty but with ``damage``. ``offset`` is that of their frame in the file as

@@ -228,6 +228,7 @@ class _Framer:
         self._tally, self._options = tally, options
         self._one_per_frame = True
         self._layouts: list[re.Pattern[bytes]] = []
+        self._frame: tuple[int, int] = -1, 0
 
     def records(self, window: _Window) -> Iterator[Record | Alike]:
         """The records of one window; at its end, its damage is counted."""
@@ -242,12 +243,16 @@ class _Framer:
             self._one_per_frame &= window.at_frame
             yield from self._record(window)
         if damage := window.damage:
-            detail = f"{damage.detail} (seen at byte {damage.offset})"
+            detail = f"{damage.detail} (seen at byte {damage.offset}){self._doubt(damage)}"
             if damage.resumes:
                 self._tally.reject(damage.reason, damage.frame, detail)
                 self._tally.complete &= self._one_per_frame
             else:
                 self._tally.cut_short(damage.reason, damage.frame, detail)
+
+    def _doubt(self, damage: Damage) -> str:
+        frame, accepted_before = self._frame
+        return self._tally.doubt(accepted_before) if damage.garbles and damage.frame == frame else ""
 
     def _whole_frames(self, window: _Window) -> Iterator[Record | Alike]:
         """Records that are a frame each, as they should be, at little cost; the first piece that is none is held."""
@@ -303,6 +308,8 @@ class _Framer:
         if held == size and not self._whole(window, end, size):
             return
         offset = window.offset()
+        if offset != self._frame[0]:
+            self._frame = offset, self._tally.accepted
         if kind in DOCUMENT_TYPES and BLOCK < held == size:
             yield Record(offset, kind, headers, window.cut_out(end, end + size), size)
             return

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from pipeline import storage
-from pipeline.report.excerpts import add_excerpts
+from pipeline.report.excerpts import add_excerpts, placed
 from pipeline.report.folder import TagsFolder
 
 _PARTS = {"label", "labelled", "plan", "population", "prevalence", "filter", "slices", "thresholds", "modes", "strata",
@@ -47,22 +47,21 @@ def joined(folder: TagsFolder, audit: dict[str, Any], totals: dict[str, Any], sh
             f"{totals['documents']['total']:,} by {str(folder.model.get('digest'))[:12]}; estimate anew from these tags"
         )
     files = {folder.name_of(file): file for file in folder.files}
-    examples = {kind: [_placed(folder, files, one) for one in found] for kind, found in audit["examples"].items()}
+    examples = {kind: [_found(folder, files, one) for one in found] for kind, found in audit["examples"].items()}
     if shards:
         _read(folder, [one for found in examples.values() for one in found], shards)
-    for one in (one for found in examples.values() for one in found):
-        del one["file"]
+    shown = {kind: [placed(folder, one) for one in found] for kind, found in examples.items()}
     slices = _one_of_the_dates(audit["slices"])
     differences = {by: found for by, found in audit["differences"].items() if by in slices}
-    return audit | {"examples": examples, "slices": slices, "differences": differences}
+    return audit | {"examples": shown, "slices": slices, "differences": differences}
 
 
-def _placed(folder: TagsFolder, files: dict[str, str], example: dict[str, Any]) -> dict[str, Any]:
+def _found(folder: TagsFolder, files: dict[str, str], example: dict[str, Any]) -> dict[str, Any]:
     name = example["tags"]
     if name not in files:
         raise ValueError(f"{folder.url}: the audit read a document of the tags {name!r}, which are not there; "
                          "estimate anew from these tags")  # fmt: skip
-    return example | {"file": files[name], "shard": folder.shards[files[name]], "copies": 0}
+    return example | {"file": files[name], "copies": 0}
 
 
 def _read(folder: TagsFolder, examples: list[dict[str, Any]], shards: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.prevalence.audited import on_grid
 from pipeline.report import queries
 from pipeline.report.audited import joined
-from pipeline.report.excerpts import add_excerpts, within_shards
+from pipeline.report.excerpts import add_excerpts, placed, within_shards
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.records import records
 from pipeline.report.tables import DuckTables, Tables
@@ -114,11 +114,9 @@ def _examples(query: queries.Query, options: ReportOptions) -> dict[str, Any]:
     every = [example for found in kept.values() for example in found]
     if options.excerpt_shards:
         add_excerpts(query.folder, every)
-    for example in every:
-        file = example.pop("file")
-        example["shard"], example["tags"] = query.folder.shards[file], query.folder.name_of(file)
     limited = {kind: kept[kind] != found[: options.examples] for kind, found in kinds.items()}
-    return {**kept, "limited_to_shards": shards if any(limited.values()) else None}
+    shown = {kind: [placed(query.folder, example) for example in found] for kind, found in kept.items()}
+    return {**shown, "limited_to_shards": shards if any(limited.values()) else None}
 
 
 def _scan(folder: TagsFolder) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Tags hold no text. A shard that has gone or changed gives a reason in place of t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,6 +58,15 @@ def _read_shard(folder: TagsFolder, file: str, wanted: dict[int, list[dict[str, 
                 example["excerpt"] = cut(text, example["start"], example["end"]) if same else _CHANGED
         if len(batch) and batch.column("row")[-1].as_py() >= last:
             return
+
+
+def placed(folder: TagsFolder, example: dict[str, Any]) -> dict[str, Any]:
+    """An example with where it stands in place of the URL of its tags file: ``shard`` (URL), ``tags`` (the shard's
+    name), and ``explain``, the command, for a shell, that shows its whole text and why it has its score."""
+    kept = {name: value for name, value in example.items() if name != "file"}
+    file = example["file"]
+    explain = shlex.join(["tropescan", "explain", file, "--row", str(example["row"])])
+    return {**kept, "shard": folder.shards[file], "tags": folder.name_of(file), "explain": explain}
 
 
 _CHANGED = {"missing": "the shard has changed since the scan: this row is another document now"}

@@ -131,7 +131,7 @@ def open_listed(url: str) -> TagsFolder | None:
 def _shard_of(file: str, report: dict[str, Any] | None) -> str:
     """The URL of the shard that a tags file was made from, as its metadata spell it; "" if nothing says it."""
     if report and "url" in report.get("shard", {}):
-        return str(report["shard"]["url"]).encode("utf-8", "backslashreplace").decode()
+        return storage.in_unicode(str(report["shard"]["url"]))
     return (_own_metadata(file) or {}).get(b"tropescan.shard", b"").decode()
 
 

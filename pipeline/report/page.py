@@ -2,7 +2,7 @@
 script, ours, without which it is complete; else none.
 
 Text of a crawl is hostile: it is escaped everywhere, stripped of the power to reorder or hide what stands near it, and
-never gets into a style, a script or a link that is not http(s).
+never gets into a style, a script or a link that is neither http(s) nor to a shard.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.readers import is_shard
 from pipeline.report.audit_page import audit_view, bare
 from pipeline.report.csv_link import csv_link
 from pipeline.report.figures import Picture, curve_picture, dates_picture, histogram_picture, percent, windows_picture
+from pipeline.storage import as_named, is_local, local_path
 
 _TABLE_THRESHOLDS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 _LABELS_LISTED = 30
@@ -80,13 +82,23 @@ def open_environment() -> tuple[Environment, dict[str, str]]:
         "bare": bare,
     }
     style = loader.get_source(environment, "style.css")[0]
-    environment.globals |= {"csv": csv_link, "link": is_link, "widest": _widest}
+    environment.globals |= {"csv": csv_link, "link": is_link, "shard_link": shard_link, "widest": _widest}
     return environment, {"style": Markup(style), "style_hash": _hash(style)}  # the style is ours
 
 
 def is_link(url: object) -> bool:
     """Whether a URL may become a link: plain http or https, and nothing in it that is not shown as it is."""
     return isinstance(url, str) and bool(re.fullmatch(r"https?://[^\s<>\"'`\\]+", url)) and visible(url) == url
+
+
+def shard_link(shard: str, row: int) -> str | None:
+    """A link to a shard, with the row as its fragment, if it is a file of this machine or plain http(s). A file must be
+    named like a shard: another one, of text from a crawl, a browser might run. Its path stands percent-encoded in the
+    URL. Browsers do not follow such links from a page that a web server gave them."""
+    if not is_local(shard):
+        return f"{shard.partition('#')[0]}#row={row}" if is_link(shard) else None
+    path = local_path(as_named(shard))
+    return f"{path.as_uri()}#row={row}" if path.is_absolute() and is_shard(path.name) else None
 
 
 def _shown(value: Any) -> Any:
