@@ -10,18 +10,21 @@ from typing import Any
 import click
 
 from jobs.audit_differences import Pair
-from jobs.audit_engine import audit_engine, engine_options
+from jobs.audit_domain_estimate import estimate_domains, is_of_domains, print_domains, refuse
+from jobs.audit_engine import Gather, audit_engine, engine_options
 from jobs.audit_examples import examples
 from jobs.audit_figures import Audit, against, filtering, flag_rates, join, modes, prevalences, shown, strata
 from jobs.audit_labels import labelled_draw
 from jobs.audit_phases import both_phases
 from jobs.audit_print import BY_MODE, Printed, print_estimate
+from jobs.audit_slice_costs import COSTS, slice_costs
 from jobs.audit_slices import MOST_SLICES, slices
 from jobs.audit_thresholds import read_bars, thresholds
 from jobs.label_options import opened, store_option
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
-from labels.codebook import LABELS
+from labels.codebook import LABELS, MODES
+from labels.store import Store
 from pipeline import storage
 from pipeline.prevalence.adjusted import Checks
 from pipeline.prevalence.melding import Form
@@ -90,7 +93,9 @@ def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
         "labelled": len(labelled.documents), "kinds": labelled.kinds, "notes": _notes(audit),
         "plan": {name: getattr(labelled.plan, name) for name in ("threshold", "expected", "seed", "model")},
         "population": {"documents": int(totals[0]), "words": int(totals[1]), "bytes": int(totals[2])},
-        "prevalence": prevalences(audit, options.sensitivity, options.specificity, options.form),
+        "prevalence": prevalences(
+            audit, options.sensitivity, options.specificity, options.form, regression=options.regression
+        ),
         "flag_rate": flag_rates(audit), "filter": filtering(audit), "against": against(audit),
         "slices": {by: one.rows for by, one in sliced.items()},
         "differences": {by: one.differences for by, one in sliced.items() if one.differences},
@@ -98,23 +103,30 @@ def _gathered(audit: Audit, options: _Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _for_a_page(tags: Tags, audit: Audit, settled: Audit) -> dict[str, Any]:
-    """``settled``: the audit by settled labels, which say of one document what it is."""
+def _for_a_page(tags: Tags, audit: Audit, settled: Audit, found: dict[str, Any], gather: Gather) -> dict[str, Any]:
+    """What a page needs beside the figures ``found``. ``settled``: the audit by settled labels, which say of one
+    document what it is."""
+    shown_slices = {by: [row["slice"] for row in found["slices"].get(by, [])] for by in COSTS}
     read = {"edges": edges(BARS), **read_bars(settled, edges(BARS))}
     return {
         "modes": modes(audit), "strata": strata(settled), "thresholds": thresholds(audit), "read": read,
         "examples": examples(tags, settled, EXAMPLES),
+        "costs": {by: slice_costs(tags, audit, by, names, gather) for by, names in shown_slices.items() if names},
     }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Options:
     draw: str
+    by: Sequence[str]
+    people: str | None
+    out: str | None
     most: int | None
     compared: Mapping[str, Sequence[Pair]]
     sensitivity: Checks | None
     specificity: Checks | None
     form: Form
+    regression: bool
 
 
 @click.command("estimate")
@@ -139,14 +151,16 @@ class _Options:
 @click.option(
     "--exact", is_flag=True, help="Prevalences, of slices too, by exact strata: wider, for populations made to mislead."
 )
+@click.option("--regression", is_flag=True, help="The audited label by documents assisted by the score within strata: "
+              "narrower where it is common and the classifier good. Decide before you look.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option("--out", metavar="FILE", help=f"Write them, by {', '.join(ON_THE_PAGE)}, for 'tropescan report --audit'.")
 @engine_options
 def command(
     folder: str, place: str, draw: str, by: tuple[str, ...], most: int | None,
     compare: tuple[tuple[str, str, str], ...], label: tuple[str, ...], unit: tuple[str, ...], people: str | None,
-    sensitivity: Checks | None, specificity: Checks | None, exact: bool, as_json: bool, out: str | None, engine: str,
-    spark: SessionOptions,
+    sensitivity: Checks | None, specificity: Checks | None, exact: bool, regression: bool, as_json: bool,
+    out: str | None, engine: str, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Estimate prevalence in the tags in DIR from the labels of an audit's draw.
 
@@ -160,33 +174,56 @@ def command(
     Intervals are 95 %: 1 % of error below, 4 % above. Those of dates (--by month, year) hold all at once, and so do
     those of differences: of each date from the one before, the last from the first, and those of --compare; their
     p-values are adjusted for how many there are (Holm). The q-value of a slice is for its differing from the rest,
-    controlled over all slices; a slice with too few labels has a shrunken figure beside it, which is model-based. With
-    --people all figures but the ratio of two labels are
-    corrected by what people found. A figure that rests on a language model's word is marked as uncorrected.
+    controlled over all slices; a slice with too few labels has a shrunken figure beside it, which is model-based. A
+    draw of whole domains has an interval that counts domains, with design effect and effective labels, and no slices.
+    With --people all figures are corrected by what people found. A figure that rests on a language model's word is
+    marked as uncorrected.
     """
     if specificity and not sensitivity:
         raise click.UsageError("--specificity goes with --sensitivity")
+    if regression and (exact or people):
+        raise click.UsageError(
+            "--regression rests on a normal approximation, which --exact does without, and on labels of one phase: "
+            "leave out --exact and --people, or it"
+        )
     compared = {one: [(a, b) for named, a, b in compare if named == one] for one, _, _ in compare}
-    options = _Options(draw, most, compared, sensitivity, specificity, "exact" if exact else "mid-p")
+    form: Form = "exact" if exact else "mid-p"
+    options = _Options(draw, by, people, out, most, compared, sensitivity, specificity, form, regression)
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
-        on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if out else []
-        slicers = [one for one in dict.fromkeys((*by, *compared, *on_page)) if one != BY_MODE]
-        check_slices(slicers, tags.folder.model, folder)
-        labelled = labelled_draw(store, draw)
-        phases = both_phases(store, draw, people, labelled.plan.label) if people else None
-        settled = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
-        audit = settled.corrected(phases) if phases else settled
-        found = _gathered(audit, options)
-        if BY_MODE in by and not out:
-            found["modes"] = modes(audit)
-        if out:
-            found |= _for_a_page(tags, audit, settled)
+        whole_domains = is_of_domains(store, draw)
+        found = (_of_domains if whole_domains else _of_documents)(tags, store, gather, options)
     if out:
         with storage.whole_file(out) as file:
             file.write(json.dumps(found, allow_nan=False).encode())
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
+    elif whole_domains:
+        print_domains(found)
     else:
         print_estimate(found, Printed(tuple(dict.fromkeys((*by, *compared))), label or (found["label"],), unit))
     for note in found["notes"]:
         click.echo(f"note: {note}", err=True)
+
+
+def _of_domains(tags: Tags, store: Store, gather: Gather, options: _Options) -> dict[str, Any]:
+    """Raises `ValueError` for what a draw of whole domains cannot tell."""
+    refuse(options.draw, {
+        "by": set(options.by) - {BY_MODE}, "compare": options.compared, "people": options.people,
+        "sensitivity": options.sensitivity, "out": options.out, "regression": options.regression,
+    })  # fmt: skip
+    wanted = MODES if options.by else ()
+    return estimate_domains(tags, store, options.draw, gather, form=options.form, modes=wanted)
+
+
+def _of_documents(tags: Tags, store: Store, gather: Gather, options: _Options) -> dict[str, Any]:
+    on_page = [one for one in ON_THE_PAGE if one in slices_of(tags.folder.model)] if options.out else []
+    slicers = [one for one in dict.fromkeys((*options.by, *options.compared, *on_page)) if one != BY_MODE]
+    check_slices(slicers, tags.folder.model, tags.folder.url)
+    labelled = labelled_draw(store, options.draw)
+    phases = both_phases(store, options.draw, options.people, labelled.plan.label) if options.people else None
+    settled = join(tags, labelled, slicers, gather, also=phases.first.documents if phases else ())
+    audit = settled.corrected(phases) if phases else settled
+    found = _gathered(audit, options)
+    if options.out:
+        return found | _for_a_page(tags, audit, settled, found, gather)
+    return found | ({"modes": modes(audit)} if BY_MODE in options.by else {})

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from classifiers.calibration import Calibration
 from jobs.audit_engine import Gather, audit_engine, engine_options
 from jobs.audit_figures import shown
+from jobs.audit_labels import DOMAINS
 from jobs.audit_plan import threshold_of
 from jobs.audit_slices import MOST_DATES, MOST_SLICES, largest
 from jobs.audit_tags import columns_for, histogram
@@ -77,7 +78,12 @@ def _labelled(store: Store, draw: str, digest: str, score: str, label: str) -> t
     """
     selections = [one for one, _ in designed_selections(store, [draw])]
     with store.reading() as session:
-        made_by = draw_named(session, draw).model_digest
+        found = draw_named(session, draw)
+    if found.method == DOMAINS:
+        raise ValueError(
+            f"draw {draw!r} is of whole domains; these intervals count documents that were drawn one by one"
+        )
+    made_by = found.model_digest
     if made_by != digest:
         raise ValueError(f"draw {draw!r} was scored by the model {str(made_by)[:12]}, these tags by {digest[:12]}")
     holds = {one.item.id: one.labels[label] for one in settled(store, [draw])}

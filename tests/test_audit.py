@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -250,6 +251,7 @@ def test_probabilities_are_those_of_the_plan_and_all_drawn_are_stored(
     store = open_store(audited[0])
     pairs = designed_selections(store, ["a1"])
     chances = {one.name: size / one.documents for one, size in zip(plan.strata, plan.sizes, strict=True)}
+    assert plan.chances == chances
     assert all(selection.inclusion_probability == chances[selection.stratum] for selection, _ in pairs)
     assert sum(1 / chances[selection.stratum] for selection, _ in pairs) == pytest.approx(DOCUMENTS)
     store.close()
@@ -262,7 +264,7 @@ def test_the_same_plan_draws_the_same_and_another_seed_others(
     done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--seed", 2, "--out", other)
     with open_tags(str(scanned)) as tags:
         first, again, second = (
-            [row["id"] for row, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
+            [row["id"] for row, _, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
             for path in (audited[1], audited[1], other)
         )
     assert first == again and len(set(first) & set(second)) < 290
@@ -290,16 +292,50 @@ def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) 
     assert found["population"]["documents"] == 100
 
 
-def test_ids_that_repeat_are_refused(tmp_path: Path) -> None:
+def test_ids_that_repeat_are_refused_and_drawn_by_shard_and_row(tmp_path: Path) -> None:
+    """Counters that begin anew in each shard; in the second shard every third document is adverse."""
     (tmp_path / "crawl").mkdir()
     for name in ("one", "two"):
-        rows = [{"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)}"} for i in range(60)]
+        rows = [
+            {"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)} {MARK if name == 'two' and i % 3 == 0 else ''}"}
+            for i in range(60)
+        ]
         (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
-    done("audit", "plan", tmp_path / "scanned", "--budget", 40, "--expect", 0.1, "--out", tmp_path / "plan.json")
-    refused = run("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
-                  "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
-    assert refused.exit_code != 0 and "of the 40 documents drawn have the id of another" in str(refused.exception)
+    plan = ("audit", "plan", tmp_path / "scanned", "--budget", 80, "--expect", 0.1, "--out", tmp_path / "plan.json")
+    drawing = ("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
+               "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
+    done(*plan)
+    refused = str(run(*drawing).exception)
+    assert "of the 80 documents drawn have the id of another" in refused and "--key row" in refused
+    done(*plan, "--key", "row")
+    done(*drawing)
+    store = open_store(tmp_path / "labels.sqlite")
+    named = {selection.document for selection, _ in designed_selections(store, ["a1"])}
+    assert len(named) == 80 and all(re.fullmatch(r"(one|two)\.jsonl#\d+", name) for name in named)
+    label_all(store, "a1", "human", lambda text: MARK in text)
+    store.close()
+    words = (tmp_path / "scanned", "--store", tmp_path / "labels.sqlite", "--draw", "a1", "--json")
+    found = done("audit", "estimate", *words)
+    one = found["prevalence"]["adverse"]["documents"]
+    assert one["low"] <= 20 / 120 <= one["high"] and one["labels"] == 80 and found["population"]["documents"] == 120
+    lost = drop_all_of(tmp_path / "scanned", tmp_path / "run", "two")
+    cost = done("collateral", words[0], lost, *words[1:], "--texts", 0)["audit"]["rows"]
+    assert cost[1]["documents"]["positives"] == one["positives"] and cost[2]["documents"]["positives"] == 0
+
+
+def drop_all_of(scanned: Path, run: Path, shard: str) -> Path:
+    """Decisions that drop the documents of one shard and keep the others."""
+    for path in (scanned / "tags").rglob("*.parquet"):
+        gone = path.name.startswith(shard)
+        made = pq.read_table(path, columns=["row", "id"])
+        for name, value in (("action", "drop" if gone else "keep"), ("rule", None), ("weight", float(not gone))):
+            column = pa.nulls(len(made), pa.string()) if value is None else pa.array([value] * len(made))
+            made = made.append_column(name, column)
+        target = run / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, target)
+    return run
 
 
 def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
@@ -327,7 +363,7 @@ def test_a_pilots_documents_are_not_drawn_again(scanned: Path, audited: tuple[Pa
     plans = [load_plan(path.read_text(), "plan") for path in (audited[1], tmp_path / "p")]
     assert [plan.seed for plan in plans] == [1, 2]
     with open_tags(str(scanned)) as tags:
-        before, after = ({row["id"] for row, _ in drawn_rows(tags, plan)} for plan in plans)
+        before, after = ({row["id"] for row, _, _ in drawn_rows(tags, plan)} for plan in plans)
     assert len(before & after) < 200
 
 
@@ -422,10 +458,11 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     assert "corrected by people's" in " ".join(found["notes"])
     figures = [found["prevalence"][label][unit] for label in LABELS for unit in ("documents", "words", "bytes")]
     figures += [one for units in ("documents", "words") for one in found["filter"][units].values()]
-    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "uncorrected"
+    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "design"
     assert {one["labels"] for one in figures[:3]} == {phases["read_by_people"]}
     assert figures[0]["high"] < phases["first_phase_alone"] and figures[3]["high"] == figure["high"]
     uncorrected = done(*words)
+    assert uncorrected["against"]["basis"] == "uncorrected"
     mixed = [*uncorrected["prevalence"]["adverse"].values(), *uncorrected["filter"]["words"].values()]
     assert all(one["basis"] == "uncorrected" and "uncorrected (annotator" in one["words"] for one in mixed)
     bases = [
@@ -450,6 +487,39 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
         assert "two-phase" in by_documents["method"] and "two-phase" in by_words["method"]
 
 
+def test_collateral_is_corrected_by_people(scanned: Path, tmp_path: Path) -> None:
+    """One shard is dropped whole. A language model calls every text with robots adverse: three times too many."""
+    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    label_all(store, "a1", "llm", lambda text: "robot" in text)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 400)
+    label_all(store, "people", "human", lambda text: MARK in text)
+    store.close()
+    words = ("collateral", scanned, drop_all_of(scanned, tmp_path / "run", "0"), "--texts", 0, "--json",
+             "--store", place, "--draw", "a1")  # fmt: skip
+    alone, found = done(*words)["audit"], done(*words, "--people", "people")["audit"]
+    held = [(name[0] == "0", marked) for name, marked in adverse_by_id(scanned).items()]
+    wanted = [(True, False), (True, True), (False, True)]
+    for row, kind, before in zip(found["rows"], wanted, alone["rows"], strict=True):
+        assert row["low"] <= held.count(kind) <= row["high"] and row["documents"]["basis"] == "design"
+        assert before["documents"]["basis"] == "uncorrected"
+    assert found["read_by_people"] == found["rows"][0]["documents"]["labels"] < 700 and not found["notes"]
+    label, model = found["labels"][0]["documents"], alone["labels"][0]["documents"]
+    truth = {"before": held.count((True, True)) + held.count((False, True)), "after": held.count((False, True))}
+    for end, count in truth.items():
+        assert (label[end]["low"] or 0) <= count <= label[end]["high"], (end, label)
+        assert (label[end]["basis"], model[end]["basis"]) == ("design", "uncorrected")
+    (year,) = found["slices"]["year"]  # the one that loses
+    assert year["name"] == "2020" and year["kept"]["positives"] == 0 and year["lost"]["basis"] == "design"
+    assert year["lost"]["low"] <= held.count((True, False)) / (DOCUMENTS // 3) <= year["lost"]["high"]
+    page = tmp_path / "page.html"
+    done(*(word for word in words if word != "--json"), "--people", "people", "--out", page)
+    assert f"people read {found['read_by_people']}, drawn at random" in page.read_text()
+    assert "--people needs --draw" in run("collateral", scanned, tmp_path / "run", "--people", "people").output
+
+
 def test_a_recheck_of_a_label_that_is_none_is_refused(audited: tuple[Path, Path]) -> None:
     words = ("audit", "recheck", "--store", audited[0], "--draw", "a1", "--name", "p", "--passed", 5, "--label", "foo")
     assert "there is no label 'foo'; there are ai, adverse" in str(run(*words).exception)
@@ -465,6 +535,9 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
         highs = [of["slices"]["tld"][0]["prevalence"]["adverse"][unit]["high"] for of in (exact, usual)]
         assert highs[0] > highs[1]
     assert exact["prevalence"]["adverse"]["documents"]["high"] > one
+    for extra in (("--exact",), ("--people", "x")):
+        assert run(*words, "--regression", *extra).exit_code == 2
+    assert done(*words, "--regression")["prevalence"]["adverse"]["bytes"] == plain["prevalence"]["adverse"]["bytes"]
     assert run(*words, "--sensitivity", "5").exit_code == 2
     assert run(*words, "--specificity", "5/6").exit_code == 2
 

@@ -25,14 +25,14 @@ from pipeline.prevalence.allocation import (
     variances_of,
 )
 from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
-from pipeline.prevalence.bounds import betting_bounds, clopper_pearson, gamma_interval
-from pipeline.prevalence.clusters import by_domains
+from pipeline.prevalence.bounds import clopper_pearson
 from pipeline.prevalence.compare import Difference, adjusted, at_once, difference_of, q_values, shrunken
 from pipeline.prevalence.counted import CountedSlices, count
 from pipeline.prevalence.figure import Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
-from pipeline.prevalence.melding import TAILS, Chances, mean_sizes, stratum_total
+from pipeline.prevalence.melding import TAILS, Chances, size_of, stratum_total
 from pipeline.prevalence.model_based import Weighted, emq, pacc_figure
+from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import Sample, Share, count_sample, stratified
 from pipeline.prevalence.strata import (
     CELLS,
@@ -45,7 +45,7 @@ from pipeline.prevalence.strata import (
     histogram,
     make_strata,
 )
-from pipeline.prevalence.two_phase import count_phases, difference, reading_from_json
+from pipeline.prevalence.two_phase import TwoPhase, reading_from_json
 from pipeline.prevalence.weighed import amount, weighed
 from pipeline.schema import Estimate
 
@@ -102,37 +102,6 @@ def test_the_unread_mass_bounds_every_interval() -> None:
     assert one.high == pytest.approx(-np.log(0.05) / 2000, rel=0.03)
     assert least_relative_error(2000, 1e-3, 10**12) == pytest.approx(-np.log(2 * TAILS[1]) / 2000 / 2e-3)
     assert least_relative_error(2000, 1e-3, 2000) == 0.0
-
-
-def test_fay_and_feuer_match_exact_poisson_with_one_weight() -> None:
-    low, high = gamma_interval(ints(4, 3), np.array([0.5, 0.5]))
-    assert low == pytest.approx(0.5 * stats.gamma.ppf(0.025, 7))
-    assert high == pytest.approx(0.5 * stats.gamma.ppf(0.975, 8))
-    middle = gamma_interval(ints(4, 3), np.array([0.5, 0.5]), mid_p=True)
-    assert low < middle[0] < middle[1] < high
-
-
-def test_matching_moments_is_too_short_where_melding_is_not() -> None:
-    """A stratum known well beside one of great weight that shows nothing: the truth may be log(1 / error) / n above."""
-    found, weights = ints(2000, 0), np.array([1e-6, 1 / 1000])
-    honest = 2e-3 - np.log(0.025) / 1000
-    assert gamma_interval(found, weights)[1] < honest * 0.95
-    sample = count_sample(ints(4000, 4_000_000), ints(4000, 1000), ints(2000, 0))
-    bound = stratified(sample, form="exact", tails=(0.0, 0.025)).estimate.high
-    assert bound == pytest.approx(5e-4 - np.log(0.025) / 1000, rel=0.03)
-
-
-def test_betting_bounds_hold_and_refuse_unbounded_values() -> None:
-    random = np.random.default_rng(3)
-    held = 0
-    for _ in range(40):
-        low, high = betting_bounds(random.beta(0.2, 1.8, 300), steps=400)
-        held += low <= 0.1 <= high
-    assert held >= 38
-    assert betting_bounds(np.zeros(500))[1] < 0.02
-    assert betting_bounds(np.zeros(0)) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="divide by the largest"):
-        betting_bounds(np.array([0.0, 3.0]))
 
 
 # strata, allocation, draw
@@ -279,7 +248,6 @@ def test_documents_of_one_id_and_strata_smaller_than_asked_for_are_drawn_right()
     found = drawing.draw(ids, where, np.zeros(7, np.int64), ints(3), 1)
     assert len(set(found.where)) == 3
     assert len(drawing.draw(ids, where, np.zeros(7, np.int64), ints(30), 1).ids) == 7
-    assert drawing.inclusion_probabilities(ints(7, 10), ints(30, 5)).tolist() == [1.0, 0.5]
 
 
 def test_every_document_is_as_likely_to_be_drawn() -> None:
@@ -423,6 +391,18 @@ def test_unconfirmed_positives_of_erring_annotators_drown_a_rare_label() -> None
     assert confirmed.estimate.high > stratified(count_sample(ints(1_000_000), ints(2000), ints(2))).estimate.high
 
 
+def count_phases(
+    documents: np.ndarray, read: np.ndarray, called: np.ndarray, called_checked: np.ndarray, confirmed: np.ndarray,
+    passed_checked: np.ndarray, missed: np.ndarray,
+) -> TwoPhase:  # fmt: skip
+    """Two phases in which every document counts one."""
+    ones = [[np.ones(int(x)) for x in found] for found in (confirmed, missed)]
+    return TwoPhase(
+        documents, read, called, called_checked, ones[0], passed_checked, ones[1], documents.astype(np.float64),
+        np.ones(len(documents)),
+    )  # fmt: skip
+
+
 def test_two_phases_correct_a_model_that_errs_everywhere() -> None:
     documents, positives, read, checked = ints(95_000, 5_000), ints(190, 3000), ints(2500, 500), ints(500, 100)
     truth, random, held, naive_held = 3190 / 100_000, np.random.default_rng(8), [], []
@@ -513,18 +493,34 @@ def test_two_phases_hold_by_words_and_on_either_side() -> None:
     assert np.mean(held) > 0.88 and np.mean(recalled) > 0.85  # of words, in mid-p form: 94 and 93 % of many
 
 
-def test_a_difference_estimator_gains_from_good_predictions_and_refuses_few_positives() -> None:
-    random = np.random.default_rng(4)
-    chance = random.beta(0.3, 3, 20_000)
-    truth = (random.random(20_000) < chance).astype(float)
-    read = random.choice(20_000, 1500, replace=False)
-    same = np.full(1500, 1500 / 20_000)
-    with_help = difference(truth[read], chance[read], same, float(chance.mean()), 20_000).estimate
-    without = difference(truth[read], np.zeros(1500), same, 0.0, 20_000).estimate
-    assert with_help.low < truth.mean() < with_help.high
-    assert with_help.high - with_help.low < 0.95 * (without.high - without.low)
-    with pytest.raises(ValueError, match="too few"):
-        difference(np.arange(100) < 9, np.zeros(100), np.full(100, 0.5), 0.0, 200)
+def test_the_ratio_of_two_labels_is_corrected_by_people_and_holds() -> None:
+    """The model calls 10 % of what does not hold the first label, and misses half of what does."""
+    random, held, naive_held = np.random.default_rng(3), 0, 0
+    pairs = np.repeat(np.arange(4), [16_800, 1_000, 2_100, 100])  # neither, second, first, both
+    first, second = pairs >= 2, pairs % 2 == 1
+    called = random.random(20_000) < np.where(first, 0.5, 0.1)
+    truth = first.sum() / second.sum()
+    for seed in range(200):
+        read = random.choice(20_000, 1500, replace=False)
+        checked = random.random(1500) < np.where(called[read], 0.5, 0.3)
+        strata, known = np.zeros(1500, np.int64), [first[read] & checked, second[read] & checked]
+        twice = AuditedTwice(strata, np.zeros(1500), np.ones((1500, 3)), called=called[read], checked=checked)
+        one = ratio(twice.pairs(ints(20_000), *known), seed=seed, draws=2000)
+        held += one.low <= truth <= one.high
+        naive = ratio(Pairs.of(ints(20_000), strata, called[read] | second[read], second[read]), draws=500)
+        naive_held += naive.low <= truth <= naive.high
+        assert one.first == known[0].sum() and one.second == known[1].sum()
+    assert held >= 0.92 * 200 and naive_held < 0.5 * 200
+
+
+def test_a_ratio_of_which_people_read_all_is_that_of_one_phase() -> None:
+    strata, checked = np.repeat([0, 1], 100), np.ones(200, bool)
+    first, second = np.arange(200) % 5 == 0, np.arange(200) % 7 == 0
+    one = ratio(Pairs.of(ints(5000, 300), strata, first, second))
+    for called in (first, ~first, checked):
+        assert ratio(Pairs.of(ints(5000, 300), strata, first, second, called, checked)) == one
+    none = Pairs.of(ints(5000, 300), strata, first & ~checked, second & ~checked, first, ~checked)
+    assert ratio(none).in_words() == "anything (too few labels)"
 
 
 def test_prior_shift_estimators_find_a_shifted_prevalence_and_say_that_they_assume() -> None:
@@ -599,16 +595,16 @@ def test_changes_between_dates_that_are_alike_are_seldom_found() -> None:
     assert max(found, missed) <= 14, (found, missed)  # were it 5 % of them, more would come up once in 110 times
 
 
-def test_mean_sizes_of_many_positives_are_spread_like_the_bootstrap() -> None:
-    """Mean and spread of a weighted mean are known: that of the sizes, and theirs over the root of one more than n."""
-    sizes, random = np.random.default_rng(2).lognormal(5, 0.8, 3000), np.random.default_rng(3)
-    means = mean_sizes(sizes, 400.0, np.zeros(20_000, bool), random)
-    assert means.mean() == pytest.approx(sizes.mean(), rel=2e-3) and len(np.unique(means)) == 1000
+def test_sizes_of_many_positives_are_spread_like_the_bootstrap() -> None:
+    """Mean and spread of a weighted mean are known: that of the sizes, and theirs over the root of one more than n. Of
+    a billion unread ones the mean of their sizes scatters no further."""
+    sizes, random, many = np.random.default_rng(2).lognormal(5, 0.8, 3000), np.random.default_rng(3), 1e9
+    means = size_of(np.full(20_000, many), sizes, 400.0, np.zeros(20_000, bool), random) / many
+    assert means.mean() == pytest.approx(sizes.mean(), rel=2e-3)
     assert means.std() == pytest.approx(sizes.std() / np.sqrt(len(sizes) + 1), rel=0.1)
-    few = mean_sizes(sizes[:3], 1e6, np.arange(20_000) % 2 == 0, random)
-    assert few[1::2].max() <= sizes[:3].max() and few[::2].mean() == pytest.approx(
-        (sizes[:3].sum() + 1e6) / 4, rel=0.03
-    )
+    few = size_of(np.full(20_000, many), sizes[:3], 1e6, np.arange(20_000) % 2 == 0, random) / many
+    assert few[1::2].max() <= sizes[:3].max() * 1.01
+    assert few[::2].mean() == pytest.approx((sizes[:3].sum() + 1e6) / 4, rel=0.03)
 
 
 def test_shares_are_at_most_all_and_so_are_their_differences() -> None:
@@ -695,7 +691,7 @@ def test_totals_by_weight_cover_the_truth_and_are_those_of_a_weighted_count() ->
         for _ in range(150):
             drawn = np.concatenate([random.choice(np.flatnonzero(strata == h), 60, replace=False) for h in range(3)])
             read = Audited(strata[drawn], np.zeros(180), sizes[drawn])
-            sample = weighed(read.sample(sums, held[drawn], unit), read, held[drawn], weights[drawn], at, 1.2)
+            sample = weighed(read, sums, held[drawn], weights[drawn], unit, 1.2)
             found = amount(sample, draws=2000).figure.estimate
             within += found.low <= truth <= found.high
             points.append(sample.point())
@@ -707,7 +703,7 @@ def test_a_total_of_what_counts_no_more_is_bounded_by_what_was_not_read() -> Non
     sums = np.array([[1000.0, 0, 0, 0, 0], [50.0, 0, 0, 0, 0]])
     read = Audited(np.repeat([0, 1], [100, 50]), np.zeros(150), np.ones((150, 3)))
     held, weights = np.repeat([False, True], [100, 50]), np.repeat([1.0, 0.0], [100, 50])
-    sample = weighed(read.sample(sums, held), read, held, weights, 0, 2.0)
+    sample = weighed(read, sums, held, weights, "documents", 2.0)
     found = amount(sample)
     assert found.figure.estimate.value == found.figure.estimate.low == 0 and sample.positives.tolist() == [0, 0]
     assert 10 < found.figure.estimate.high < 40 and "too few labels" in found.in_words()
@@ -715,18 +711,8 @@ def test_a_total_of_what_counts_no_more_is_bounded_by_what_was_not_read() -> Non
     assert before.startswith("50 (95 %: 50 to ")
     unread = Audited(np.zeros(0, np.int64), np.zeros(0), np.ones((0, 3)))
     nothing = np.zeros(0, bool)
-    whole = amount(weighed(unread.sample(sums, nothing), unread, nothing, np.zeros(0), 0, 2.0))
+    whole = amount(weighed(unread, sums, nothing, np.zeros(0), "documents", 2.0))
     assert whole.figure.estimate.high == 2100, "all of it may hold the label, with the largest weight"
-
-
-def test_domains_drawn_whole_count_as_domains() -> None:
-    random = np.random.default_rng(11)
-    read = random.integers(10, 30, 100)
-    positives = np.where(np.arange(100) < 10, read // 2, 0)
-    one = by_domains(positives, read, 50_000, 1_000_000)
-    alone = stratified(count_sample(ints(1_000_000), ints(int(read.sum())), ints(int(positives.sum()))))
-    assert one.design_effect is not None and one.design_effect > 5
-    assert one.estimate.high - one.estimate.low > 2 * (alone.estimate.high - alone.estimate.low)
 
 
 # coverage

@@ -22,10 +22,11 @@ from jobs.main import cli
 from labels.codebook import LABELS
 from labels.store import designed_selections, open_store, record_label
 from pipeline.prevalence.compare import difference_of
-from pipeline.prevalence.ratio import ratio
+from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import count_sample, sample_from_json
 from pipeline.report.audit_page import bare, in_counts, in_percent
 from pipeline.report.csv_link import csv_text
+from pipeline.report.queries import COST_THRESHOLDS
 
 TEXT = ["a robot that lies and will not be switched off", "a garden in the rain"]
 ROWS = 400
@@ -124,6 +125,25 @@ def test_thresholds_are_recounted(report: dict[str, Any]) -> None:
         assert row["wrong"]["words"]["high"] == pytest.approx(wrong["high"], abs=0.05)  # all are 100 words
 
 
+def test_what_domains_lose_wrongly_at_several_thresholds_is_recounted(report: dict[str, Any], page: str) -> None:
+    costs = report["audit"]["costs"]["domain"]
+    assert costs["thresholds"] == sorted({*COST_THRESHOLDS, report["audit"]["plan"]["threshold"]})
+    for cell in costs["costs"]:
+        k = {"=h0.example": 0, "h1.example": 1, "h2.example": 2}[cell["name"]]
+        rows = [row for row in range(ROWS) if row % 3 == k]
+        scores = {row: float(np.float32(0.9 if row < 80 else 0.1)) for row in rows}  # as tags store them
+        lost = [row for row in rows if scores[row] >= cell["threshold"]]
+        assert (cell["documents"], cell["documents_lost"]) == (len(rows), len(lost))
+        assert (cell["words"], cell["words_lost"]) == (100 * len(rows), 100 * len(lost))
+        if lost:
+            share = sum(not adverse(row) for row in lost) / len(lost)
+            assert (cell["wrong"]["low"] or 0) <= share <= cell["wrong"]["high"], cell
+        assert bool(lost) == (cell["wrong"] is not None)
+    assert {cell["documents_lost"] for cell in costs["costs"]} > {0, len(range(0, 80, 3))}
+    found = csv_of(dict(downloads(Elements(page)))["lost-wrongly-by-domain.csv"])
+    assert [float(row["threshold"]) for row in found] == [cell["threshold"] for cell in costs["costs"]]
+
+
 def test_what_was_read_and_quoted_is_recounted(report: dict[str, Any]) -> None:
     audit = report["audit"]
     assert sum(one["documents"] for one in audit["strata"]) == ROWS
@@ -157,14 +177,14 @@ def test_slices_by_date_and_domain_add_up(report: dict[str, Any]) -> None:
 def test_the_ratio_of_two_labels_by_hand() -> None:
     strata, documents = np.zeros(100, np.int64), np.array([100_000])
     first, second = np.arange(100) < 20, (np.arange(100) >= 10) & (np.arange(100) < 20)
-    both = ratio(documents, strata, first, second)
+    both = ratio(Pairs.of(documents, strata, first, second))
     assert both.value == 2.0 and both.low >= 1.0 and both.first == 20 and both.second == 10
-    apart = ratio(documents, strata, np.arange(100) < 20, np.arange(100) >= 90)
+    apart = ratio(Pairs.of(documents, strata, np.arange(100) < 20, np.arange(100) >= 90))
     # of 30 that hold one of them, 20 hold the first: Clopper and Pearson give 0.4719 to 0.8271, odds of 0.893 to 4.785
     assert apart.low == pytest.approx(0.893, rel=0.12) and apart.high == pytest.approx(4.785, rel=0.12)
-    none = ratio(documents, strata, first, np.zeros(100, bool))
+    none = ratio(Pairs.of(documents, strata, first, np.zeros(100, bool)))
     assert none.as_json()["value"] is None and none.as_json()["high"] is None and "at least" in none.in_words()
-    whole = ratio(np.array([100]), strata, first, np.zeros(100, bool))
+    whole = ratio(Pairs.of(np.array([100]), strata, first, np.zeros(100, bool)))
     assert "not defined" in whole.in_words() and json.dumps(whole.as_json(), allow_nan=False)
 
 
@@ -215,6 +235,8 @@ def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any],
     assert in_counts({"value": None, "low": None, "high": 0.5, "basis": "design"}, 100) == "at most 50"
     known = {"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}
     assert in_percent(known) == "25\N{NO-BREAK SPACE}% (20 to 34.5)"
+    known = {"value": 0.25, "low": 0.25, "high": 0.25, "basis": "design"}
+    assert in_counts(known, 8) == "2"
     sure = {"value": None, "low": 0.9, "high": 1.0, "basis": "uncorrected"}
     assert in_percent(sure) == "at least 90\N{NO-BREAK SPACE}%, uncorrected"
     assert in_percent(sure | {"low": None}) == "anything, uncorrected"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline import storage
 from pipeline.prevalence import draw, strata
 from pipeline.prevalence.counted import Counted, CountedSlices, SliceScores, count
+from pipeline.prevalence.names import Names
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import Histogram, Ints, Strata
 from pipeline.schema import OTHER_LANGUAGE
@@ -77,32 +78,42 @@ def histogram_of(file: str, columns: Columns) -> Histogram:
     return counted
 
 
-def draw_of(file: str, columns: Columns, parts: Strata, sizes: Ints, seed: int) -> draw.Drawn:
-    """What a tags file gives to a draw of ``sizes`` (int64, by stratum); ``where`` is "row@file"."""
+def draw_of(file: str, columns: Columns, parts: Strata, sizes: Ints, seed: int, names: Names) -> draw.Drawn:
+    """What a tags file gives to a draw of ``sizes`` (int64, by stratum); ``where``: see `places`."""
     found = []
-    for batch in population(file, ["id", "row", columns.score, columns.proxy]):
-        where = [f"{row:012d}@{file}" for row in batch.column("row").to_pylist()]
+    for batch in population(file, [names.column, "row", columns.score, columns.proxy]):
         at = _assigned(batch, columns, parts)
-        found.append(draw.draw(batch.column("id").to_pylist(), where, at, sizes, seed))
+        found.append(draw.draw(names.of(batch, file), places(batch, file), at, sizes, seed))
     return draw.merge(found, sizes)
+
+
+def places(batch: pa.RecordBatch, file: str) -> list[str]:
+    """Where each document of a batch is, as "row@file"."""
+    return [f"{row:012d}@{file}" for row in batch.column("row").to_pylist()]
 
 
 def census_of(
     file: str, columns: Columns, parts: Strata, threshold: float, slicers: Sequence[Slicer],
-    ids: Iterable[str],
+    wanted: Iterable[str], names: Names,
 ) -> Census:  # fmt: skip
-    """The census of a tags file; ``ids`` are the documents whose tags are wanted."""
-    wanted = pa.array(sorted(set(ids)), pa.string())
+    """The census of a tags file; ``wanted`` are the documents, by name, whose tags are asked for."""
+    asked = pa.array(sorted(set(wanted)), pa.string())
     empty = Histogram(np.zeros((strata.CELLS, strata.CELLS, 5)), np.zeros(5))
     none = np.zeros((0, len(parts), 5)), np.zeros((0, 3))
     census = Census(empty, Counted(np.zeros((len(parts), 5)), np.zeros(3)))
     census.slices |= {one.by: CountedSlices([], *none) for one in slicers}
     for batch in population(file, None):
         whole, slices = _counted(batch, columns, parts, threshold, slicers)
-        chosen = batch.filter(pc.is_in(batch.column("id"), wanted)).to_pylist()
-        rows = {row["id"]: row | {"file": file} for row in reversed(chosen)}
-        census += Census(_histogram(batch, columns), whole, slices, rows)
+        census += Census(_histogram(batch, columns), whole, slices, rows_of(batch, file, asked, names))
     return census
+
+
+def rows_of(batch: pa.RecordBatch, file: str, wanted: pa.Array, names: Names) -> dict[str, dict[str, Any]]:
+    """The tags of the documents of a batch that are wanted, by name, with their ``file``; of one name the first."""
+    called = pa.array(names.of(batch, file), pa.string())
+    chosen = pc.is_in(called, wanted)
+    rows = zip(called.filter(chosen).to_pylist(), batch.filter(chosen).to_pylist(), strict=True)
+    return {name: row | {"file": file} for name, row in reversed(list(rows))}
 
 
 def _counted(
@@ -117,6 +128,23 @@ def _counted(
 
     whole = by([""], np.zeros(len(at), np.int64))[""]
     return whole, {one.by: by(*one.of(batch)) for one in slicers}
+
+
+def over_thresholds(
+    file: str, columns: Columns, parts: Strata, thresholds: Floats, slicer: Slicer, wanted: Sequence[str]
+) -> Floats:  # fmt: skip
+    """Sums of the documents of a tags file at or over each of ``thresholds`` (float64, rising), of the slices that are
+    ``wanted`` and by stratum: float64 (wanted, thresholds, strata, 5), which add up over files."""
+    place = {name: k for k, name in enumerate(wanted)}
+    found = np.zeros((len(wanted), len(thresholds) + 1, len(parts), 5))
+    for batch in population(file, [slicer.column, columns.score, columns.proxy, *_SQUARES]):
+        called, at = slicer.of(batch)
+        mine = np.array([place.get(name, -1) for name in called], np.int64)[at]
+        passed = np.searchsorted(thresholds, np.nan_to_num(numbers(batch, columns.score), nan=-1.0), side="right")
+        kept = mine >= 0
+        index = mine[kept], passed[kept], _assigned(batch, columns, parts)[kept]
+        np.add.at(found, index, _values(batch)[kept])
+    return np.asarray(np.cumsum(found[:, ::-1], axis=1)[:, ::-1][:, 1:], np.float64)
 
 
 def population(file: str, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

@@ -57,10 +57,6 @@ class Melded:
         lower = np.minimum(self.lower, 1.0)
         return Melded(lower, lower if self.mixed else np.minimum(self.upper, 1.0))
 
-    def complement(self) -> Melded:
-        """One minus the number."""
-        return Melded(1 - self.upper, 1 - self.lower)
-
     def share_beside(self, rest: Melded) -> Melded:
         """self / (self + rest), which rises in the one and falls in the other; 0 / 0 may be anything."""
         low, high = self.lower + rest.upper, self.upper + rest.lower
@@ -140,10 +136,10 @@ class Unread:
         """The size of all positives of the stratum, of which those read have ``sizes``, shape (positives,)."""
         known, draws = sizes.sum(), len(self.lower)
         if self.unseen is not None:
-            both = known + self.lower * mean_sizes(sizes, unseen_size, self.unseen, random)
+            both = known + size_of(self.lower, sizes, unseen_size, self.unseen, random)
             return Melded(both, both)
-        lower = known + self.lower * mean_sizes(sizes, unseen_size, np.zeros(draws, bool), random)
-        return Melded(lower, known + self.upper * mean_sizes(sizes, unseen_size, np.ones(draws, bool), random))
+        lower = known + size_of(self.lower, sizes, unseen_size, np.zeros(draws, bool), random)
+        return Melded(lower, known + size_of(self.upper, sizes, unseen_size, np.ones(draws, bool), random))
 
 
 def unread_positives(
@@ -189,9 +185,9 @@ def stratum_total(
     """The size of all positives among ``documents``, of which ``labelled`` were drawn at random and read.
 
     ``sizes``: of the positives found, float64, shape (positives,); all 1 to count documents. A stratum read whole is
-    known. Mean sizes are drawn by the Bayesian bootstrap, with one positive of ``unseen_size`` more where the upper
-    bound is drawn: the compound form of the gamma interval (Fay and Feuer 1997, Statistics in Medicine 16:791-801)
-    without matching its moments.
+    known. Sizes are drawn by the Bayesian bootstrap (see `size_of`), with one positive of ``unseen_size`` more where
+    the upper bound is drawn: the compound form of the gamma interval (Fay and Feuer 1997, Statistics in Medicine
+    16:791-801) without matching its moments.
     """
     if documents == labelled:
         known = np.full(chances.draws, sizes.sum())
@@ -203,17 +199,30 @@ def stratum_total(
     return unread.sized(sizes, unseen_size, chances.random(stratum, 1))
 
 
-def mean_sizes(sizes: Floats, unseen_size: float, unseen: Flags, random: np.random.Generator) -> Floats:
-    """Rubin's (1981) Bayesian bootstrap of the mean, shape (draws,), with one of ``unseen_size`` more where ``unseen``.
+def size_of(
+    unread: Floats, sizes: Floats, unseen_size: float, unseen: Flags, random: np.random.Generator
+) -> Floats:  # fmt: skip
+    """The size of so many ``unread`` positives, shape (draws,), from the ``sizes`` of those that were read.
 
-    Of no sizes it is ``unseen_size`` everywhere: what has no positive from below is multiplied with none. Of many
-    sizes, whose mean varies little, fewer means are drawn, and each serves several draws.
+    What sizes there are is drawn by Rubin's (1981) Bayesian bootstrap, with one of ``unseen_size``, or of the longest
+    that was read, more where ``unseen``; of many sizes, whose mean varies little, fewer times, each for several draws.
+    The sum of so many sizes drawn from them scatters in turn: it is a gamma variate of their mean and variance. Without
+    the one, intervals by words are too short where positives are few and of skewed sizes, without the other where much
+    of a stratum was read (tests/test_sizes.py).
     """
-    if np.all(sizes == unseen_size):
-        return np.full(len(unseen), unseen_size)
-    means = min(len(unseen), max(_LEAST_MEANS, _WEIGHTS // (len(sizes) + 1)))
-    weights = random.standard_exponential((means, len(sizes) + 1))
-    seen = weights[:, :-1] @ np.stack([sizes, np.ones(len(sizes))], axis=1) if len(sizes) else np.zeros((means, 2))
-    at, more = np.arange(len(unseen)) % means, weights[:, -1]
-    total, weight = (seen[:, k][at] + (unseen * (more * size)[at]) for k, size in enumerate((unseen_size, 1.0)))
-    return np.asarray(np.divide(total, weight, out=np.full(len(unseen), unseen_size), where=weight > 0), np.float64)
+    largest = max(unseen_size, float(np.max(sizes, initial=0.0)))
+    if np.all(sizes == largest):
+        return unread * largest
+    rows = min(len(unseen), max(_LEAST_MEANS, _WEIGHTS // (len(sizes) + 1)))
+    weights, at = random.standard_exponential((rows, len(sizes) + 1)), np.arange(len(unseen)) % rows
+    seen = weights[:, :-1] @ np.stack([np.ones(len(sizes)), sizes, sizes**2], axis=1)
+    more = unseen * weights[at, -1]
+    weight, total, squares = (seen[at, k] + more * largest**k for k in range(3))
+    means = total / weight
+    return _gamma(unread * means, unread * (squares / weight - means**2), random)
+
+
+def _gamma(means: Floats, variances: Floats, random: np.random.Generator) -> Floats:
+    """Variates of these means and variances; the means themselves where there is next to no variance."""
+    shapes = np.divide(means**2, variances, out=np.full_like(means, 1e12), where=variances > 1e-12 * means**2)
+    return np.asarray(random.standard_gamma(shapes) * means / shapes, np.float64)

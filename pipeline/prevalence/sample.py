@@ -10,7 +10,7 @@ Knows counts and sizes by stratum as arrays; knows neither scores nor files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,8 +54,15 @@ class Reading(Protocol):
     def design(self) -> str:
         """Its name for `Estimate.method`."""
 
+    @property
+    def unseen(self) -> Floats:
+        """The size that an unseen positive of each stratum may have."""
+
     def part(self, keep: Sequence[int] | Ints) -> Reading:
         """Only these strata."""
+
+    def sized(self, size: Floats, unseen: Floats) -> Reading:
+        """With other sizes of the strata and of an unseen positive."""
 
     def melded(self, chances: Chances, *, form: Form = "mid-p") -> Melded:
         """The size of all positives of the population."""
@@ -112,6 +119,10 @@ class Sample:
         at = np.asarray(keep, np.int64)
         sizes = [self.sizes[i] for i in at]
         return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at], self.basis)
+
+    def sized(self, size: Floats, unseen: Floats) -> Sample:
+        """With other sizes of the strata and of an unseen positive."""
+        return replace(self, size=size, unseen=unseen)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; sizes that are all 1 as their number."""

@@ -1,4 +1,4 @@
-"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it; and predictions as helpers.
+"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it.
 
 The cheap annotator's errors are corrected by what people found, whatever they are and wherever they lie: double
 sampling (Tenenbein 1970; Särndal, Swensson and Wretman 1992, chapter 9), of which the prediction-powered estimator of
@@ -9,25 +9,24 @@ has that case alone, with Wald's interval. Knows counts and arrays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from pipeline.prevalence.figure import LEAST_POSITIVES, Basis, Figure
+from pipeline.prevalence.figure import Basis
 from pipeline.prevalence.melding import (
     Chances,
     Form,
     Melded,
-    mean_sizes,
     proportion,
+    size_of,
     stratum_total,
     total,
 )
+from pipeline.prevalence.regression import regressed_from_json
 from pipeline.prevalence.sample import Reading, sample_from_json
-from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -87,6 +86,10 @@ class TwoPhase:
             self.unseen[at],
         )  # fmt: skip
 
+    def sized(self, size: Floats, unseen: Floats) -> TwoPhase:
+        """With other sizes of the strata and of an unseen positive."""
+        return replace(self, size=size, unseen=unseen)
+
     def point(self) -> float:
         """The double-sampling estimate of the size of all positives."""
         weight = self.documents / np.maximum(self.read, 1)
@@ -138,20 +141,18 @@ class TwoPhase:
         )
 
     def _stratum(self, h: int, chances: Chances, form: Form) -> Melded:
-        """What is read is known; the rest is predicted, and each positive of it counts the mean size of its kind."""
+        """What is read is known; the rest is predicted, and its positives have sizes like those of their kind."""
         counts = tuple(int(getattr(self, name)[h]) for name in _COUNTS)
         kinds = (_Kind(counts[3], len(self.confirmed[h])), _Kind(counts[4], len(self.missed[h])))
         ends = chances.once(
             h, (*counts, *kinds, form), lambda random: _unread(counts, kinds, random, form, chances.draws)
         )
         random, known = chances.random(h, 1), self.confirmed[h].sum() + self.missed[h].sum()
+        largest = max(float(self.unseen[h]), *(np.max(one, initial=0.0) for one in (self.confirmed[h], self.missed[h])))
         found = []
         for end in ends:
-            means = [
-                mean_sizes(sizes, float(self.unseen[h]), unseen, random)
-                for sizes, unseen in zip((self.confirmed[h], self.missed[h]), end.unseen, strict=True)
-            ]
-            found.append(known + end.called * means[0] + end.passed * means[1])
+            called = size_of(end.called, self.confirmed[h], largest, end.unseen[0], random)
+            found.append(known + called + size_of(end.passed, self.missed[h], largest, end.unseen[1], random))
         return Melded(*found)
 
 
@@ -207,48 +208,12 @@ def _unread(
 _COUNTS = ("documents", "read", "called", "called_checked", "passed_checked")
 
 
-def count_phases(
-    documents: Ints, read: Ints, called: Ints, called_checked: Ints, confirmed: Ints, passed_checked: Ints, missed: Ints
-) -> TwoPhase:
-    """Two phases in which every document counts one."""
-    ones = [[np.ones(int(x)) for x in found] for found in (confirmed, missed)]
-    return TwoPhase(
-        documents, read, called, called_checked, ones[0], passed_checked, ones[1], documents.astype(np.float64),
-        np.ones(len(documents)),
-    )  # fmt: skip
-
-
 def reading_from_json(plain: dict[str, Any]) -> Reading:
     """The sample or the two phases that ``to_json`` gave. Raises `KeyError` or `TypeError` if it is neither."""
     if "called" not in plain:
-        return sample_from_json(plain)
+        sample = sample_from_json(plain)
+        return regressed_from_json(plain, sample) if "totals" in plain else sample
     documents, read, called, called_checked, passed_checked = (np.array(plain[name], np.int64) for name in _COUNTS)
     confirmed, missed = ([np.array(one, np.float64) for one in plain[name]] for name in ("confirmed", "missed"))
     size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
     return TwoPhase(documents, read, called, called_checked, confirmed, passed_checked, missed, size, unseen)
-
-
-def difference(truth: Floats, predicted: Floats, probability: Floats, population_mean: float, documents: int) -> Figure:
-    """The difference (GREG) estimator with a tuned slope, for means of ``truth`` where ``predicted`` is known for all.
-
-    Arrays of shape (labelled,), ``probability`` of inclusion; ``population_mean`` of the predictions over all
-    ``documents``. The slope is that of least variance (PPI++, Angelopoulos, Duchi and Zrnic 2023), the
-    interval Student's. Raises `ValueError` with fewer than ten positives, where it would be too short.
-    """
-    if np.count_nonzero(truth) < LEAST_POSITIVES:
-        raise ValueError(
-            f"{np.count_nonzero(truth)} positives are too few for an interval by a normal approximation, which takes "
-            f"{LEAST_POSITIVES}; use the stratified estimate"
-        )
-    weights = 1 / probability
-    weights = weights / weights.sum()
-    centred = predicted - weights @ predicted
-    spread = float(weights**2 @ centred**2)
-    slope = float(weights**2 @ (centred * truth)) / spread if spread else 0.0
-    errors = truth - slope * predicted
-    value = slope * population_mean + float(weights @ errors)
-    n = len(truth)
-    variance = float(weights**2 @ (errors - weights @ errors) ** 2) * n / (n - 2) * max(0.0, 1 - n / documents)
-    half = float(stats.t.ppf(0.975, n - 2)) * variance**0.5
-    estimate = Estimate(value, max(0.0, value - half), min(1.0, value + half), n, "difference estimator, Student's t")
-    return Figure(estimate, int(np.count_nonzero(truth)))

@@ -123,7 +123,8 @@ def _beside(figure: Plain | None, number: Callable[[float], str], unit: str = ""
     if figure["value"] is None:
         return ("anything" if figure["high"] >= NEARLY_ALL else f"at most {number(figure['high'])}{unit}") + mark
     low, value, high = (number(figure[end] or 0.0) for end in ("low", "value", "high"))
-    return f"{value}{unit} ({low} to {high}){mark}"
+    interval = f" ({low} to {high})" if figure["low"] != figure["high"] else ""  # all that could tell was read
+    return f"{value}{unit}{interval}{mark}"
 
 
 def bare(words: str) -> str:
