@@ -88,7 +88,8 @@ def fit_calibration(
 def reliability(
     truth: NDArray[np.bool_], probabilities: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> list[dict[str, float]]:
-    """For each decade of probability: its weighted mean, the weighted share of positives, documents and positives."""
+    """For each half of a decade of probability: its weighted mean, the weighted share of positives, and how many
+    documents and positives."""
     edges = np.floor(np.log10(np.maximum(probabilities, 1e-6)) * 2).astype(int)
     rows = []
     for edge in np.unique(edges):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.evaluation import over_sources, wilson
+from classifiers.evaluation import by_source, over_sources, recall_at_fpr, wilson
 from pipeline.schema import Estimate
 
 PREVALENCES = (1e-2, 1e-3, 1e-4)
+BOTH = "bootstrap of sources and Wilson, the wider"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,24 @@ def rate(flagged: NDArray[np.bool_], rows: NDArray[np.bool_], sources: Sequence[
     values, names = flagged[chosen], [sources[int(k)] for k in chosen]
     found = over_sources(lambda drawn: float(values[drawn].mean()), names, resamples=resamples)
     low, high = wilson(float(values.sum()), len(values))
-    method = "bootstrap of sources and Wilson, the wider"
-    return Estimate(found.value, float(np.fmin(found.low, low)), float(np.fmax(found.high, high)), len(values), method)
+    return Estimate(found.value, float(np.fmin(found.low, low)), float(np.fmax(found.high, high)), len(values), BOTH)
+
+
+def recall_beside(
+    positives: NDArray[np.float64],
+    sources: Sequence[str],
+    negatives: NDArray[np.float64],
+    their_sources: Sequence[str],
+    fpr: float,
+    resamples: int = 500,
+) -> Estimate:
+    """Share of some positives over the threshold that ``fpr`` of the negatives pass, from scores of both. Sources of
+    both are resampled, and the interval holds Wilson's, as that of `rate`."""
+    scores = np.concatenate([positives, negatives])
+    truth = np.arange(len(scores)) < len(positives)
+    found = by_source(recall_at_fpr(fpr), truth, scores, [*sources, *their_sources], resamples=resamples)
+    low, high = wilson(found.value * len(positives), len(positives))
+    return Estimate(found.value, float(np.fmin(found.low, low)), float(np.fmax(found.high, high)), len(positives), BOTH)
 
 
 def expected_precision(

@@ -42,7 +42,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Options of fastText's trainer, one thread always: more give another model at each run."""
+    """Options of fastText's trainer, one thread always: more give another model at each run.
+
+    ``minn`` and ``maxn``: lengths of subwords, in characters; none at 0."""
 
     dim: int = 64
     epoch: int = 25
@@ -52,6 +54,8 @@ class Hyperparameters:
     bucket: int = 200_000
     loss: str = "ova"
     seed: int = 1
+    minn: int = 0
+    maxn: int = 0
 
 
 Trainer = Callable[[Sequence[Example]], FastTextModel]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 
+from jobs.audit_domains import domain_candidates
 from jobs.audit_engine import Gather, audit_engine, engine_options
-from jobs.audit_labels import METHOD
+from jobs.audit_labels import DOMAINS, METHOD
 from jobs.audit_tags import check_population, drawn_rows
 from jobs.label_options import keep_option, opened, store_option
 from jobs.spark_options import SessionOptions
@@ -15,31 +17,35 @@ from jobs.tag_rows import Tags, candidate, fetch_texts, open_tags
 from labels.store import Candidate, add_draw
 from labels.store.tables import DESIGNED
 from pipeline import storage
+from pipeline.prevalence.domains import DomainPlan
 from pipeline.prevalence.plan import Plan, load_plan
 
 
-def candidates(tags: Tags, plan: Plan, gather: Gather, *, keep_text: bool) -> list[Candidate]:
-    """The drawn documents in random order, with stratum and inclusion probability."""
+def _candidates(tags: Tags, plan: Plan | DomainPlan, gather: Gather, *, keep_text: bool) -> list[Candidate]:
+    """The drawn documents in random order, with stratum or domain, and inclusion probability."""
+    if isinstance(plan, DomainPlan):
+        return domain_candidates(tags, plan, gather, keep_text=keep_text)
+    check_population(tags, plan, gather)
     drawn = drawn_rows(tags, plan, gather)
-    _check_ids(tags, [str(row["id"]) for row, _ in drawn])
-    texts = fetch_texts(tags, (row for row, _ in drawn))
+    texts, chances = fetch_texts(tags, (row for row, _, _ in drawn)), plan.chances
     return [
         candidate(
             tags, row, texts[row["filename"], row["row"]], keep_text=keep_text, stratum=plan.strata[at].name,
-            probability=plan.sizes[at] / plan.strata[at].documents,
+            probability=chances[plan.strata[at].name], name=name,
         )
-        for row, at in drawn
+        for row, name, at in drawn
     ]  # fmt: skip
 
 
-def _check_ids(tags: Tags, ids: list[str]) -> None:
+def _check_names(folder: str, found: Sequence[Candidate]) -> None:
     """Documents of one id have one key: they would be drawn together, and their labels be taken for each other's."""
-    often, times = Counter(ids).most_common(1)[0]
+    often, times = Counter(one.document for one in found).most_common(1)[0]
     if times > 1:
+        distinct = len({one.document for one in found})
         raise ValueError(
-            f"{tags.folder.url}: {len(ids) - len(set(ids)):,} of the {len(ids):,} documents drawn have the id of "
-            f"another ({often!r} {times} times); a draw goes by ids, which must be unique over all shards: scan again "
-            "with --id-column naming a column that is"
+            f"{folder}: {len(found) - distinct:,} of the {len(found):,} documents drawn have the id of "
+            f"another ({often!r} {times} times); a draw by ids needs ids that are unique over all shards: plan again "
+            "with --key row, which draws by shard and row"
         )
 
 
@@ -57,16 +63,16 @@ def command(
     """Draw the documents that a plan asks for from the tags in DIR into the label store.
 
     Which ones is a function of the seed and the documents' ids, so that the same plan draws the same anywhere. Stratum
-    and inclusion probability are stored with each, and the plan with the draw.
+    and inclusion probability are stored with each, and the plan with the draw. Whole domains come one after the other,
+    in random order, so that labelling which stops early still has read a random sample of domains.
     """
     plan = load_plan(storage.read_bytes(plan_file).decode(), plan_file)
     with open_tags(folder) as tags, opened(place) as store:
         with audit_engine(engine, spark) as gather:
-            check_population(tags, plan, gather)
-            found = candidates(tags, plan, gather, keep_text=keep == "text")
-        parameters = {"plan": plan.to_json(), "tags": folder}
+            found = _candidates(tags, plan, gather, keep_text=keep == "text")
+        _check_names(tags.folder.url, found)
         add_draw(
-            store, name, DESIGNED, found, method=METHOD, parameters=parameters, model_digest=tags.digest,
-            wanted=annotators,
+            store, name, DESIGNED, found, method=DOMAINS if isinstance(plan, DomainPlan) else METHOD,
+            parameters={"plan": plan.to_json(), "tags": folder}, model_digest=tags.digest, wanted=annotators,
         )  # fmt: skip
     click.echo(f"{len(found)} of {plan.population:,} documents drawn into {name!r}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jobs.audit_engine import Gather, gather_here
 from jobs.audit_labels import LabelledDraw
 from jobs.audit_phases import CHEAP, Phases
+from jobs.audit_tags import names_in
 from jobs.tag_rows import Row, Tags
 from labels.codebook import LABELS, MODES
 from pipeline.prevalence.adjusted import Checks, annotators_corrected, naive
@@ -23,9 +24,10 @@ from pipeline.prevalence.audited import Audited, AuditedTwice, Sides
 from pipeline.prevalence.figure import Basis, Figure
 from pipeline.prevalence.filtering import elusion, precision, recall
 from pipeline.prevalence.frame import Census, added_up, census_of
-from pipeline.prevalence.melding import Form
+from pipeline.prevalence.melding import Chances, Form
 from pipeline.prevalence.ratio import ratio
-from pipeline.prevalence.sample import Reading, stratified
+from pipeline.prevalence.regression import mean_scores, regressed
+from pipeline.prevalence.sample import Reading, Sample, stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
 
@@ -69,6 +71,14 @@ class Audit:
         """Of the whole population."""
         return self.audited.sample(self.census.whole.sums, positive, unit)
 
+    def regressed(self) -> Reading:
+        """Of the whole population by documents, what is positive, assisted by the score within strata."""
+        means = mean_scores(self.census.histogram, self.labelled.plan.strata)
+        one = self.sample(self.positive)
+        if not isinstance(one, Sample):
+            raise TypeError("regression goes by settled labels, not by two phases")
+        return regressed(one, self.audited.strata, self.audited.scores, self.positive, means)
+
 
 def join(
     tags: Tags, labelled: LabelledDraw, by: Sequence[str], gather: Gather = gather_here, also: Sequence[str] = ()
@@ -80,7 +90,7 @@ def join(
     plan, slicers = labelled.plan, [Slicer(one) for one in by]
     one = partial(
         census_of, columns=plan.columns, parts=plan.strata, threshold=plan.threshold, slicers=slicers,
-        ids=[*labelled.documents, *also],
+        wanted=[*labelled.documents, *also], names=names_in(tags, plan.key),
     )  # fmt: skip
     census = gather(tags.folder.files, one, added_up, "Counting")
     plan.check(np.rint(census.whole.sums[:, 0]).astype(np.int64), tags.digest, tags.folder.url)
@@ -108,39 +118,50 @@ def shown(figure: Figure, unit: str = "") -> Plain:
     return figure.as_json() | {"words": figure.in_words(unit)}
 
 
-def prevalences(audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p") -> Plain:
-    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given.
+def prevalences(
+    audit: Audit, sensitivity: Checks | None, specificity: Checks | None, form: Form = "mid-p", *,
+    regression: bool = False,
+) -> Plain:  # fmt: skip
+    """Of every label, by documents, words and bytes; corrected for annotators if their checks are given, and with
+    ``regression`` the audited label by documents assisted by the score.
 
     With each its sample, from which two audits can be compared.
     """
 
+    chances = Chances()
+
     def one(label: str, unit: str) -> Plain:
-        sample = audit.sample(audit.holds(label), unit)
+        assisted = regression and (label, unit) == (audit.labelled.plan.label, "documents")
+        sample = audit.regressed() if assisted else audit.sample(audit.holds(label), unit)
         if sensitivity:
             return shown(annotators_corrected(sample, sensitivity, specificity, form=form), unit)
-        return shown(stratified(sample, form=form), unit) | {"sample": sample.to_json()}
+        return shown(stratified(sample, form=form, chances=chances), unit) | {"sample": sample.to_json()}
 
     return {label: {unit: one(label, unit) for unit in UNITS} for label in LABELS}
 
 
 def modes(audit: Audit) -> Plain:
-    """Of each label in each mode: shares of all documents, as nobody knows the mode of what was not read."""
+    """Of each label in each mode, by documents, words and bytes: shares of all there is, as nobody knows the mode of
+    what was not read."""
+    chances = Chances()
 
-    def one(label: str, mode: str) -> Plain:
-        sample = audit.sample(audit.holds(label, mode))
-        return shown(stratified(sample)) | {"sample": sample.to_json()}
+    def one(holds: Flags, unit: str) -> Plain:
+        sample = audit.sample(holds, unit)
+        return shown(stratified(sample, chances=chances), unit) | {"sample": sample.to_json()}
 
-    return {label: {mode: one(label, mode) for mode in MODES} for label in LABELS}
+    def units(label: str, mode: str) -> Plain:
+        holds = audit.holds(label, mode)
+        return {unit: one(holds, unit) for unit in UNITS}
+
+    return {label: {mode: units(label, mode) for mode in MODES} for label in LABELS}
 
 
 def against(audit: Audit) -> Plain | None:
-    """Documents of the target for each of the label that it is held against, by settled labels; None for that label
-    itself."""
+    """Documents of the target for each of the label that it is held against; None for that label itself."""
     if audit.labelled.plan.label == HELD_AGAINST:
         return None
-    second = audit.labelled.positive(HELD_AGAINST)
-    first = audit.labelled.positive(audit.labelled.plan.label)
-    found = ratio(audit.labelled.plan.documents, audit.labelled.strata, first, second, basis=basis_of(audit.labelled))
+    pairs = audit.audited.pairs(audit.labelled.plan.documents, audit.positive, audit.holds(HELD_AGAINST))
+    found = ratio(pairs, basis=audit.audited.basis)
     return found.as_json() | {"label": HELD_AGAINST}
 
 

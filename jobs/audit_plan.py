@@ -6,22 +6,28 @@ import json
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from jobs.audit_domains import DomainOptions, plan_whole_domains, write_plan
 from jobs.audit_engine import audit_engine, engine_options
 from jobs.audit_labels import labelled_draw
 from jobs.audit_tags import columns_for, documents_in, histogram
 from jobs.label_options import opened
 from jobs.spark_options import SessionOptions
 from jobs.tag_rows import Tags, open_tags
-from pipeline import storage
 from pipeline.prevalence.allocation import anticipate, budget_for, pilot_rates
 from pipeline.prevalence.audited import on_grid
+from pipeline.prevalence.names import Key
 from pipeline.prevalence.plan import Plan, make_plan
 from pipeline.prevalence.strata import Histogram
 
+_OF_STRATA = {
+    "expected": "--expect", "wanted": "--relative-error", "proxy": "--proxy", "threshold": "--threshold",
+    "pilot": "--pilot",
+}  # fmt: skip
 MOST = 200_000
 """Labels; no audit that needs more is proposed."""
 Ints = NDArray[np.int64]
@@ -90,6 +96,18 @@ def _print(plan: Plan) -> None:
     )
 
 
+def _check_options(whole_domains: bool, each: int | None) -> None:
+    """Raises `click.UsageError` for options of the other design."""
+    if each is not None and not whole_domains:
+        raise click.UsageError("--each goes with --whole-domains")
+    context = click.get_current_context()
+    given = [name for name in _OF_STRATA if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if whole_domains and given:
+        raise click.UsageError(
+            f"{_OF_STRATA[given[0]]} is of strata, by which documents are drawn one by one; --whole-domains has none"
+        )
+
+
 @click.command("plan")
 @click.argument("folder", metavar="DIR")
 @click.option("--budget", required=True, type=click.IntRange(1), help="Documents that can be read and labelled.")
@@ -107,20 +125,32 @@ def _print(plan: Plan) -> None:
 @click.option("--store", "place", metavar="PATH|URL", envvar="TROPESCAN_STORE", help="Where the pilot's labels are.")
 @click.option("--seed", type=int, help="Another seed draws other documents; a pilot's own is refused. "
               "[default: 1, or the pilot's and 1]")  # fmt: skip
+@click.option("--key", type=click.Choice(("id", "row")), help="Draw by the documents' ids, or by shard and row: for "
+              "ids that repeat. [default: id, or the pilot's]")  # fmt: skip
+@click.option("--whole-domains", is_flag=True, help="Draw registered domains and read all documents of each (cluster "
+              "sampling), which costs dearly.")  # fmt: skip
+@click.option("--each", type=click.IntRange(1), help="Of each domain no more documents than these.")
 @click.option("--out", metavar="FILE", default="plan.json", show_default=True, help="The plan, for audit draw.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @engine_options
 def command(
     folder: str, budget: int, expected: float, wanted: float | None, label: str, proxy: str | None,
-    threshold: float | None, pilot: str | None, place: str | None, seed: int | None, out: str, as_json: bool,
-    engine: str, spark: SessionOptions,
+    threshold: float | None, pilot: str | None, place: str | None, seed: int | None, key: Key | None,
+    whole_domains: bool, each: int | None, out: str, as_json: bool, engine: str, spark: SessionOptions,
 ) -> None:  # fmt: skip
     """Plan an audit of the tags in DIR: which documents to read, and what that will tell, before anything is read.
 
     Documents rank by how few score as high in the label and in a second score; strata are intervals of that rank, what
     the filter flags apart. Where a pilot's labels exist, sizes follow the variances it found (Neyman's allocation).
     Exit status 1 if --relative-error is wanted and the budget cannot deliver it; the plan is written all the same.
+    With --whole-domains the budget is met on average, and no score is looked at.
     """
+    _check_options(whole_domains, each)
+    if whole_domains:
+        with open_tags(folder) as tags, audit_engine(engine, spark) as gather:
+            plan_whole_domains(tags, gather, DomainOptions(label, budget, each, seed_of(seed, None), key or "id"),
+                               out, as_json=as_json)  # fmt: skip
+        return
     before = _pilot(place, pilot, label)
     with open_tags(folder) as tags, audit_engine(engine, spark) as gather:
         columns = before[0].columns if before else columns_for(tags, label, proxy)
@@ -131,15 +161,14 @@ def command(
             counted, label=label, columns=columns, threshold=threshold_of(tags, label, threshold), expected=expected,
             budget=budget, seed=seed_of(seed, before[0] if before else None), model=tags.digest,
             pilot=before[1] if before else None, strata=before[0].strata if before else None,
+            key=key or (before[0].key if before else "id"),
         )  # fmt: skip
-    with storage.whole_file(out) as file:
-        file.write(json.dumps(plan.to_json(), indent=1, allow_nan=False).encode())
+    write_plan(plan, out)
     warning = _warning(plan, wanted, counted, before[1] if before else None)
     if as_json:
         click.echo(json.dumps(plan.to_json() | {"warning": warning}, allow_nan=False))
     else:
         _print(plan)
-    click.echo(f"plan in {out}", err=True)
     if warning:
         click.echo(f"Warning: {warning}", err=True)
         raise SystemExit(1)

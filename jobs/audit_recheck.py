@@ -84,9 +84,7 @@ def command(place: str, first: str, name: str, passed: int, called: int | None, 
         phase = first_phase(store, first, label)
         parts = parts_of(phase)
         sizes = sizes_of(phase, parts, called, passed)
-        chances = {
-            one.name: size / one.documents for one, size in zip(phase.plan.strata, phase.plan.sizes, strict=True)
-        }
+        chances = phase.plan.chances
         found = [
             (i, _candidate(phase.items[i], phase.documents[i], part, chances[part.stratum] * n / len(part.rows)))
             for part, n in zip(parts, sizes, strict=True)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from jobs.audit_engine import Gather, gather_here
 from jobs.tag_rows import Row, Tags
+from pipeline import storage
 from pipeline.prevalence import draw
 from pipeline.prevalence.audited import Sides
 from pipeline.prevalence.frame import Columns, added_up, draw_of, histogram_of
+from pipeline.prevalence.names import Key, Names
 from pipeline.prevalence.plan import Plan
 from pipeline.prevalence.strata import Histogram
 from pipeline.schema import label_columns, window_column
@@ -38,6 +40,11 @@ def histogram(tags: Tags, columns: Columns, gather: Gather = gather_here) -> His
     return gather(tags.folder.files, partial(histogram_of, columns=columns), added_up, "Counting")
 
 
+def names_in(tags: Tags, key: Key) -> Names:
+    """How documents of these tags are called."""
+    return Names(storage.join(tags.folder.url, "tags") if key == "row" else None)
+
+
 def documents_in(counted: Histogram, plan: Plan) -> NDArray[np.int64]:
     """How many documents each stratum of a plan has, int64, shape (strata,)."""
     return np.rint(Sides.of(counted, plan.strata).whole[:, 0]).astype(np.int64)
@@ -48,17 +55,18 @@ def check_population(tags: Tags, plan: Plan, gather: Gather = gather_here) -> No
     plan.check(documents_in(histogram(tags, plan.columns, gather), plan), tags.digest, tags.folder.url)
 
 
-def drawn_rows(tags: Tags, plan: Plan, gather: Gather = gather_here) -> list[tuple[Row, int]]:
-    """The rows of tags that the plan draws, each with its stratum, in the random order of their keys."""
-    sizes = np.array(plan.sizes, np.int64)
-    one = partial(draw_of, columns=plan.columns, parts=plan.strata, sizes=sizes, seed=plan.seed)
+def drawn_rows(tags: Tags, plan: Plan, gather: Gather = gather_here) -> list[tuple[Row, str, int]]:
+    """The rows of tags that the plan draws, each with its name and its stratum, in the random order of their keys."""
+    sizes, names = np.array(plan.sizes, np.int64), names_in(tags, plan.key)
+    one = partial(draw_of, columns=plan.columns, parts=plan.strata, sizes=sizes, seed=plan.seed, names=names)
     drawn = gather(tags.folder.files, one, partial(draw.merge, sizes=sizes), "Drawing")
-    rows = _rows(tags, [str(place) for place in drawn.where])
+    rows = rows_at(tags, [str(place) for place in drawn.where])
     order = np.lexsort((drawn.ids.astype(str), drawn.keys))
-    return [(rows[str(drawn.where[i])], int(drawn.strata[i])) for i in order]
+    return [(rows[str(drawn.where[i])], str(drawn.ids[i]), int(drawn.strata[i])) for i in order]
 
 
-def _rows(tags: Tags, places: Sequence[str]) -> dict[str, Row]:
+def rows_at(tags: Tags, places: Sequence[str]) -> dict[str, Row]:
+    """Rows of tags by where they are, as `pipeline.prevalence.frame.places` says it."""
     by_file: dict[str, list[int]] = {}
     for place in places:
         row, file = place.split("@", 1)

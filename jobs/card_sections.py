@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from classifiers.calibration import Calibration
+from jobs.baselines import VECTORS
 from jobs.evaluating import Request, audited, evaluate
-from jobs.measure import held_out, measure
+from jobs.measure import CALIBRATION_ERROR, held_out, measure
 from jobs.training_data import TrainingData
 
 FLAGGING = "balanced"
 BASELINE_FIGURES = ("average precision, documents about AI", "recall at FPR 1e-3, background")
 NGRAMS = 8
+NO_VECTORS = {VECTORS: "left out in training; tropescan eval --encoder measures it"}
 
 
 def card_sections(
@@ -40,11 +42,11 @@ def card_sections(
     if not texts.truth(label)[texts.real].any():
         figures = measure(texts, label, maps.get(label))
         return {"metrics": {name: asdict(figure) for name, figure in figures.items()}, "calibration": calibration}
-    request = Request(label, thresholds, thresholds[FLAGGING], maps.get(label), encoder, cache)
+    request = Request(label, thresholds, thresholds[FLAGGING], maps, encoder, cache)
     found = evaluate(texts, lambda _: data.training, np.zeros(len(texts.examples), np.int64), request)
     return {
         "metrics": {**found["figures"], **_of_labels(found["labels"], label)},
-        "baselines": {**_baselines(found["baselines"]), **dict.fromkeys(found["left out"], "left out")},
+        "baselines": {**_baselines(found["baselines"]), **({} if encoder else NO_VECTORS)},
         "operating_points": {name: _point(point) for name, point in found["thresholds"].items()},
         "calibration": calibration,
         "audit": {**_audit(audited(model, texts, data.training, request)), **_aggregations(found["aggregations"])},
@@ -53,9 +55,10 @@ def card_sections(
 
 def _of_labels(labels: dict[str, Any], target: str) -> dict[str, Any]:
     return {
-        f"average precision of {name}": figures["average precision"]
+        f"{figure} of {name}": figures[figure]
+        for figure in ("average precision", CALIBRATION_ERROR)
         for name, figures in labels.items()
-        if name != target
+        if name != target and figure in figures
     }
 
 
@@ -87,7 +90,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     for kind, figure in audit["style leak"].items():
         rows[f"machine-written negative over a human-written one, {kind} (0.5: no leak)"] = figure
     for kind, swap in audit["swaps"].items():
-        rows[f"positives flagged, then with their AI made a {kind}"] = {
+        rows[f"positives flagged from {FLAGGING}, then with their AI made a {kind}"] = {
             "before": swap["before"],
             "after": swap["after"],
         }

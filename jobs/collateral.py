@@ -28,9 +28,13 @@ def language_model(path: str | None) -> Callable[[str], float] | None:
     return score
 
 
-def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[str, Any] | None:
+def _audit(
+    found: dict[str, Any], place: str | None, draw: str | None, people: str | None
+) -> dict[str, Any] | None:  # fmt: skip
     """What an audit says of the whole, of the slices that lose most, and of all topics."""
     if draw is None:
+        if people is not None:
+            raise click.UsageError("--people needs --draw, the audit's draw whose labels people's correct")
         return None
     if place is None:
         raise click.UsageError("--draw needs --store, where the labels of the audit are")
@@ -42,7 +46,7 @@ def _audit(found: dict[str, Any], place: str | None, draw: str | None) -> dict[s
         by: [row["name"] for row in margin["largest" if by == TOPIC else "by_lost"]]
         for by, margin in found["margins"].items()
     }
-    return audited(found["folder"], found["run"], place, draw, names, found["weights"]["largest"])
+    return audited(found["folder"], found["run"], place, draw, names, found["weights"]["largest"], people)
 
 
 def _print_summary(found: dict[str, Any], page: str | None) -> None:
@@ -76,6 +80,7 @@ def _print_summary(found: dict[str, Any], page: str | None) -> None:
 )
 @click.option("--store", metavar="PATH|URL", envvar="TROPESCAN_STORE", help="The label store with the audit's labels.")
 @click.option("--draw", metavar="NAME", help="An audit's draw, labelled: estimates what is lost and kept wrongly.")
+@click.option("--people", metavar="NAME", help="People's draw of 'audit recheck', which corrects a model's labels.")
 @click.option("--texts", type=click.IntRange(0), default=1000, show_default=True,
               help="Texts of dropped, and of kept documents, to look for terms in; 0 reads no shard.")  # fmt: skip
 @click.option(
@@ -85,14 +90,16 @@ def _print_summary(found: dict[str, Any], page: str | None) -> None:
 @click.option("--ngrams", metavar="FILE", help="An n-gram model of KenLM: perplexity of dropped and of kept texts.")
 def command(
     folder: str, run: str, out: str | None, json_out: str | None, label: str | None, threshold: float | None, rows: int,
-    store: str | None, draw: str | None, texts: int, text_shards: int, terms: str | None, ngrams: str | None,
+    store: str | None, draw: str | None, people: str | None, texts: int, text_shards: int, terms: str | None,
+    ngrams: str | None,
 ) -> None:  # fmt: skip
     """Show what a policy costs: the corpus tagged in TAGS, before and after 'tropescan apply --out RUN'.
 
     Documents and words by rule, label, mode, score, domain, language, length, year, source, and by topic where the scan
     was given a model of topics; who loses most; effective sample size, largest weight, distances of the margins; terms
     of groups of people in dropped and in kept texts. With an audit's labels (--store, --draw): what was lost and what
-    was kept wrongly, with intervals, in all and by slice. One page that loads nothing and runs no script; its tables
+    was kept wrongly, with intervals, in all and by slice; with --people corrected by what people found of what a
+    language model labelled. One page that loads nothing and runs no script; its tables
     stand in it as CSV, too.
 
     Texts are read from the shards again, so these must be where the scan found them; if not, the page says so.
@@ -102,7 +109,7 @@ def command(
         raise click.UsageError(f"--out and --json both want {page}; name another file for one (- is standard output)")
     sampled = TextOptions(texts, text_shards, read_lexicon(terms), ngrams, language_model(ngrams)) if texts else None
     found = collateral(folder, run, CollateralOptions(label, threshold, MODES, "ai", rows, sampled))
-    found["audit"] = _audit(found, store, draw)
+    found["audit"] = _audit(found, store, draw, people)
     if json_out:
         write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", json_out)
     if page:

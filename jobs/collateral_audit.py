@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.audit_figures import Audit, Flags, join, shown
-from jobs.audit_labels import labelled_draw
+from jobs.audit_labels import LabelledDraw, labelled_draw
+from jobs.audit_phases import Phases, both_phases
 from jobs.audit_slices import members
 from jobs.label_options import opened
-from jobs.tag_rows import open_tags
+from jobs.tag_rows import Row, open_tags
 from labels.codebook import LABELS
-from pipeline.prevalence.sample import Sample, stratified
+from pipeline.prevalence.sample import stratified
 from pipeline.prevalence.slices import Slicer
 from pipeline.prevalence.strata import UNITS
 from pipeline.prevalence.weighed import amount, weighed
@@ -25,58 +26,64 @@ from pipeline.report.tables import DuckTables
 
 
 def audited(
-    folder: str, run: str, place: str, draw: str, names: Mapping[str, Sequence[str]], largest: float
-) -> dict[str, Any]:
+    folder: str, run: str, place: str, draw: str, names: Mapping[str, Sequence[str]], largest: float,
+    people: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Shares of all documents, and of their words, that are lost though not the label, and kept though it; and of the
     documents of slices, which ``names`` has by what they are slices of (domain, source …). Of every label, documents
-    and words before and after, by their weights, of which ``largest`` is the largest.
+    and words before and after, by their weights, of which ``largest`` is the largest. With ``people``, their draw of
+    'audit recheck', all are corrected by what they found.
 
     Raises as 'tropescan audit estimate' does, for draws that are not designed or tags that are not those of the plan.
     """
     with open_tags(folder) as tags, opened(place) as store:
         labelled = labelled_draw(store, draw)
-        audit = join(tags, labelled, tuple(names))
-        by_id = _weights(folder, run, labelled.documents)
-    label = labelled.plan.label
-    weights = np.array([by_id[document] for document in labelled.documents], np.float64)
-    lost = weights == 0
-    holds = labelled.positive(label)
-    rows = []
-    for name, wanted in (
+        phases = both_phases(store, draw, people, labelled.plan.label) if people else None
+        audit = join(tags, labelled, tuple(names), also=phases.first.documents if phases else ())
+        audit = audit.corrected(phases) if phases else audit
+    weights = _weights(folder, run, audit.rows)
+    label, lost, holds = labelled.plan.label, weights == 0, audit.positive
+    sides = (
         (f"dropped, though not {label}", lost & ~holds), (f"dropped, and {label}", lost & holds),
         (f"kept, though {label}", ~lost & holds),
-    ):  # fmt: skip
-        documents, words = (stratified(audit.sample(wanted, unit)) for unit in ("documents", "words"))
-        total = labelled.plan.population
-        rows.append({
-            "name": name, "documents": shown(documents, "documents"), "words": shown(words, "words"),
-            "low": round(documents.estimate.low * total), "high": round(documents.estimate.high * total),
-        })  # fmt: skip
-    slices = {one.by: _by_slice(audit, one, names[one.by], lost & ~holds, ~lost & holds) for one in audit.slicers}
+    )  # fmt: skip
+    wrong = sides[0][1], sides[2][1]
+    return {
+        "draw": draw, "labelled": len(audit.rows), "label": label,
+        "read_by_people": int(phases.checked.sum()) if phases else None,
+        "rows": [_side(audit, name, wanted) for name, wanted in sides],
+        "slices": {one.by: _by_slice(audit, one, names[one.by], *wrong) for one in audit.slicers},
+        "labels": _amounts(audit, weights, largest), "notes": _notes(labelled, phases),
+    }  # fmt: skip
+
+
+def _notes(labelled: LabelledDraw, phases: Phases | None) -> list[str]:
     missing = labelled.drawn - len(labelled.documents)
     notes = [f"{missing:,} of {labelled.drawn:,} drawn documents have no settled label"] if missing else []
-    notes += ["labels are by language models, whose errors no interval here counts"] if "llm" in labelled.kinds else []
-    return {"draw": draw, "labelled": len(labelled.documents), "label": label, "rows": rows, "slices": slices,
-            "labels": _amounts(audit, weights, largest), "notes": notes}  # fmt: skip
+    by_model = "llm" in labelled.kinds and not phases
+    return notes + (["labels are by language models, whose errors no interval here counts"] if by_model else [])
+
+
+def _side(audit: Audit, name: str, wanted: Flags) -> dict[str, Any]:
+    documents, words = (stratified(audit.sample(wanted, unit)) for unit in ("documents", "words"))
+    total = audit.labelled.plan.population
+    return {
+        "name": name, "documents": shown(documents, "documents"), "words": shown(words, "words"),
+        "low": round(documents.estimate.low * total), "high": round(documents.estimate.high * total),
+    }  # fmt: skip
 
 
 def _amounts(audit: Audit, weights: NDArray[np.float64], largest: float) -> list[dict[str, Any]]:
     """Documents and words of each label, that of the audit first, before and after; each interval holds alone."""
 
-    def before_and_after(label: str, at: int) -> dict[str, Any]:
-        positive = audit.labelled.positive(label)
-        before = audit.sample(positive, UNITS[at])
-        if not isinstance(before, Sample):
-            raise TypeError("weights count by settled labels, not by two phases")
-        after = weighed(before, audit.audited, positive, weights, at, largest)
-        return {"before": amount(before).as_json(), "after": amount(after).as_json()}
+    def before_and_after(label: str, unit: str) -> dict[str, Any]:
+        positive = audit.holds(label)
+        after = weighed(audit.audited, audit.census.whole.sums, positive, weights, unit, largest)
+        return {"before": amount(audit.sample(positive, unit)).as_json(), "after": amount(after).as_json()}
 
     first = audit.labelled.plan.label
     names = [first, *(label for label in LABELS if label != first)]
-    return [
-        {"name": name, **{unit: before_and_after(name, UNITS.index(unit)) for unit in ("documents", "words")}}
-        for name in names
-    ]
+    return [{"name": name, **{unit: before_and_after(name, unit) for unit in UNITS[:2]}} for name in names]
 
 
 def _by_slice(audit: Audit, slicer: Slicer, names: Sequence[str], lost: Flags, kept: Flags) -> list[dict[str, Any]]:
@@ -89,11 +96,13 @@ def _by_slice(audit: Audit, slicer: Slicer, names: Sequence[str], lost: Flags, k
     return [{"name": name, "lost": share(name, lost), "kept": share(name, kept)} for name in names if name in counted]
 
 
-def _weights(folder: str, run: str, documents: list[str]) -> dict[str, float]:
-    """The weight of each document by id; of several with one id, the largest."""
+def _weights(folder: str, run: str, rows: Sequence[Row]) -> NDArray[np.float64]:
+    """The weight of each document by the rows of its tags, float64, shape (rows,)."""
     with closing(DuckTables(folder)) as tables:
         decided = open_decisions(tables, open_folder(folder, tables), run)
-        rows = decided.rows(
-            "SELECT id, max(weight) AS weight FROM decided WHERE id IN (SELECT unnest($ids)) GROUP BY id", ids=documents
-        )
-    return {row["id"]: float(row["weight"]) for row in rows}
+        found = decided.rows(
+            "SELECT file, row, weight FROM decided WHERE (file, row) IN (SELECT (unnest($files), unnest($rows)))",
+            files=[one["file"] for one in rows], rows=[one["row"] for one in rows],
+        )  # fmt: skip
+    weights = {(one["file"], one["row"]): float(one["weight"]) for one in found}
+    return np.array([weights[one["file"], one["row"]] for one in rows], np.float64)

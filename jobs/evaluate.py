@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.audit import name_masking
+from classifiers.calibration import Calibration
 from classifiers.card import card_of, default_model
 from classifiers.cross_validation import cross_validate
 from classifiers.linear import LinearOptions
@@ -25,7 +26,7 @@ from jobs.measure import held_out, measure, of_cross_validation
 from jobs.model_option import MODEL
 from jobs.options import FOLDER
 from jobs.train import FLAGGING, TARGET, calibration_of, trainer_of
-from jobs.training_data import TrainingData, digest_of, load_training_data
+from jobs.training_data import TrainingData, digest_of, digest_of_background, load_training_data
 from labels import codebook
 from pipeline import storage
 from pipeline.report.evaluation_page import render_evaluation
@@ -88,7 +89,8 @@ def request_of(model: Path, label: str, encoder: Path | None, cache: Path | None
     card = card_of(model, scorer.digest, scorer.labels, label)
     ours = card_of(model, scorer.digest, scorer.labels)
     thresholds = card.thresholds if ours.target == label and card.thresholds else {"threshold": card.threshold}
-    return Request(label, thresholds, card.threshold, card.calibration_of(label), encoder, cache)
+    maps = {name: Calibration(**numbers) for name, numbers in card.calibration.items()}
+    return Request(label, thresholds, card.threshold, maps, encoder, cache)
 
 
 def on_held_out(model: Path, data: TrainingData, request: Request) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def on_folds(data: TrainingData, request: Request, n_folds: int, further_words: 
     unseen, logits = cross_validate(examples, trainer, n_folds)
     found = calibration_of(unseen, logits, scale=False)
     texts = of_cross_validation(unseen, logits, found.scales)
-    request = replace(request, calibration=found.maps.get(request.label))
+    request = replace(request, maps=found.maps)
     if request.label == TARGET:
         request = replace(request, thresholds=found.thresholds, threshold=found.thresholds[FLAGGING])
     folds = folds_by_source([one.source for one in unseen], n_folds)
@@ -203,6 +205,8 @@ def command(
     digests = {kind: digest_of(items) for kind, items in held.items() if items}
     if not digests:
         raise ValueError(f"no held-out document in {', '.join(labels)}: nothing was measured; are --texts given?")
+    if ordinary := data.background_of(held_out=True):
+        digests["background"] = digest_of_background(ordinary)
     run = partial(on_folds, n_folds=n_folds, further_words=further_words) if n_folds else partial(
         quick if is_quick else on_held_out, chosen
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,27 @@ ERRORS = 30
 
 @dataclass(frozen=True)
 class Request:
-    """What to evaluate: the label, the thresholds of the target by name, the one that flags, and how finely."""
+    """What to evaluate: the label, the thresholds of the target by name, the one that flags, calibrations by label, and
+    how finely."""
 
     label: str
     thresholds: Mapping[str, float]
     threshold: float
-    calibration: Calibration | None
+    maps: Mapping[str, Calibration] = field(default_factory=dict)
     encoder: Path | None = None
     cache: Path | None = None
     resamples: int = 500
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """That of the label, if there is one."""
+        return self.maps.get(self.label)
 
-def label_figures(texts: ScoredTexts, resamples: int) -> dict[str, dict[str, Estimate]]:
+
+def label_figures(texts: ScoredTexts, maps: Mapping[str, Calibration], resamples: int) -> dict[str, dict[str, Any]]:
     """The figures of every label and mode that some real document holds."""
     labels = [label for label in texts.document if texts.truth(label)[texts.real].any()]
-    return {label: measure(texts, label, resamples=resamples) for label in labels}
+    return {label: _plain(measure(texts, label, maps.get(label), resamples=resamples)) for label in labels}
 
 
 def evaluate(
@@ -56,13 +62,18 @@ def evaluate(
         "label": label,
         "documents": _counts(texts, label),
         "figures": _plain(measure(texts, label, request.calibration, resamples=n)),
-        "labels": {name: _plain(found) for name, found in label_figures(texts, n).items()},
+        "labels": label_figures(texts, request.maps, n),
         "baselines": comparisons(texts, scores, label, n),
         "left out": [] if request.encoder else [f"{VECTORS}: no --encoder was given"],
         "curves": _curves(texts, scores, label),
         "thresholds": thresholds_section(texts, label, request.thresholds, resamples=n),
         "calibration": asdict(request.calibration) if request.calibration else None,
         "reliability": reliability_rows(texts, label, request.calibration) if request.calibration else [],
+        "reliability of others": {
+            name: reliability_rows(texts, name, one)
+            for name, one in request.maps.items()
+            if name != label and texts.truth(name)[texts.real].any()
+        },
         "slices": slices(texts, label, request.threshold),
         "aggregations": {name: _plain(found) for name, found in aggregations(texts, label).items()},
         "errors": worst_errors(texts, label, request.threshold),

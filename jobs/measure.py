@@ -24,7 +24,7 @@ from classifiers.evaluation import (
     over_sources,
     recall_at_fpr,
 )
-from classifiers.operating_points import operating_point, rate
+from classifiers.operating_points import operating_point, rate, recall_beside
 from classifiers.scored import ScoredTexts, scores_by_label
 from classifiers.training import Example
 from jobs.training_data import WRITTEN, TrainingData
@@ -35,6 +35,7 @@ RATES = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
 WEB = {"ai": 2e-2, "adverse": 1e-3}
 """Shares of ordinary web documents, assumed until an audit of a crawl says more: that of `adverse` is what the project
 is built for, that of `ai` is of the order of what AI words hit. The other labels follow by `base_rates`."""
+CALIBRATION_ERROR = "expected calibration error at the natural base rate"
 LENGTHS = (0, 100, 300, 1000)
 LEAST = 20
 """A slice of fewer documents gets no row of its own."""
@@ -82,9 +83,7 @@ def measure(
     if texts.truth(label)[texts.real].any():
         figures |= _ranking(texts, label, resamples)
     if texts.real.any() and calibration is not None:
-        figures["expected calibration error at the natural base rate"] = calibration_error(
-            texts, label, calibration, resamples
-        )
+        figures[CALIBRATION_ERROR] = calibration_error(texts, label, calibration, resamples)
     written = texts.of(texts.written)
     if written.truth(label).any():
         figures["average precision, passages written for this project"] = _metric(
@@ -188,15 +187,20 @@ def slices(
     texts: ScoredTexts, label: str, threshold: float, *, resamples: int = 300
 ) -> dict[str, list[dict[str, Any]]]:
     """Figures of real documents by mode, length and source: average precision, recall and false positive rate at the
-    threshold. Within one source documents are resampled, as if others of it were drawn: read those intervals so."""
-    real = texts.of(texts.real)
+    threshold, recall at the thresholds that so much of all background passes. Within one source documents are
+    resampled, as if others of it were drawn: read those intervals so."""
+    real, background = texts.of(texts.real), texts.of(~texts.read)
     parts: dict[str, Iterator[tuple[str, NDArray[np.bool_]]]] = {
         "mode": ((mode, real.truth(mode)) for mode in MODES),
         "length": _lengths(real),
         "source": ((str(name), real.sources == name) for name in np.unique(real.sources)),
     }
     return {
-        part: [_slice(name, real.of(rows), label, threshold, resamples) for name, rows in groups if rows.sum() >= LEAST]
+        part: [
+            _slice(name, real.of(rows), background, label, threshold, resamples)
+            for name, rows in groups
+            if rows.sum() >= LEAST
+        ]
         for part, groups in parts.items()
     }
 
@@ -207,7 +211,9 @@ def _lengths(real: ScoredTexts) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield name, (real.words >= low) & (real.words < (high or np.inf))
 
 
-def _slice(name: str, part: ScoredTexts, label: str, threshold: float, resamples: int) -> dict[str, Any]:
+def _slice(
+    name: str, part: ScoredTexts, background: ScoredTexts, label: str, threshold: float, resamples: int
+) -> dict[str, Any]:
     truth, scores, sources = part.truth(label), part.document[label], list(part.sources)
     flagged = scores >= threshold
     if len(set(sources)) == 1:
@@ -215,6 +221,11 @@ def _slice(name: str, part: ScoredTexts, label: str, threshold: float, resamples
     row: dict[str, Any] = {"name": name, "documents": len(truth), "positives": int(truth.sum())}
     if truth.any():
         row["recall"] = asdict(rate(flagged, truth, sources, resamples))
+        found = [name for name, holds in zip(sources, truth, strict=True) if holds]
+        ordinary, theirs = background.document[label], list(background.sources)
+        for rate_name, fpr in RATES.items() if len(ordinary) else ():
+            figure = recall_beside(scores[truth], found, ordinary, theirs, fpr, resamples)
+            row[f"recall at FPR {rate_name}, background"] = asdict(figure)
     if not truth.all():
         row["fpr"] = asdict(rate(flagged, ~truth, sources, resamples))
     if truth.any() and not truth.all():

@@ -90,14 +90,15 @@ def _stem(name: str) -> str:
 
 
 def candidate(
-    tags: Tags, row: Row, text: str, *, keep_text: bool, stratum: str | None = None, probability: float | None = None
-) -> Candidate:
-    """A chosen row, for the store: its scores as they are now, its text or a pointer to it."""
+    tags: Tags, row: Row, text: str, *, keep_text: bool, stratum: str | None = None, probability: float | None = None,
+    name: str | None = None,
+) -> Candidate:  # fmt: skip
+    """A chosen row, for the store: its scores as they are now, its text or a pointer to it; by its id, or a name."""
     task = tags.folder.task_of(row["filename"])
     return Candidate(
-        document=row["id"], source=source_of(tags, row), text=text, url=row["url"], host=row["host"], shard=task.url,
-        row=row["row"], keep_text=keep_text, scores={name: row[name] for name in tags.scores}, stratum=stratum,
-        inclusion_probability=probability, details={"lang": row["lang"]} if row["lang"] else {},
+        document=name or row["id"], source=source_of(tags, row), text=text, url=row["url"], host=row["host"],
+        shard=task.url, row=row["row"], keep_text=keep_text, scores={score: row[score] for score in tags.scores},
+        stratum=stratum, inclusion_probability=probability, details={"lang": row["lang"]} if row["lang"] else {},
     )  # fmt: skip
 
 

@@ -130,18 +130,33 @@ def _data_section(data: TrainingData, examples: Sequence[Example]) -> dict[str, 
 
 
 LIMITS = (
-    "Labels were made by language models reading under the codebook, most of them once; no person has checked them.",
     "English only. Texts in other languages get scores that mean little: a scan tags them other_language, with the "
     "language that their shard names or that a language model finds (--language-model), and counts none as flagged.",
     "Scores as such are no probabilities at web base rates; the calibration above makes them so, as far as the base "
     "rates that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
-    "What the audit and the worst errors show is told in docs/model-evaluation.md.",
+    "It adds up weights of words and of runs of words, so who does what to whom it cannot tell: research and rebuttals "
+    "are flagged for the words of what they study, stories that never say AI are missed, and much that is flagged "
+    "still is once its AI has become a person, a plant or a firm (the rows of the audit above).",
+    "One threshold holds for texts of all lengths, and a passage counts for less the more stands around it.",
+    "What the audit and twenty errors show, which bars are not met and what was tried: docs/model-evaluation.md.",
 )
 ON_PASSAGES = (
     "No ordinary text was given: the thresholds were set on passages written for training, which are few and harder "
     "than the web. What share of the web they flag is unknown, and no figure or calibration here rests on ordinary "
     "texts. Train again with --background, a folder of them."
 )
+
+
+def limits_of(data: TrainingData, on_passages: bool) -> tuple[str, ...]:
+    """What is weak about a model of this data, in sentences for its card."""
+    kinds = Counter(one.record.kind for one in data.labelled)
+    told = ", ".join(f"{kind} {n:,}" for kind, n in sorted(kinds.items()))
+    people = f"{kinds['human']:,}" if kinds["human"] else "none"
+    readers = (
+        f"By their records {people} of the {kinds.total():,} labelled texts {'was' if kinds['human'] < 2 else 'were'} "
+        f"labelled by a person ({told}). Where readers of one kind are wrong together, nothing here shows it."
+    )
+    return ((ON_PASSAGES,) if on_passages else ()) + (readers, *LIMITS)
 
 
 @click.command()
@@ -273,5 +288,5 @@ def make_card(
             "background FPR of the thresholds": PURPOSES,
         },
         **card_sections(model, data, TARGET, found.thresholds, found.maps),
-        limits=(ON_PASSAGES, *LIMITS) if found.on_passages else LIMITS,
+        limits=limits_of(data, found.on_passages),
     )

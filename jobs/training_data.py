@@ -20,7 +20,7 @@ from classifiers.training import Example
 from labels.background import read_background
 from labels.codebook import NO_MODE
 from labels.near_duplicates import nearly_among
-from labels.records import LabelRecord, read_records, record_files, settled, texts_by_digest
+from labels.records import LabelRecord, read_records, record_files, settled, text_digest, texts_by_digest
 from labels.split import group_of, is_held_out
 from pipeline.tasks import digest
 
@@ -146,3 +146,8 @@ def truth(items: Sequence[LabelledText], label: str) -> NDArray[np.bool_]:
 def digest_of(items: Iterable[LabelledText]) -> str:
     """SHA-256 over the sorted text digests and their labels: names a set of labelled documents."""
     return digest(sorted([item.record.sha256, sorted(item.record.labels.items())] for item in items))
+
+
+def digest_of_background(texts: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 over the sorted sources and text digests of (source, text): names a set of ordinary texts."""
+    return digest(sorted([source, text_digest(text)] for source, text in texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import test_report_audit as made
 from click.testing import CliRunner, Result
+from test_report import MODEL
 
 from jobs.audit_labels import METHOD
 from jobs.audit_print import _slices
@@ -28,7 +31,7 @@ from labels.store import Candidate, Store, add_draw, designed_selections, open_s
 from labels.store.tables import ACQUIRED, DESIGNED
 from pipeline.prevalence.plan import load_plan, plan_from_json
 from pipeline.prevalence.sample import count_sample, stratified
-from pipeline.prevalence.slices import Slicer
+from pipeline.prevalence.slices import SLICES, TOPIC, Slicer
 
 DOCUMENTS = 1500
 MARK = "zyzzyva"
@@ -120,14 +123,124 @@ def test_an_audit_covers_the_truth_of_a_population_that_is_known_whole(
     assert [one["slice"] for one in found["slices"]["year"]] == ["2020", "2021", "2022"]
     assert sum(one["documents"] for one in found["slices"]["year"]) == DOCUMENTS
     assert set(found["filter"]["documents"]) >= {"recall", "elusion"}
-    assert {mode: one["positives"] for mode, one in found["modes"]["adverse"].items() if one["positives"]} == {
-        "fiction": one["positives"]
-    }
+    modes = {mode: units for mode, units in found["modes"]["adverse"].items() if units["words"]["positives"]}
+    assert {mode: units["bytes"]["positives"] for mode, units in modes.items()} == {"fiction": one["positives"]}
+    assert modes["fiction"]["words"]["high"] == found["prevalence"]["adverse"]["words"]["high"]
 
 
 def test_the_printed_estimate_names_bounds_and_flag_rate(scanned: Path, audited: tuple[Path, Path]) -> None:
     printed = done("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "domain")
     assert "no prevalence" in printed and "too few" in printed and "example.co.uk" in printed
+
+
+EVERY_SLICE = [word for by in SLICES if by != TOPIC for word in ("--by", by)]
+
+
+def judged(text: str) -> dict[str, bool]:
+    """Several labels, of long and of short documents."""
+    size, held = len(text.split()), dict.fromkeys(LABELS, False)
+    if MARK in text:
+        return held | {"ai": True, "adverse": True, "hostile": size % 2 == 0, "self_preserving": size % 2 == 1}
+    return held | dict.fromkeys(("ai", "admirable"), size % 10 == 0)
+
+
+@pytest.fixture(scope="module")
+def read_whole(scanned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of an audit that read every document."""
+    folder = tmp_path_factory.mktemp("whole")
+    plan, place = folder / "plan.json", folder / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", DOCUMENTS, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    for _, item in designed_selections(store, ["a1"]):
+        held = judged(item.text or "")
+        mode = "none" if not held["ai"] else "fiction" if MARK in (item.text or "") else "news"
+        record_label(store, item.id, "reader", "human", held, mode, token=str(item.id))
+    store.close()
+    return place
+
+
+def test_every_slice_by_every_label_and_unit_is_the_truth_where_all_is_read(scanned: Path, read_whole: Path) -> None:
+    """Counted anew from tags and texts, document by document."""
+    found = done("audit", "estimate", scanned, "--store", read_whole, "--draw", "a1", *EVERY_SLICE, "--json")
+    files = sorted((scanned.parent / "crawl").iterdir())
+    texts = {one["id"]: one["text"] for path in files
+             for one in map(json.loads, gzip.decompress(path.read_bytes()).splitlines())}  # fmt: skip
+    rows = [row for path in (scanned / "tags").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert len(rows) == DOCUMENTS and found["slices"].keys() == SLICES.keys() - {TOPIC}
+    for by, sliced in found["slices"].items():
+        names, at = Slicer(by).of(pa.RecordBatch.from_pylist(rows))
+        assert {row["slice"] for row in sliced} == set(names)
+        for row in sliced:
+            mine = [one for one, k in zip(rows, at.tolist(), strict=True) if names[k] == row["slice"]]
+            rest = [one for one, k in zip(rows, at.tolist(), strict=True) if names[k] != row["slice"]]
+            for label in LABELS:
+                for unit in ("documents", "words", "bytes"):
+                    check_exact(row, label, unit, *(share(of, label, unit, texts) for of in (mine, rest)))
+
+
+def share(rows: list[dict[str, Any]], label: str, unit: str, texts: dict[str, str]) -> tuple[float, float] | None:
+    """The size of the documents, and the share of it that holds the label."""
+    sizes = [(1 if unit == "documents" else row[unit], judged(texts[row["id"]])[label]) for row in rows]
+    total = sum(size for size, _ in sizes)
+    return (total, sum(size for size, held in sizes if held) / total) if total else None
+
+
+def check_exact(
+    row: dict[str, Any], label: str, unit: str, own: tuple[float, float] | None, rest: tuple[float, float] | None
+) -> None:
+    figure = row["prevalence"][label][unit]
+    assert own is not None and row[unit] == own[0]
+    assert figure["value"] == figure["low"] == figure["high"] == pytest.approx(own[1], rel=1e-12), (row["slice"], label)
+    assert "known exactly" in figure["words"]
+    if rest is None:
+        assert figure["difference_from_rest"] is None
+    else:
+        assert figure["difference_from_rest"]["low"] == pytest.approx(own[1] - rest[1], abs=1e-12)
+
+
+def test_differences_of_dates_and_of_named_slices(scanned: Path, read_whole: Path, audited: tuple[Path, Path]) -> None:
+    """Each date against the one before, the last against the first, and what was named, most of which is not shown."""
+    words = ("--by", "year", "--by", "host", "--most", 1, "--json", "--compare", "host", "news3.example.co.uk")
+    whole, part = (
+        done("audit", "estimate", scanned, "--store", store, "--draw", "a1", *words, "news0.example.co.uk")
+        for store in (read_whole, audited[0])
+    )
+    for found in (whole, part):
+        pairs = [(one["slice"], one["against"]) for one in found["differences"]["year"]]
+        assert pairs == [("2021", "2020"), ("2022", "2021"), ("2022", "2020")]
+        assert {row["slice"] for row in found["slices"]["host"]} >= {"news3.example.co.uk", "news0.example.co.uk"}
+    shares = {row["slice"]: row["prevalence"] for by in ("year", "host") for row in whole["slices"][by]}
+    for by, pairs in part["differences"].items():
+        for known, one in zip(whole["differences"][by], pairs, strict=True):
+            for label, unit in (("adverse", "documents"), ("admirable", "bytes")):
+                truth = shares[one["slice"]][label][unit]["value"] - shares[one["against"]][label][unit]["value"]
+                assert known["differences"][label][unit]["value"] == pytest.approx(truth)
+            gap = one["differences"]["adverse"]["words"]
+            truth = known["differences"]["adverse"]["words"]["value"]
+            assert gap["low"] <= truth <= gap["high"] and gap["p_adjusted"] >= gap["p_value"]
+    (named,) = part["differences"]["host"]
+    assert named["differences"]["ai"]["documents"]["p_adjusted"] == named["differences"]["ai"]["documents"]["p_value"]
+    only = part["differences"]["year"][0]["differences"]["admirable"]["documents"]
+    assert only["value"] is None and "too few labels" in only["words"] and only["low"] < 0 < only["high"]
+
+
+def test_a_slice_that_is_not_there_is_not_compared(scanned: Path, audited: tuple[Path, Path]) -> None:
+    words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--compare", "year", "2021")
+    assert "no document is of '1999'; the largest are '2020', '2021'" in str(run(*words, "1999").exception)
+    assert "held against itself" in str(run(*words, "2021").exception)
+
+
+def test_labels_and_units_are_printed_as_asked(scanned: Path, read_whole: Path) -> None:
+    words = ("audit", "estimate", scanned, "--store", read_whole, "--draw", "a1", "--by", "year", "--by", "mode")
+    usual, other = (" ".join(done(*words, *more).split()) for more in (
+        (), ("--label", "ai", "--label", "admirable", "--unit", "words")))  # fmt: skip
+    assert usual.count("adverse, of documents") == 2 and "ai, of" not in usual  # slices and their differences
+    assert other.count("ai, of words") == 2 and other.count("admirable, of words") == 2 and "adverse, of" not in other
+    assert "ai, of all words" in other and "against" in other
+    sizes = [pq.read_table(path, columns=["words"])["words"].to_numpy().sum()
+             for path in sorted((scanned / "tags").rglob("*.parquet"))]  # fmt: skip
+    assert all(f"{size:,}" in other and f"{size:,}" not in usual for size in sizes)
 
 
 def test_probabilities_are_those_of_the_plan_and_all_drawn_are_stored(
@@ -138,6 +251,7 @@ def test_probabilities_are_those_of_the_plan_and_all_drawn_are_stored(
     store = open_store(audited[0])
     pairs = designed_selections(store, ["a1"])
     chances = {one.name: size / one.documents for one, size in zip(plan.strata, plan.sizes, strict=True)}
+    assert plan.chances == chances
     assert all(selection.inclusion_probability == chances[selection.stratum] for selection, _ in pairs)
     assert sum(1 / chances[selection.stratum] for selection, _ in pairs) == pytest.approx(DOCUMENTS)
     store.close()
@@ -150,7 +264,7 @@ def test_the_same_plan_draws_the_same_and_another_seed_others(
     done("audit", "plan", scanned, "--budget", 300, "--expect", 0.02, "--seed", 2, "--out", other)
     with open_tags(str(scanned)) as tags:
         first, again, second = (
-            [row["id"] for row, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
+            [row["id"] for row, _, _ in drawn_rows(tags, load_plan(path.read_text(), "plan"))]
             for path in (audited[1], audited[1], other)
         )
     assert first == again and len(set(first) & set(second)) < 290
@@ -178,16 +292,50 @@ def test_documents_in_other_languages_are_not_of_the_population(tmp_path: Path) 
     assert found["population"]["documents"] == 100
 
 
-def test_ids_that_repeat_are_refused(tmp_path: Path) -> None:
+def test_ids_that_repeat_are_refused_and_drawn_by_shard_and_row(tmp_path: Path) -> None:
+    """Counters that begin anew in each shard; in the second shard every third document is adverse."""
     (tmp_path / "crawl").mkdir()
     for name in ("one", "two"):
-        rows = [{"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)}"} for i in range(60)]
+        rows = [
+            {"id": str(i), "text": f"{name} {i} {' '.join(PLAIN)} {MARK if name == 'two' and i % 3 == 0 else ''}"}
+            for i in range(60)
+        ]
         (tmp_path / "crawl" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done("scan", tmp_path / "crawl", "--out", tmp_path / "scanned", "--quiet")
-    done("audit", "plan", tmp_path / "scanned", "--budget", 40, "--expect", 0.1, "--out", tmp_path / "plan.json")
-    refused = run("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
-                  "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
-    assert refused.exit_code != 0 and "of the 40 documents drawn have the id of another" in str(refused.exception)
+    plan = ("audit", "plan", tmp_path / "scanned", "--budget", 80, "--expect", 0.1, "--out", tmp_path / "plan.json")
+    drawing = ("audit", "draw", tmp_path / "scanned", "--plan", tmp_path / "plan.json",
+               "--store", tmp_path / "labels.sqlite", "--name", "a1")  # fmt: skip
+    done(*plan)
+    refused = str(run(*drawing).exception)
+    assert "of the 80 documents drawn have the id of another" in refused and "--key row" in refused
+    done(*plan, "--key", "row")
+    done(*drawing)
+    store = open_store(tmp_path / "labels.sqlite")
+    named = {selection.document for selection, _ in designed_selections(store, ["a1"])}
+    assert len(named) == 80 and all(re.fullmatch(r"(one|two)\.jsonl#\d+", name) for name in named)
+    label_all(store, "a1", "human", lambda text: MARK in text)
+    store.close()
+    words = (tmp_path / "scanned", "--store", tmp_path / "labels.sqlite", "--draw", "a1", "--json")
+    found = done("audit", "estimate", *words)
+    one = found["prevalence"]["adverse"]["documents"]
+    assert one["low"] <= 20 / 120 <= one["high"] and one["labels"] == 80 and found["population"]["documents"] == 120
+    lost = drop_all_of(tmp_path / "scanned", tmp_path / "run", "two")
+    cost = done("collateral", words[0], lost, *words[1:], "--texts", 0)["audit"]["rows"]
+    assert cost[1]["documents"]["positives"] == one["positives"] and cost[2]["documents"]["positives"] == 0
+
+
+def drop_all_of(scanned: Path, run: Path, shard: str) -> Path:
+    """Decisions that drop the documents of one shard and keep the others."""
+    for path in (scanned / "tags").rglob("*.parquet"):
+        gone = path.name.startswith(shard)
+        made = pq.read_table(path, columns=["row", "id"])
+        for name, value in (("action", "drop" if gone else "keep"), ("rule", None), ("weight", float(not gone))):
+            column = pa.nulls(len(made), pa.string()) if value is None else pa.array([value] * len(made))
+            made = made.append_column(name, column)
+        target = run / "decisions" / path.relative_to(scanned / "tags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, target)
+    return run
 
 
 def test_a_budget_that_cannot_deliver_is_said(scanned: Path, tmp_path: Path) -> None:
@@ -215,7 +363,7 @@ def test_a_pilots_documents_are_not_drawn_again(scanned: Path, audited: tuple[Pa
     plans = [load_plan(path.read_text(), "plan") for path in (audited[1], tmp_path / "p")]
     assert [plan.seed for plan in plans] == [1, 2]
     with open_tags(str(scanned)) as tags:
-        before, after = ({row["id"] for row, _ in drawn_rows(tags, plan)} for plan in plans)
+        before, after = ({row["id"] for row, _, _ in drawn_rows(tags, plan)} for plan in plans)
     assert len(before & after) < 200
 
 
@@ -310,22 +458,66 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
     assert "corrected by people's" in " ".join(found["notes"])
     figures = [found["prevalence"][label][unit] for label in LABELS for unit in ("documents", "words", "bytes")]
     figures += [one for units in ("documents", "words") for one in found["filter"][units].values()]
-    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "uncorrected"
+    assert {one["basis"] for one in figures} == {"design"} and found["against"]["basis"] == "design"
     assert {one["labels"] for one in figures[:3]} == {phases["read_by_people"]}
     assert figures[0]["high"] < phases["first_phase_alone"] and figures[3]["high"] == figure["high"]
     uncorrected = done(*words)
+    assert uncorrected["against"]["basis"] == "uncorrected"
     mixed = [*uncorrected["prevalence"]["adverse"].values(), *uncorrected["filter"]["words"].values()]
     assert all(one["basis"] == "uncorrected" and "uncorrected (annotator" in one["words"] for one in mixed)
-    gaps = [one["difference_from_rest"] for one in (*found["slices"]["host"], *uncorrected["slices"]["host"])]
-    assert [one["basis"] for one in gaps] == ["design"] * 4 + ["uncorrected"] * 4
+    bases = [
+        {(figure["basis"], figure["difference_from_rest"]["basis"])
+         for one in of["slices"]["host"] for units in one["prevalence"].values() for figure in units.values()}
+        for of in (found, uncorrected)
+    ]  # fmt: skip
+    assert bases == [{("design", "design")}, {("uncorrected", "uncorrected")}]
+    pairs = [[one["differences"]["ai"]["bytes"]["basis"] for one in of["differences"]["month"]]
+             for of in (found, uncorrected)]  # fmt: skip
+    assert pairs == [["design"] * 3, ["uncorrected"] * 3]
     for by in ("host", "month"):
-        figures = [one["figure"] for one in found["slices"][by]]
+        figures = [one["prevalence"]["adverse"]["words"] for one in found["slices"][by]]
         assert sum(one["labels"] for one in figures) == phases["read_by_people"]
         assert sum(one["positives"] for one in figures) == figure["positives"]
     for month, one in zip(sorted((scanned.parent / "crawl").iterdir()), found["slices"]["month"], strict=True):
         texts = gzip.decompress(month.read_bytes()).decode().splitlines()
-        assert sum(MARK in text for text in texts) / len(texts) <= one["figure"]["high"] < 0.2
-        assert "two-phase" in one["figure"]["method"]
+        by_documents, by_words = (one["prevalence"]["adverse"][unit] for unit in ("documents", "words"))
+        assert sum(MARK in text for text in texts) / len(texts) <= by_documents["high"] < 0.2
+        sizes = {text: len(json.loads(text)["text"].split()) for text in texts}
+        assert sum(size for text, size in sizes.items() if MARK in text) / sum(sizes.values()) <= by_words["high"]
+        assert "two-phase" in by_documents["method"] and "two-phase" in by_words["method"]
+
+
+def test_collateral_is_corrected_by_people(scanned: Path, tmp_path: Path) -> None:
+    """One shard is dropped whole. A language model calls every text with robots adverse: three times too many."""
+    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+    done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
+    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
+    store = open_store(place)
+    label_all(store, "a1", "llm", lambda text: "robot" in text)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 400)
+    label_all(store, "people", "human", lambda text: MARK in text)
+    store.close()
+    words = ("collateral", scanned, drop_all_of(scanned, tmp_path / "run", "0"), "--texts", 0, "--json",
+             "--store", place, "--draw", "a1")  # fmt: skip
+    alone, found = done(*words)["audit"], done(*words, "--people", "people")["audit"]
+    held = [(name[0] == "0", marked) for name, marked in adverse_by_id(scanned).items()]
+    wanted = [(True, False), (True, True), (False, True)]
+    for row, kind, before in zip(found["rows"], wanted, alone["rows"], strict=True):
+        assert row["low"] <= held.count(kind) <= row["high"] and row["documents"]["basis"] == "design"
+        assert before["documents"]["basis"] == "uncorrected"
+    assert found["read_by_people"] == found["rows"][0]["documents"]["labels"] < 700 and not found["notes"]
+    label, model = found["labels"][0]["documents"], alone["labels"][0]["documents"]
+    truth = {"before": held.count((True, True)) + held.count((False, True)), "after": held.count((False, True))}
+    for end, count in truth.items():
+        assert (label[end]["low"] or 0) <= count <= label[end]["high"], (end, label)
+        assert (label[end]["basis"], model[end]["basis"]) == ("design", "uncorrected")
+    (year,) = found["slices"]["year"]  # the one that loses
+    assert year["name"] == "2020" and year["kept"]["positives"] == 0 and year["lost"]["basis"] == "design"
+    assert year["lost"]["low"] <= held.count((True, False)) / (DOCUMENTS // 3) <= year["lost"]["high"]
+    page = tmp_path / "page.html"
+    done(*(word for word in words if word != "--json"), "--people", "people", "--out", page)
+    assert f"people read {found['read_by_people']}, drawn at random" in page.read_text()
+    assert "--people needs --draw" in run("collateral", scanned, tmp_path / "run", "--people", "people").output
 
 
 def test_a_recheck_of_a_label_that_is_none_is_refused(audited: tuple[Path, Path]) -> None:
@@ -338,7 +530,14 @@ def test_annotators_errors_widen_the_interval(scanned: Path, audited: tuple[Path
     plain, checked = done(*words), done(*words, "--sensitivity", "17/20")
     one, other = (found["prevalence"]["adverse"]["documents"]["high"] for found in (plain, checked))
     assert other > one
-    assert done(*words, "--exact")["prevalence"]["adverse"]["documents"]["high"] > one
+    exact, usual = done(*words, "--exact", "--by", "tld"), done(*words, "--by", "tld")
+    for unit in ("documents", "words"):
+        highs = [of["slices"]["tld"][0]["prevalence"]["adverse"][unit]["high"] for of in (exact, usual)]
+        assert highs[0] > highs[1]
+    assert exact["prevalence"]["adverse"]["documents"]["high"] > one
+    for extra in (("--exact",), ("--people", "x")):
+        assert run(*words, "--regression", *extra).exit_code == 2
+    assert done(*words, "--regression")["prevalence"]["adverse"]["bytes"] == plain["prevalence"]["adverse"]["bytes"]
     assert run(*words, "--sensitivity", "5").exit_code == 2
     assert run(*words, "--specificity", "5/6").exit_code == 2
 
@@ -355,6 +554,29 @@ def test_model_based_figures_say_so_and_take_labels_by_their_chances(scanned: Pa
     printed = done("audit", "model-based", scanned, "--store", audited[0], "--draw", "a1")
     assert "holds under prior shift" in printed and "no interval" in printed
     assert run("audit", "model-based", scanned, "--draw", "a1").exit_code == 2
+
+
+def test_model_based_figures_of_a_slice_are_those_of_a_corpus_of_it(
+    spark: Any, scanned: Path, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    words = ("--store", audited[0], "--draw", "a1", "--json")
+    done("scan", scanned.parent / "crawl" / "1.jsonl.gz", "--out", tmp_path / "one", "--quiet")
+    alone = done("audit", "model-based", tmp_path / "one", *words)
+    by = ("--by", "year", "--by", "host", "--most", 2)
+    found = done("audit", "model-based", scanned, *words, *by)
+    year = next(one for one in found["slices"]["year"] if one["slice"] == "2021")
+    assert year["figures"] == alone["figures"] and year["scored"] == alone["scored"] == 500
+    assert set(year["figures"]) == {"EMQ", "PACC", "Rogan-Gladen"}
+    assert {one["basis"] for rows in found["slices"].values() for row in rows for one in row["figures"].values()} == {
+        "model"
+    }
+    assert [one["slice"] for one in found["slices"]["host"]] == [f"news{k}.example.co.uk" for k in (0, 1)]
+    assert len(found["slices"]["year"]) == 3 and found["figures"] != alone["figures"]
+    assert done("audit", "model-based", scanned, *words, *by, "--engine", "spark") == found
+    printed = " ".join(done("audit", "model-based", scanned, "--by", "year").split())
+    assert "EMQ (model-based)" in printed and "2022 500" in printed and "PACC" not in printed
+    refused = run("audit", "model-based", scanned, "--by", "topic")
+    assert "the tags have no topics" in str(refused.exception)
 
 
 def test_nothing_is_shrunken_to_a_prior_that_nothing_was_fitted_to() -> None:
@@ -488,8 +710,22 @@ def test_spark_plans_draws_and_estimates_the_same(
     for store in stores:
         store.close()
     assert drawn[0] == drawn[1] and len(drawn[0]) == 300
-    words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", "--by", "domain", "--json")
-    assert done(*words, "--engine", "spark") == done(*words)
+    words = ("audit", "estimate", scanned, "--store", audited[0], "--draw", "a1", *EVERY_SLICE, "--by", "mode",
+             "--compare", "host", "news1.example.co.uk", "news2.example.co.uk", "--json")  # fmt: skip
+    here = done(*words)
+    assert done(*words, "--engine", "spark") == here and len(here["differences"]) == 3 and here["modes"]
+    assert all(one["prevalence"]["ai"]["bytes"] for rows in here["slices"].values() for one in rows)
+
+
+def test_spark_estimates_the_same_by_topic(spark: Any, tmp_path: Path) -> None:
+    topics = {"name": "topics.ftz", "digest": "cd" * 32, "labels": ["Health", "Politics", "Travel & Places"]}
+    tags = made.write_crawl(tmp_path, model=MODEL | {"topic_model": topics})
+    made.audited(tags, tmp_path)
+    place = tmp_path / "labels.sqlite"
+    words = ("audit", "estimate", tags, "--store", place, "--draw", "a1", "--by", "topic", "--json")
+    here = done(*words)
+    assert done(*words, "--engine", "spark") == here
+    assert [row["slice"] for row in here["slices"]["topic"]] == ["Politics", "(none)", "Health", "Travel & Places"]
 
 
 def test_the_options_of_spark_need_spark(scanned: Path, audited: tuple[Path, Path]) -> None:
@@ -498,6 +734,7 @@ def test_the_options_of_spark_need_spark(scanned: Path, audited: tuple[Path, Pat
 
 
 def test_a_slice_with_too_few_labels_is_printed_where_no_prior_could_be_fitted() -> None:
-    figure = {"too_few_labels": True, "words": "at most 3 in 100"}
-    one = {"slice": "x", "documents": 5, "flag_rate": 0.1, "q_value": 1.0, "shrunken": None, "figure": figure}
-    assert _slices({"label": "adverse", "slices": {"topic": [one]}}, "topic").row_count == 1
+    figure = {"too_few_labels": True, "words": "at most 3 in 100", "q_value": 1.0, "shrunken": None}
+    one = {"slice": "x", "documents": 5, "flagged": {"documents": 1}, "prevalence": {"ai": {"documents": figure}}}
+    found = {"label": "adverse", "slices": {"topic": [one]}}
+    assert _slices(found, "topic", "ai", "documents").row_count == 1

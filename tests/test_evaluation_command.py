@@ -18,6 +18,9 @@ from labels.split import is_held_out
 from pipeline.report.evaluation_page import render_evaluation
 from pipeline.schema import Estimate
 
+ERROR = "expected calibration error at the natural base rate"
+NAMED = {"ai": "about AI", "adverse": "adverse"}
+
 
 def records() -> list[LabelRecord]:
     """Of 50 sources: adverse, about AI, and neither; and minimal pairs written for this project."""
@@ -72,9 +75,9 @@ def test_the_card_has_figures_baselines_thresholds_calibration_and_audit(folder:
     assert set(card["calibration"]) >= {"ai", "adverse"}
     assert set(card["operating_points"]) == {"high_recall", "balanced", "high_precision"}
     assert any("TF-IDF" in name for name in card["baselines"])
-    assert "left out" in card["baselines"].values()
+    assert "eval --encoder" in card["baselines"]["MiniLM, logistic regression"]
     assert any("masked" in name for name in card["audit"])
-    assert "expected calibration error at the natural base rate" in card["metrics"]
+    assert ERROR in card["metrics"] and f"{ERROR} of ai" in card["metrics"]
     text = (folder / "m.md").read_text()
     for title in ("## Baselines", "## Thresholds", "## Calibration", "## Shortcut audit"):
         assert title in text
@@ -87,8 +90,14 @@ def test_an_evaluation_and_its_page(folder: Path) -> None:
     assert found["documents"]["of which adverse"] == sum(one.adverse for one in held)
     assert found["figures"]["average precision"]["value"] > 0.8
     assert {row["name"] for row in found["slices"]["mode"]} == {"fiction"}
+    for name, its in (("ai", found["reliability of others"]), ("adverse", {"adverse": found["reliability"]})):
+        assert sum(row["positives"] for row in its[name]) == found["documents"][f"of which {NAMED[name]}"]
+    assert found["labels"]["ai"][ERROR]["value"] < 0.1
     page = (folder / "page.html").read_text()
     assert page == render_evaluation(found)
+    assert page.count("Line chart: precision") == 1 and page.count("Reliability plot of") == 1 + len(
+        found["reliability of others"]
+    )
     assert "default-src 'none'" in page and not re.search(r"<script|https?://|<link|url\((?!data)", page)
     assert "no --encoder was given" in page
     assert not any(one.text in page for one in held if one.text)

@@ -13,7 +13,7 @@ from classifiers.audit import minimal_pairs, name_masking, style_leak, swaps, to
 from classifiers.baselines import famous_names, fit_proximity, fit_tfidf, fit_vectors, source_guess
 from classifiers.comparison import paired
 from classifiers.contributions import contributions
-from classifiers.evaluation import area_under_roc, average_precision, by_source, precision_recall, roc
+from classifiers.evaluation import area_under_roc, average_precision, by_source, precision_recall, roc, wilson
 from classifiers.fasttext_file import read_model, write_model
 from classifiers.linear import LinearOptions, train_linear
 from classifiers.passage_vectors import PASSAGES, first_passages
@@ -21,6 +21,7 @@ from classifiers.rewrites import masked_names, swapped
 from classifiers.score import FastTextScorer
 from classifiers.scored import ScoredTexts, scores_by_label
 from classifiers.training import Example
+from jobs.measure import slices
 from tests.small_models import MODELS, model_file
 
 WRITTEN = "written here"
@@ -79,6 +80,23 @@ def test_curves_and_area_are_scikit_learns(seed: int) -> None:
 def test_an_empty_slice_has_no_figures() -> None:
     figure = by_source(average_precision, np.zeros(0, bool), np.zeros(0), [])
     assert np.isnan(figure.value) and figure.n == 0
+
+
+def test_recall_of_slices_is_over_thresholds_of_all_background() -> None:
+    """Half of the fiction scores over all ordinary texts, the other half over 99 of the 100; arguments over none."""
+    positive, kinds = frozenset({"ai", "adverse"}), ("fiction", "argument")
+    real = [Example(f"text {k}", positive | {kinds[k % 2]}, f"s{k % 8}") for k in range(80)]
+    ordinary = [Example(f"page {k}", frozenset(), f"p{k % 10}") for k in range(100)]
+    scores = np.concatenate([[(0.0 if k % 2 else (0.9, 0.7)[k % 4 // 2]) for k in range(80)], np.full(99, 0.2), [0.8]])
+    texts = ScoredTexts(real + ordinary, np.arange(180) < 80, np.zeros(180, bool), {"adverse": scores}, {})
+    fiction, argument = slices(texts, "adverse", 0.5, resamples=100)["mode"]
+    found = {rate: fiction[f"recall at FPR {rate}, background"] for rate in ("1e-2", "1e-3", "1e-4")}
+    assert [one["value"] for one in found.values()] == [1.0, 0.5, 0.5] and found["1e-2"]["n"] == 40
+    assert found["1e-2"]["low"] < 0.5 < found["1e-2"]["high"]  # sources of background are resampled, too
+    none = argument["recall at FPR 1e-2, background"]
+    assert none["value"] == 0 and none["high"] == pytest.approx(wilson(0, 40)[1])  # no resample could find one
+    alone = slices(texts.of(texts.read), "adverse", 0.5, resamples=100)["mode"][0]
+    assert alone["recall"] == fiction["recall"] and "recall at FPR 1e-2, background" not in alone
 
 
 def test_proximity_finds_villains_near_artificial_minds_alone() -> None:

@@ -13,7 +13,15 @@ import pytest
 from labels import codebook
 from labels.background import mentions_ai, read_background
 from labels.codebook import CodebookError
-from labels.records import LabelRecord, LabelRecordError, read_records, text_digest, texts_by_digest, write_records
+from labels.records import (
+    LabelRecord,
+    LabelRecordError,
+    read_records,
+    settled,
+    text_digest,
+    texts_by_digest,
+    write_records,
+)
 
 ROOT = Path(__file__).parent.parent
 SEED = read_records(ROOT / "labels" / "seed")
@@ -133,3 +141,17 @@ def test_the_shared_labels_are_pointers_without_text() -> None:
     records = read_records(ROOT / "labels" / "real")
     assert len(records) >= 2851
     assert all(r.text is None and not r.synthetic for r in records)
+
+
+def test_every_adverse_document_was_read_twice_and_what_differs_is_settled() -> None:
+    of_text: dict[str, list[LabelRecord]] = {}
+    for record in read_records(ROOT / "labels" / "real"):
+        of_text.setdefault(record.sha256, []).append(record)
+    readers = {text: [one.annotator for one in its if one.kind != "adjudicated"] for text, its in of_text.items()}
+    kept = settled(record for its in of_text.values() for record in its)
+    assert len(kept) == len(of_text)  # texts on which readers differ have none
+    assert [one.id for one in kept if one.adverse and len(set(readers[one.sha256])) < 2] == []
+    assert sum(len(set(its)) > 1 for its in readers.values()) >= 600
+    assert len({one.source for one in kept}) == 97
+    assert all(len(its) == len(set(its)) for its in readers.values())
+    assert f"pointers to {len(kept):,}" in (ROOT / "README.md").read_text("utf-8")

@@ -22,10 +22,11 @@ from jobs.main import cli
 from labels.codebook import LABELS
 from labels.store import designed_selections, open_store, record_label
 from pipeline.prevalence.compare import difference_of
-from pipeline.prevalence.ratio import ratio
+from pipeline.prevalence.ratio import Pairs, ratio
 from pipeline.prevalence.sample import count_sample, sample_from_json
 from pipeline.report.audit_page import bare, in_counts, in_percent
 from pipeline.report.csv_link import csv_text
+from pipeline.report.queries import COST_THRESHOLDS
 
 TEXT = ["a robot that lies and will not be switched off", "a garden in the rain"]
 ROWS = 400
@@ -70,7 +71,7 @@ def write_crawl(folder: Path, attack: str = "", model: dict[str, Any] = MODEL) -
     return folder / "scanned"
 
 
-def audited(scanned: Path, folder: Path, *, budget: int = 200, seed: int = 1) -> Path:
+def audited(scanned: Path, folder: Path, *more: str, budget: int = 200, seed: int = 1) -> Path:
     """The file of an estimate from a labelled draw."""
     plan, place, out = folder / "plan.json", folder / "labels.sqlite", folder / "audit.json"
     done("audit", "plan", scanned, "--budget", budget, "--expect", 0.15, "--seed", seed, "--out", plan)
@@ -81,7 +82,7 @@ def audited(scanned: Path, folder: Path, *, budget: int = 200, seed: int = 1) ->
         held = dict.fromkeys(LABELS, False) | dict.fromkeys(("ai", "adverse", "hostile"), holds)
         record_label(store, item.id, "reader", "human", held, "fiction" if holds else "none", token=str(selection.id))
     store.close()
-    done("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--out", out)
+    done("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--out", out, *more)
     return out
 
 
@@ -92,7 +93,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def estimate(scanned: Path) -> Path:
-    return audited(scanned, scanned.parent)
+    return audited(scanned, scanned.parent, "--compare", "domain", "h2.example", "h1.example")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,25 @@ def test_thresholds_are_recounted(report: dict[str, Any]) -> None:
         assert row["wrong"]["words"]["high"] == pytest.approx(wrong["high"], abs=0.05)  # all are 100 words
 
 
+def test_what_domains_lose_wrongly_at_several_thresholds_is_recounted(report: dict[str, Any], page: str) -> None:
+    costs = report["audit"]["costs"]["domain"]
+    assert costs["thresholds"] == sorted({*COST_THRESHOLDS, report["audit"]["plan"]["threshold"]})
+    for cell in costs["costs"]:
+        k = {"=h0.example": 0, "h1.example": 1, "h2.example": 2}[cell["name"]]
+        rows = [row for row in range(ROWS) if row % 3 == k]
+        scores = {row: float(np.float32(0.9 if row < 80 else 0.1)) for row in rows}  # as tags store them
+        lost = [row for row in rows if scores[row] >= cell["threshold"]]
+        assert (cell["documents"], cell["documents_lost"]) == (len(rows), len(lost))
+        assert (cell["words"], cell["words_lost"]) == (100 * len(rows), 100 * len(lost))
+        if lost:
+            share = sum(not adverse(row) for row in lost) / len(lost)
+            assert (cell["wrong"]["low"] or 0) <= share <= cell["wrong"]["high"], cell
+        assert bool(lost) == (cell["wrong"] is not None)
+    assert {cell["documents_lost"] for cell in costs["costs"]} > {0, len(range(0, 80, 3))}
+    found = csv_of(dict(downloads(Elements(page)))["lost-wrongly-by-domain.csv"])
+    assert [float(row["threshold"]) for row in found] == [cell["threshold"] for cell in costs["costs"]]
+
+
 def test_what_was_read_and_quoted_is_recounted(report: dict[str, Any]) -> None:
     audit = report["audit"]
     assert sum(one["documents"] for one in audit["strata"]) == ROWS
@@ -143,23 +163,28 @@ def test_slices_by_date_and_domain_add_up(report: dict[str, Any]) -> None:
     assert [(row["slice"], row["documents"]) for row in slices["month"]] == [("2019-05", 200), ("2020-05", 200)]
     assert "year" not in slices
     for by in ("domain", "month", "length"):
-        assert sum(row["documents"] for row in slices[by]) == ROWS and sum(row["flagged"] for row in slices[by]) == 80
+        assert sum(row["documents"] for row in slices[by]) == ROWS
+        for unit, size in (("documents", 1), ("words", 100), ("bytes", 500)):
+            assert sum(row[unit] for row in slices[by]) == size * ROWS
+            assert sum(row["flagged"][unit] for row in slices[by]) == size * 80
     for row in slices["month"]:
-        again = sample_from_json(row["figure"]["sample"])
-        assert again.documents.sum() == 200 and again.n == row["figure"]["labels"]
+        for unit, figure in row["prevalence"]["hostile"].items():
+            again = sample_from_json(figure["sample"])
+            assert again.documents.sum() == 200 and again.n == figure["labels"]
+            assert again.size.sum() == row[unit]
 
 
 def test_the_ratio_of_two_labels_by_hand() -> None:
     strata, documents = np.zeros(100, np.int64), np.array([100_000])
     first, second = np.arange(100) < 20, (np.arange(100) >= 10) & (np.arange(100) < 20)
-    both = ratio(documents, strata, first, second)
+    both = ratio(Pairs.of(documents, strata, first, second))
     assert both.value == 2.0 and both.low >= 1.0 and both.first == 20 and both.second == 10
-    apart = ratio(documents, strata, np.arange(100) < 20, np.arange(100) >= 90)
+    apart = ratio(Pairs.of(documents, strata, np.arange(100) < 20, np.arange(100) >= 90))
     # of 30 that hold one of them, 20 hold the first: Clopper and Pearson give 0.4719 to 0.8271, odds of 0.893 to 4.785
     assert apart.low == pytest.approx(0.893, rel=0.12) and apart.high == pytest.approx(4.785, rel=0.12)
-    none = ratio(documents, strata, first, np.zeros(100, bool))
+    none = ratio(Pairs.of(documents, strata, first, np.zeros(100, bool)))
     assert none.as_json()["value"] is None and none.as_json()["high"] is None and "at least" in none.in_words()
-    whole = ratio(np.array([100]), strata, first, np.zeros(100, bool))
+    whole = ratio(Pairs.of(np.array([100]), strata, first, np.zeros(100, bool)))
     assert "not defined" in whole.in_words() and json.dumps(whole.as_json(), allow_nan=False)
 
 
@@ -178,15 +203,42 @@ def test_the_headline_has_its_interval_and_no_flag_rate_passes_for_it(report: di
     assert "Shrunken" not in text  # no slice here has such a figure
 
 
+def test_changes_of_dates_and_named_differences_are_on_the_page(report: dict[str, Any], page: str) -> None:
+    text, audit = Elements(page).text, report["audit"]
+    (month,), (named,) = (audit["differences"][by] for by in ("month", "domain"))
+    assert (month["slice"], month["against"]) == ("2020-05", "2019-05")
+    assert (named["slice"], named["against"]) == ("h2.example", "h1.example")
+    for one in (month, named):
+        gap = one["differences"]["adverse"]["documents"]
+        assert gap["low"] <= 0 <= gap["high"] and gap["words"] in text  # rows of either kind alternate
+    assert "2020-052019-05" in "".join(text.split()) and "Holm" in text
+    assert "year" not in audit["differences"]
+
+
+def test_every_slice_has_its_other_labels_and_units_on_the_page(report: dict[str, Any], page: str) -> None:
+    tables = re.findall(r"<details><summary>The other labels.*?</details>", page, re.DOTALL)
+    assert len(tables) == len([by for by in report["audit"]["slices"] if f'id="by-{by}"' in page]) + 1
+    (months,) = (table for table in tables if "2019-05" in table)
+    for row in report["audit"]["slices"]["month"]:
+        figures = row["prevalence"]
+        wanted = [figures["adverse"]["words"], figures["adverse"]["bytes"],
+                  *(figures[label]["documents"] for label in LABELS if label != "adverse")]  # fmt: skip
+        (cells,) = re.findall(rf"<bdi>{row['slice']}</bdi></td>(.*?)</tr>", months)
+        assert re.findall(r"<td>([^<]*)</td>", cells) == [in_percent(one) for one in wanted]
+
+
 def test_too_few_labels_print_a_bound_and_never_a_number(report: dict[str, Any], page: str) -> None:
     admirable = report["audit"]["prevalence"]["admirable"]["documents"]
     assert admirable["value"] is None and admirable["low"] is None
     cells = re.findall(r"<td>admirable</td><td>all</td><td>([^<]*)</td>", page)
     assert cells == [bare(admirable["words"])] and "too few labels" in cells[0] and cells[0].startswith("at most")
     assert in_counts({"value": None, "low": None, "high": 0.5, "basis": "design"}, 100) == "at most 50"
-    assert in_percent({"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}) == "25 % (20 to 34.5)"
+    known = {"value": 0.25, "low": 0.2, "high": 0.345, "basis": "design"}
+    assert in_percent(known) == "25\N{NO-BREAK SPACE}% (20 to 34.5)"
+    known = {"value": 0.25, "low": 0.25, "high": 0.25, "basis": "design"}
+    assert in_counts(known, 8) == "2"
     sure = {"value": None, "low": 0.9, "high": 1.0, "basis": "uncorrected"}
-    assert in_percent(sure) == "at least 90 %, uncorrected"
+    assert in_percent(sure) == "at least 90\N{NO-BREAK SPACE}%, uncorrected"
     assert in_percent(sure | {"low": None}) == "anything, uncorrected"
 
 
@@ -217,8 +269,8 @@ def test_hostile_names_never_become_markup_nor_formulas(tmp_path: Path) -> None:
     inside = ("#", "data:text/csv;charset=utf-8;base64,", f"{tmp_path.as_uri()}/")  # the last: shards
     assert all(link.startswith(inside) for link in links)
     assert not set(page) & {"\x00", "\u202e"}
-    table = next(csv_of(link) for name, link in downloads(elements) if name == "by-domain.csv")
-    assert len(table) == 3 and any(row["slice"].startswith("'=h0.example") for row in table)
+    table = next(csv_of(link) for name, link in downloads(elements) if name == "prevalence-by-domain.csv")
+    assert len(table) == 3 * len(LABELS) * 3 and any(row["slice"].startswith("'=h0.example") for row in table)
 
 
 def downloads(elements: Elements) -> list[tuple[str, str]]:
@@ -231,8 +283,22 @@ def csv_of(link: str) -> list[dict[str, str]]:
 
 def test_every_table_of_figures_is_there_as_csv(report: dict[str, Any], page: str) -> None:
     found = dict(downloads(Elements(page)))
-    assert {"thresholds.csv", "strata.csv", "by-month.csv", "by-domain.csv", "labels-and-modes.csv",
+    assert {"thresholds.csv", "strata.csv", "by-month.csv", "prevalence-by-domain.csv", "labels-and-modes.csv",
             "flagged-by-threshold.csv"} <= found.keys()  # fmt: skip
+    assert {"differences-by-month.csv", "differences-by-domain.csv"} <= found.keys()
+    slices, tested = report["audit"]["slices"], report["audit"]["differences"]
+    for by in ("month", "domain"):
+        rows = csv_of(found[f"prevalence-by-{by}.csv"])
+        assert len(rows) == len(slices[by]) * len(LABELS) * 3
+        known = {(row["slice"], row["label"], row["unit"]): row for row in rows}
+        for row in slices[by]:
+            for label, unit in (("ai", "bytes"), ("adverse", "words"), ("admirable", "documents")):
+                shown, figure = known[row["slice"].replace("=h", "'=h"), label, unit], row["prevalence"][label][unit]
+                assert float(shown["high"]) == pytest.approx(figure["high"], rel=1e-5)
+                assert int(shown["size"]) == row[unit] and (shown["value"] == "") is (figure["value"] is None)
+        rows = csv_of(found[f"differences-by-{by}.csv"])
+        assert len(rows) == len(tested[by]) * len(LABELS) * 3
+        assert all(float(row["p_adjusted"]) >= float(row["p_value"]) for row in rows)
     rows = csv_of(found["thresholds.csv"])
     assert [int(row["flagged.documents"]) for row in rows] == [400, 80]
     assert float(rows[1]["recall.high"]) == report["audit"]["thresholds"][1]["recall"]["high"]
@@ -247,6 +313,10 @@ def test_an_audit_of_other_tags_is_refused(scanned: Path, estimate: Path, tmp_pa
     (tmp_path / "x").write_text("{}")
     assert "audit estimate --out" in str(run("report", scanned, "--audit", tmp_path / "x").exception)
     earlier = json.loads(estimate.read_text())
+    differences = earlier.pop("differences")
+    (tmp_path / "older").write_text(json.dumps(earlier))
+    assert "earlier version" in str(run("report", scanned, "--audit", tmp_path / "older").exception)
+    earlier["differences"] = differences
     del earlier["strata"][0]["score"]
     (tmp_path / "earlier").write_text(json.dumps(earlier))
     assert "earlier version" in str(run("report", scanned, "--audit", tmp_path / "earlier").exception)
@@ -343,6 +413,9 @@ def test_the_page_of_a_comparison(report: dict[str, Any], scanned: Path, tmp_pat
     other = json.loads(first.read_text()) | {"label": "ai"}
     (tmp_path / "c.json").write_text(json.dumps(other))
     assert "same --label" in str(run("report", "compare", first, tmp_path / "c.json").exception)
+    older = {part: found for part, found in report["audit"].items() if part != "differences"}
+    (tmp_path / "older.json").write_text(json.dumps(report | {"audit": older}))
+    assert "earlier version" in str(run("report", "compare", first, tmp_path / "older.json").exception)
     (tmp_path / "d.json").write_text("[]")
     assert "tropescan report DIR --json FILE" in str(run("report", "compare", first, tmp_path / "d.json").exception)
 

@@ -201,10 +201,11 @@ def test_the_page_shows_them_and_its_csv_holds_them(scanned: Path) -> None:
 def test_the_audit_estimates_by_topic_and_the_page_and_comparison_have_it(scanned: Path, estimate: Path) -> None:
     audit = json.loads(estimate.read_text("utf-8"))
     figures = {row["slice"]: row for row in audit["slices"]["topic"]}
-    shares = {name: row["figure"]["value"] for name, row in figures.items() if row["figure"]["value"] is not None}
+    own = {name: row["prevalence"]["adverse"]["documents"] for name, row in figures.items()}
+    shares = {name: one["value"] for name, one in own.items() if one["value"] is not None}
     assert shares["Health"] == pytest.approx(1.0) and shares["Politics"] == pytest.approx(20 / 250)
-    assert figures["Travel & Places"]["figure"]["high"] == 0 and figures["(none)"]["documents"] == 50
-    assert (figures["Politics"]["flagged"], figures["Politics"]["flagged_words"]) == (30, 3000)
+    assert own["Travel & Places"]["high"] == 0 and figures["(none)"]["documents"] == 50
+    assert figures["Politics"]["flagged"] == {"documents": 30, "words": 3000, "bytes": 15_000}
     assert figures["Politics"]["wrong"]["value"] == pytest.approx(20 / 30)
     out = scanned.parent / "report.json"
     done("report", scanned, "--audit", estimate, "--json", out, "--out", scanned.parent / "page.html")

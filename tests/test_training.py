@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from command import ROOT, tropescan
 
 from classifiers.card import ModelCardError, card_of, default_model, read_card
@@ -18,8 +19,8 @@ from classifiers.score import FastTextScorer
 from classifiers.training import Example, Hyperparameters, folds_by_source, train_fasttext
 from jobs.main import cli
 from jobs.measure import scores_of
-from jobs.train import check_examples
-from jobs.training_data import digest_of, load_training_data
+from jobs.train import check_examples, limits_of
+from jobs.training_data import LabelledText, TrainingData, digest_of, digest_of_background, load_training_data
 from labels.records import LabelRecord, read_records, text_digest, write_records
 from labels.split import is_held_out
 
@@ -149,6 +150,41 @@ def test_examples_that_teach_nothing_are_refused(given: list[Example], words: st
     with pytest.raises(ValueError, match=words):
         check_examples(given)
     check_examples(with_labels(20, {"adverse", "ai"}) + with_labels(20, set()))
+
+
+def test_the_gate_notices_other_ordinary_texts(tmp_path: Path) -> None:
+    records, ordinary = labelled_folder(tmp_path), tmp_path / "ordinary"
+    train_model(examples(), tmp_path / "m.bin", SMALL)
+    ordinary.mkdir()
+
+    def gate(n: int) -> Result:
+        lines = [json.dumps({"text": f"soup {k} with leeks", "source": f"kitchen {k}"}) for k in range(n)]
+        (ordinary / "kitchen.jsonl").write_text("\n".join(lines))
+        held = [(one["source"], one["text"]) for one in map(json.loads, lines[:40]) if is_held_out(one["source"])]
+        pin = {"digest": digest_of_background(held), "floors": {"recall at FPR 1e-2, background": 0.0}}
+        (tmp_path / "floors.json").write_text(json.dumps({"background": pin}))
+        given = ["eval", str(records), "--quick", "--model", str(tmp_path / "m.bin"), "--background", str(ordinary)]
+        return CliRunner().invoke(cli, [*given, "--floors", str(tmp_path / "floors.json")])
+
+    assert gate(40).exit_code == 0
+    other = gate(80)
+    assert other.exit_code == 1 and "background: evaluation documents are" in other.output
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (["llm", "llm", "adjudicated"], "none of the 3 labelled texts was labelled by a person (adjudicated 1, llm 2)"),
+        (["human", "llm", "llm"], "1 of the 3 labelled texts was labelled by a person (human 1, llm 2)"),
+        (["human", "human", "llm"], "2 of the 3 labelled texts were labelled by a person (human 2, llm 1)"),
+    ],
+)
+def test_a_card_says_who_read_the_texts(kinds: list[str], words: str, tmp_path: Path) -> None:
+    records = read_records(labelled_folder(tmp_path))[: len(kinds)]
+    items = [LabelledText(replace(one, kind=kind), str(one.text)) for one, kind in zip(records, kinds, strict=True)]
+    told = limits_of(TrainingData(items, [], 0), on_passages=False)
+    assert words in told[0] and not any("No ordinary text" in one for one in told)
+    assert "No ordinary text" in limits_of(TrainingData(items, [], 0), on_passages=True)[0]
 
 
 def test_a_gate_that_measured_nothing_fails(tmp_path: Path) -> None:

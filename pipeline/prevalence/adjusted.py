@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.prevalence.figure import Basis, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, proportion
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Floats, Form, Melded, proportion
 from pipeline.prevalence.sample import Reading
 from pipeline.schema import Estimate
 
@@ -63,7 +63,7 @@ def annotators_corrected(
     """
     random = np.random.default_rng(seed)
     size = float(sample.size.sum())
-    rate = sample.melded(random, form=form, draws=draws) * (1 / size)
+    rate = sample.melded(Chances(seed, draws=draws), form=form) / size
     melded = _corrected(rate, sensitivity, specificity, random)
     sure = specificity.rate if specificity else 1.0
     value = float(_solve(np.array([sample.point() / size]), sensitivity.rate, sure)[0])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.prevalence.melding import TAILS
+from pipeline.prevalence.melding import TAILS, Chances
 from pipeline.prevalence.sample import count_sample, stratified
 
 Floats = NDArray[np.float64]
@@ -112,10 +112,10 @@ def outlook(documents: Ints, rates: Floats, labelled: Ints, *, seed: int = 0) ->
     random = np.random.default_rng(seed)
     positives = np.minimum(np.round(rates * documents), documents).astype(np.int64)
     expected = float(rates @ documents / documents.sum())  # not of the positives, which may round to none
-    figures = []
+    figures, chances = [], Chances(seed, draws=4000)
     for _ in range(TRIALS):
         found = random.hypergeometric(positives, documents - positives, labelled)
-        figures.append(stratified(count_sample(documents, labelled, found), random=random, draws=4000).estimate)
+        figures.append(stratified(count_sample(documents, labelled, found), chances=chances).estimate)
     low, high = (float(np.mean([getattr(one, end) for one in figures])) for end in ("low", "high"))
     half = (high - low) / 2
     return Outlook(int(labelled.sum()), low, high, half / expected)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.figure import Basis
+from pipeline.prevalence.ratio import Pairs
 from pipeline.prevalence.sample import Reading, Sample
 from pipeline.prevalence.strata import CELLS, GRID, UNITS, Histogram, Strata, assign
 from pipeline.prevalence.two_phase import TwoPhase
@@ -36,6 +37,10 @@ class Audited:
         keep = np.ones(len(self.strata), bool) if mine is None else mine
         found, n = self._sizes(keep & positive, unit, len(sums)), len(sums)
         return Sample(_documents(sums), self._count(keep, n), found, *_size(sums, unit), self.basis)
+
+    def pairs(self, documents: Ints, first: Flags, second: Flags) -> Pairs:
+        """What was read of two labels, of a population of so many ``documents`` by stratum."""
+        return Pairs.of(documents, self.strata, first, second)
 
     def _count(self, which: Flags, strata: int) -> Ints:
         return np.bincount(self.strata[which], minlength=strata).astype(np.int64)
@@ -69,6 +74,10 @@ class AuditedTwice(Audited):
             self._sizes(called & checked & positive, unit, n), self._count(passed & checked, n),
             self._sizes(passed & checked & positive, unit, n), *_size(sums, unit),
         )  # fmt: skip
+
+    def pairs(self, documents: Ints, first: Flags, second: Flags) -> Pairs:
+        """Both phases of two labels, as `Audited.pairs` of one."""
+        return Pairs.of(documents, self.strata, first, second, self.called, self.checked)
 
 
 def _documents(sums: Floats) -> Ints:

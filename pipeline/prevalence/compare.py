@@ -5,36 +5,32 @@ Knows samples and counts; knows nothing of what the slices are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from pipeline.prevalence.figure import Basis, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Form, Melded
-from pipeline.prevalence.sample import Reading, stratified
+from pipeline.prevalence.figure import UNCORRECTED, Basis, Figure
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Melded
+from pipeline.prevalence.sample import Reading, Share
 from pipeline.schema import Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+EVEN = 0.025
+"""Error on either side of a difference."""
 
 
-def simultaneous(samples: Sequence[Reading], *, form: Form = "mid-p", draws: int = DRAWS) -> list[Figure]:
-    """Estimates of disjoint slices, such as dates, whose intervals all hold at once with 95 % (Šidák 1967).
+def at_once(share: Share, slices: int) -> Figure:
+    """The estimate of one of so many disjoint slices, such as dates, whose intervals all hold at once with 95 %.
 
-    Independent given how many documents of each slice were drawn, hence Šidák's and not Bonferroni's level.
+    Independent given how many documents of each slice were drawn, hence Šidák's (1967) and not Bonferroni's level. It
+    takes more draws than one interval does.
     """
-    tails = tails_together(len(samples))
-    random = np.random.default_rng(0)
-    figures = [stratified(one, tails=tails, form=form, random=random, draws=draws * 2) for one in samples]
-    return [replace(one, confidence=round(1 - sum(TAILS), 6)) for one in figures]
-
-
-def tails_together(slices: int) -> tuple[float, float]:
-    """Errors below and above of each of so many intervals that hold at once with 95 % (Šidák 1967)."""
-    return _sidak(TAILS[0], slices), _sidak(TAILS[1], slices)
+    tails = _sidak(TAILS[0], slices), _sidak(TAILS[1], slices)
+    return replace(share.figure(tails), confidence=round(1 - sum(TAILS), 6))
 
 
 def _sidak(error: float, tests: int) -> float:
@@ -43,29 +39,50 @@ def _sidak(error: float, tests: int) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """``figure.estimate`` is a rate minus another's; ``p_value`` is two-sided, of their being equal."""
+    """``figure.estimate`` is a rate minus another's; ``p_value`` is two-sided, of their being equal. ``few``: one of
+    the two has too few labels, so that the interval alone may be printed."""
 
     figure: Figure
     p_value: float
+    few: bool = False
+
+    @classmethod
+    def between(cls, one: Share, other: Share, *, few: bool = False, tests: int = 1) -> Difference:
+        """Melded (Fay, Proschan and Brittain 2015), with 2.5 % on either side, or that over all of so many ``tests``
+        whose intervals hold at once, however they depend on each other (Bonferroni). Two disjoint slices of one audit,
+        or two audits; the two must be of different `Chances`."""
+        gap = one.melded - other.melded
+        low, high = gap.interval((EVEN / tests, EVEN / tests))
+        value = min(max(one.point - other.point, low), high)
+        first, second = one.reading, other.reading
+        basis: Basis = "uncorrected" if "uncorrected" in (first.basis, second.basis) else "design"
+        estimate = Estimate(value, low, high, first.n + second.n, f"difference, melded {one.form}")
+        positives = int(first.positives.sum() + second.positives.sum())
+        return cls(Figure(estimate, positives, basis), _p_value(gap), few)
+
+    def in_words(self) -> str:
+        """Such as "+0.31 points (95 %: +0.12 to +0.50)", in hundredths, or the interval and "too few labels"."""
+        one = self.figure.estimate
+        low, value, high = (f"{100 * x:+.2g}" for x in (one.low, one.value, one.high))
+        mark = f", {UNCORRECTED}" if self.figure.basis == "uncorrected" else ""
+        if one.low == one.high:  # both were read whole
+            return f"{value} points (known exactly){mark}"
+        if self.few:
+            return f"{low} to {high} points (95 %; too few labels){mark}"
+        return f"{value} points (95 %: {low} to {high}){mark}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; ``value`` is null where the interval alone may be printed."""
+        one = self.figure.estimate
+        return {
+            "value": None if self.few else one.value, "low": one.low, "high": one.high, "labels": one.n,
+            "p_value": self.p_value, "basis": self.figure.basis, "method": one.method, "words": self.in_words(),
+        }  # fmt: skip
 
 
-def difference_of(
-    one: Reading, other: Reading, *, form: Form = "mid-p", seed: int = 0, draws: int = DRAWS
-) -> Difference:
-    """The difference of two populations' rates, melded, with 2.5 % on either side (Fay, Proschan and Brittain 2015).
-    Two disjoint slices of one audit, or two audits."""
-    random = np.random.default_rng(seed)
-    sizes = [float(sample.size.sum()) for sample in (one, other)]
-    first, second = (
-        s.melded(random, form=form, draws=draws) * (1 / size) for s, size in zip((one, other), sizes, strict=True)
-    )
-    gap = first - second
-    low, high = gap.interval((0.025, 0.025))
-    value = min(max(one.point() / sizes[0] - other.point() / sizes[1], low), high)
-    positives = int(one.positives.sum() + other.positives.sum())
-    basis: Basis = "uncorrected" if "uncorrected" in (one.basis, other.basis) else "design"
-    figure = Figure(Estimate(value, low, high, one.n + other.n, f"difference, melded {form}"), positives, basis)
-    return Difference(figure, _p_value(gap))
+def difference_of(one: Reading, other: Reading, *, seed: int = 0, draws: int = DRAWS) -> Difference:
+    """The difference of two populations' rates; see `Difference.between`."""
+    return Difference.between(*(Share.of(each, Chances(seed, k, draws=draws)) for k, each in enumerate((one, other))))
 
 
 def _p_value(gap: Melded) -> float:
@@ -73,6 +90,16 @@ def _p_value(gap: Melded) -> float:
     draws = len(gap.lower)
     below, above = np.sum(gap.lower <= 0), np.sum(gap.upper >= 0)
     return float(min(1.0, 2 * (1 + min(below, above)) / (draws + 1)))
+
+
+def adjusted(p_values: Floats) -> Floats:
+    """Of p-values of several tests, shape (tests,): those at or under 0.05 hold all at once with 95 %, however they
+    depend on each other (Holm 1979), as differences from one date to the next do."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.minimum(1.0, p_values[order] * np.arange(len(p_values), 0, -1))
+    found = np.empty(len(p_values))
+    found[order] = np.maximum.accumulate(steps)
+    return found
 
 
 def q_values(p_values: Floats) -> Floats:

@@ -70,8 +70,3 @@ def _candidates(every: Drawn, sizes: Ints) -> list[int]:
             members = members[every.keys[members] <= limit]
         found += members.tolist() if size else []
     return found
-
-
-def inclusion_probabilities(documents: Ints, sizes: Ints) -> NDArray[np.float64]:
-    """Of any document of each stratum, float64, shape (strata,)."""
-    return np.minimum(sizes, documents) / np.maximum(documents, 1)

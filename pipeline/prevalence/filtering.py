@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.prevalence.bounds import clopper_pearson
 from pipeline.prevalence.figure import Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Form, Melded
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Form, Melded
 from pipeline.prevalence.sample import Reading, Sample, stratified
 from pipeline.schema import Estimate
 
@@ -24,8 +24,7 @@ def recall(
     draws: int = DRAWS,
 ) -> Figure:  # fmt: skip
     """Of all that is positive, the share that the filter flags: both totals melded into their ratio."""
-    random = np.random.default_rng(seed)
-    flagged, left = (one.melded(random, form=form, draws=draws) for one in (above, below))
+    flagged, left = (one.melded(Chances(seed, k, draws=draws), form=form) for k, one in enumerate((above, below)))
     low, high = flagged.share_beside(left).interval(tails)
     found, missed = above.point(), below.point()
     value = min(max(found / (found + missed), low), high) if found + missed else high
@@ -47,7 +46,7 @@ def elusion(below: Reading, *, error: float = 0.05, draws: int = DRAWS) -> Figur
     if one and below.n < below.documents[0]:
         high, method = clopper_pearson(int(below.positives[0]), below.n, (0.0, error))[1], "Clopper-Pearson, one-sided"
     else:
-        melded: Melded = below.melded(np.random.default_rng(0), form="exact", draws=draws)
+        melded: Melded = below.melded(Chances(draws=draws), form="exact")
         high, method = min(1.0, melded.interval((0.0, error))[1] / size), "melded exact strata, one-sided"
     value = min(below.point() / size, high)
     estimate, positives = Estimate(value, 0.0, high, below.n, method), int(below.positives.sum())

@@ -44,14 +44,17 @@ def pacc(mean_score: float, of_positives: float, of_negatives: float) -> float:
 
 
 def pacc_figure(
-    mean_score: float, positives: Weighted, negatives: Weighted, *, seed: int = 0, resamples: int = _RESAMPLES
-) -> Figure:
+    mean_score: float, positives: Weighted, negatives: Weighted, *, error: float = 0.0, seed: int = 0,
+    resamples: int = _RESAMPLES,
+) -> Figure:  # fmt: skip
     """PACC with an interval that resamples the labelled documents (Davison and Hinkley 1997, chapter 2), not the
-    assumption. Raises `ValueError` without a document of either kind."""
+    assumption; ``error``: the standard error of the mean score, which few documents leave to chance. Raises
+    `ValueError` without a document of either kind."""
     if not len(positives.scores) or not len(negatives.scores):
         raise ValueError("PACC needs documents that hold the label, and others that do not; there are not both")
     random = np.random.default_rng(seed)
-    resampled = [pacc(mean_score, positives.resampled(random), negatives.resampled(random)) for _ in range(resamples)]
+    means = mean_score + error * random.standard_normal(resamples)
+    resampled = [pacc(float(mean), positives.resampled(random), negatives.resampled(random)) for mean in means]
     low, high = (float(x) for x in np.nanquantile(resampled, [TAILS[0], 1 - TAILS[1]]))
     n, value = len(positives.scores) + len(negatives.scores), pacc(mean_score, positives.mean, negatives.mean)
     return Figure(Estimate(value, low, high, n, "PACC; holds under prior shift"), len(positives.scores), "model")

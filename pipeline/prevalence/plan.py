@@ -21,7 +21,9 @@ from pipeline.prevalence.allocation import (
     pilot_rates,
     variances_of,
 )
+from pipeline.prevalence.domains import DESIGN, DomainPlan, domain_plan_from_json
 from pipeline.prevalence.frame import Columns
+from pipeline.prevalence.names import Key
 from pipeline.prevalence.strata import Histogram, Strata, Stratum, make_strata
 
 Ints = NDArray[np.int64]
@@ -29,7 +31,8 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Plan:
-    """``sizes`` are documents to read by stratum. ``model`` is the digest of the model that made the tags."""
+    """``sizes`` are documents to read by stratum. ``model`` is the digest of the model that made the tags, ``key`` what
+    documents are drawn by: see `Names`."""
 
     label: str
     columns: Columns
@@ -40,11 +43,17 @@ class Plan:
     strata: Strata
     sizes: tuple[int, ...]
     outlook: Outlook
+    key: Key = "id"
 
     @property
     def documents(self) -> Ints:
         """Documents by stratum, int64."""
         return np.array([one.documents for one in self.strata], np.int64)
+
+    @property
+    def chances(self) -> dict[str, float]:
+        """The inclusion probability of any document of each stratum, by its name."""
+        return {one.name: size / one.documents for one, size in zip(self.strata, self.sizes, strict=True)}
 
     @property
     def population(self) -> int:
@@ -83,7 +92,7 @@ def plan_from_json(plain: dict[str, Any]) -> Plan:
         return Plan(
             plain["label"], Columns(**plain["columns"]), plain["threshold"], plain["expected"], plain["seed"],
             plain["model"], Strata(tuple(Stratum(**one) for one in strata), plain["cells"]), tuple(plain["sizes"]),
-            Outlook(**plain["outlook"]),
+            Outlook(**plain["outlook"]), plain.get("key", "id"),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -91,10 +100,12 @@ def plan_from_json(plain: dict[str, Any]) -> Plan:
         ) from error
 
 
-def load_plan(text: str, name: str) -> Plan:
-    """A plan from a file's text; errors name the file."""
+def load_plan(text: str, name: str) -> Plan | DomainPlan:
+    """A plan of either kind, from a file's text; errors name the file."""
     try:
-        return plan_from_json(json.loads(text))
+        plain = json.loads(text)
+        whole_domains = isinstance(plain, dict) and plain.get("design") == DESIGN
+        return domain_plan_from_json(plain) if whole_domains else plan_from_json(plain)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -111,6 +122,7 @@ def make_plan(
     model: str,
     pilot: tuple[Ints, Ints] | None = None,
     strata: Strata | None = None,
+    key: Key = "id",
 ) -> Plan:
     """Strata, sizes and outlook. ``pilot``: labelled and positive by stratum, int64, of ``strata``, which are kept;
     what it found takes the place of ``expected``.
@@ -128,4 +140,4 @@ def make_plan(
         expected = float(rates @ documents / documents.sum())
     sizes = allocate(documents, variances_of(rates, measured=pilot is not None), min(budget, int(documents.sum())))
     looks = outlook(documents, rates, sizes)
-    return Plan(label, columns, threshold, expected, seed, model, found, tuple(sizes.tolist()), looks)
+    return Plan(label, columns, threshold, expected, seed, model, found, tuple(sizes.tolist()), looks, key)

@@ -10,14 +10,14 @@ Knows counts and sizes by stratum as arrays; knows neither scores nor files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.prevalence.figure import MOST_UNREAD, Basis, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS, Floats, Form, Melded, stratum_total, total
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances, Floats, Form, Melded, stratum_total, total
 from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
@@ -54,10 +54,17 @@ class Reading(Protocol):
     def design(self) -> str:
         """Its name for `Estimate.method`."""
 
+    @property
+    def unseen(self) -> Floats:
+        """The size that an unseen positive of each stratum may have."""
+
     def part(self, keep: Sequence[int] | Ints) -> Reading:
         """Only these strata."""
 
-    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+    def sized(self, size: Floats, unseen: Floats) -> Reading:
+        """With other sizes of the strata and of an unseen positive."""
+
+    def melded(self, chances: Chances, *, form: Form = "mid-p") -> Melded:
         """The size of all positives of the population."""
 
     def point(self) -> float:
@@ -113,6 +120,10 @@ class Sample:
         sizes = [self.sizes[i] for i in at]
         return Sample(self.documents[at], self.labelled[at], sizes, self.size[at], self.unseen[at], self.basis)
 
+    def sized(self, size: Floats, unseen: Floats) -> Sample:
+        """With other sizes of the strata and of an unseen positive."""
+        return replace(self, size=size, unseen=unseen)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; sizes that are all 1 as their number."""
         return {
@@ -121,15 +132,15 @@ class Sample:
             "sizes": [len(one) if np.all(one == 1) else one.tolist() for one in self.sizes],
         }  # fmt: skip
 
-    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+    def melded(self, chances: Chances, *, form: Form = "mid-p") -> Melded:
         """The size of all positives of the population. A stratum of which nothing was read may be positive whole."""
         parts = [
             stratum_total(
-                self.sizes[h], int(self.labelled[h]), int(self.documents[h]), random,
-                unseen_size=float(self.unseen[h]), form=form, draws=draws,
+                self.sizes[h], int(self.labelled[h]), int(self.documents[h]), chances, h,
+                unseen_size=float(self.unseen[h]), form=form,
             )
             if self.labelled[h]
-            else Melded(np.zeros(draws), np.full(draws, self.size[h]))
+            else Melded(np.zeros(chances.draws), np.full(chances.draws, self.size[h]))
             for h in range(len(self.documents))
         ]  # fmt: skip
         return total(parts)
@@ -176,26 +187,48 @@ def size_biased(sizes: Floats) -> float:
     return float(sizes @ sizes / sizes.sum()) if sizes.sum() else 1.0
 
 
+@dataclass(frozen=True)
+class Share:
+    """The share of a population, in the sample's unit, that is positive: ``melded`` from its strata."""
+
+    reading: Reading
+    melded: Melded
+    form: Form = "mid-p"
+
+    @classmethod
+    def of(cls, reading: Reading, chances: Chances, *, form: Form = "mid-p") -> Share:
+        """Raises `ValueError` for a population of no size."""
+        size = float(reading.size.sum())
+        if size <= 0:
+            raise ValueError("a prevalence among no documents is not defined; choose a slice that holds some")
+        return cls(reading, (reading.melded(chances, form=form) / size).capped(), form)
+
+    @property
+    def point(self) -> float:
+        """The estimate, which the interval may yet have to hold."""
+        return self.reading.point() / float(self.reading.size.sum())
+
+    def figure(self, tails: tuple[float, float] = TAILS) -> Figure:
+        """The recommended estimate, with these errors below and above."""
+        low, high = self.melded.interval(tails)
+        one = self.reading
+        method = f"{one.design}, melded {self.form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
+        estimate = Estimate(min(max(self.point, low), high), low, high, one.n, method)
+        positives, confidence = int(one.positives.sum()), round(1 - sum(tails), 6)
+        return Figure(estimate, positives, one.basis, one.design_effect(), confidence, unread=one.unread)
+
+
 def stratified(
     sample: Reading,
     *,
     tails: tuple[float, float] = TAILS,
     form: Form = "mid-p",
-    random: np.random.Generator | None = None,
+    chances: Chances | None = None,
     draws: int = DRAWS,
 ) -> Figure:
     """The share of the population, in the sample's unit, that is positive; the recommended estimate.
 
-    ``random``: seeded with 0 unless given; a sample's interval is then the same each time. Raises `ValueError` for
-    a population of no size.
+    ``chances``: so many ``draws`` unless given; a sample's interval is the same each time. Raises `ValueError` for a
+    population of no size.
     """
-    size = float(sample.size.sum())
-    if size <= 0:
-        raise ValueError("a prevalence among no documents is not defined; choose a slice that holds some")
-    melded = sample.melded(random or np.random.default_rng(0), form=form, draws=draws)
-    low, high = (min(1.0, bound / size) for bound in melded.interval(tails))
-    value = min(max(sample.point() / size, low), high)
-    method = f"{sample.design}, melded {form} ({tails[0]:.2g} below, {tails[1]:.2g} above)"
-    estimate = Estimate(value, low, high, sample.n, method)
-    positives, confidence = int(sample.positives.sum()), round(1 - sum(tails), 6)
-    return Figure(estimate, positives, sample.basis, sample.design_effect(), confidence, unread=sample.unread)
+    return Share.of(sample, chances or Chances(draws=draws), form=form).figure(tails)

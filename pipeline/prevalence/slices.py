@@ -31,6 +31,11 @@ class Slicer:
 
     by: str
 
+    @property
+    def column(self) -> str:
+        """Which column of the tags it is made from."""
+        return SLICES[self.by].column
+
     def of(self, batch: pa.RecordBatch) -> tuple[list[str], NDArray[np.int64]]:
         """Names of the slices in a batch of tags, and which of them each row is in: int64, shape (rows,).
 

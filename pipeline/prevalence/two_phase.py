@@ -1,4 +1,4 @@
-"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it; and predictions as helpers.
+"""Two-phase labels: a cheap annotator reads the first phase, people a random part of it.
 
 The cheap annotator's errors are corrected by what people found, whatever they are and wherever they lie: double
 sampling (Tenenbein 1970; Särndal, Swensson and Wretman 1992, chapter 9), of which the prediction-powered estimator of
@@ -9,17 +9,24 @@ has that case alone, with Wald's interval. Knows counts and arrays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from pipeline.prevalence.figure import LEAST_POSITIVES, Basis, Figure
-from pipeline.prevalence.melding import DRAWS, Form, Melded, mean_sizes, proportion, stratum_total, total
+from pipeline.prevalence.figure import Basis
+from pipeline.prevalence.melding import (
+    Chances,
+    Form,
+    Melded,
+    proportion,
+    size_of,
+    stratum_total,
+    total,
+)
+from pipeline.prevalence.regression import regressed_from_json
 from pipeline.prevalence.sample import Reading, sample_from_json
-from pipeline.schema import Estimate
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -79,6 +86,10 @@ class TwoPhase:
             self.unseen[at],
         )  # fmt: skip
 
+    def sized(self, size: Floats, unseen: Floats) -> TwoPhase:
+        """With other sizes of the strata and of an unseen positive."""
+        return replace(self, size=size, unseen=unseen)
+
     def point(self) -> float:
         """The double-sampling estimate of the size of all positives."""
         weight = self.documents / np.maximum(self.read, 1)
@@ -102,12 +113,12 @@ class TwoPhase:
     def design_effect(self) -> None:
         """Not known."""
 
-    def melded(self, random: np.random.Generator, *, form: Form = "mid-p", draws: int = DRAWS) -> Melded:
+    def melded(self, chances: Chances, *, form: Form = "mid-p") -> Melded:
         """The size of all positives of the population, each phase a simple random sample in its stratum."""
         every = self.called_checked + self.passed_checked
         alike = (self.called == 0) | (self.called == self.read) | (every == self.read)
         return total([
-            self._one_phase(h, random, form, draws) if alike[h] else self._stratum(h, random, form, draws)
+            self._one_phase(h, chances, form) if alike[h] else self._stratum(h, chances, form)
             for h in range(len(self.documents))
         ])  # fmt: skip
 
@@ -120,108 +131,89 @@ class TwoPhase:
         """The size of the positives of a kind in the first phase, by stratum."""
         return np.asarray(kind / np.maximum(checked, 1) * [float(one.sum()) for one in sizes], np.float64)
 
-    def _one_phase(self, h: int, random: np.random.Generator, form: Form, draws: int) -> Melded:
+    def _one_phase(self, h: int, chances: Chances, form: Form) -> Melded:
         """Where all were called alike, or people read them all, what people read is a simple random sample."""
         sizes, checked = np.append(self.confirmed[h], self.missed[h]), self.called_checked[h] + self.passed_checked[h]
         if not checked:
-            return Melded(np.zeros(draws), np.full(draws, self.size[h]))
+            return Melded(np.zeros(chances.draws), np.full(chances.draws, self.size[h]))
         return stratum_total(
-            sizes, int(checked), int(self.documents[h]), random, unseen_size=float(self.unseen[h]), form=form,
-            draws=draws,
-        )  # fmt: skip
+            sizes, int(checked), int(self.documents[h]), chances, h, unseen_size=float(self.unseen[h]), form=form
+        )
 
-    def _stratum(self, h: int, random: np.random.Generator, form: Form, draws: int) -> Melded:
-        """What is read is known; the rest is predicted: how much of it would be called, from one draw for both kinds,
-        and how much of either kind is positive. The total rises in the share of the kind that has more positives."""
-        kinds = (_Kind(self.called_checked[h], self.confirmed[h]), _Kind(self.passed_checked[h], self.missed[h]))
-        share = proportion(int(self.called[h]), int(self.read[h]), random, form="exact", draws=draws)
-        rates = [kind.rate(random, draws) for kind in kinds]
-        sizes = [kind.mean_size(float(self.unseen[h]), random, draws) for kind in kinds]
-        low = np.where(rates[0].lower >= rates[1].lower, share.lower, share.upper)
-        high = np.where(rates[0].upper >= rates[1].upper, share.upper, share.lower)
-        if form == "mid-p":
-            coin = random.random(draws) < 0.5
-            low = high = np.where(coin, low, high)
-            rates, sizes = ([k.mixed(one, coin) for k, one in zip(kinds, of, strict=True)] for of in (rates, sizes))
-        ends = (low, [one.lower for one in rates], [one.lower for one in sizes]), (
-            high, [one.upper for one in rates], [one.upper for one in sizes])  # fmt: skip
-        return Melded(*(self._predicted(h, *end, random) for end in ends))
-
-    def _predicted(self, h: int, share: Floats, rates: list[Floats], sizes: list[Floats], random: Any) -> Floats:
-        called = random.binomial(int(self.documents[h] - self.read[h]), share)
-        passed = int(self.documents[h] - self.read[h]) - called
-        more = random.binomial(called + int(self.called[h] - self.called_checked[h]), rates[0])
-        further = random.binomial(passed + int(self.read[h] - self.called[h] - self.passed_checked[h]), rates[1])
-        known = self.confirmed[h].sum() + self.missed[h].sum()
-        return np.asarray(known + more * sizes[0] + further * sizes[1], np.float64)
+    def _stratum(self, h: int, chances: Chances, form: Form) -> Melded:
+        """What is read is known; the rest is predicted, and its positives have sizes like those of their kind."""
+        counts = tuple(int(getattr(self, name)[h]) for name in _COUNTS)
+        kinds = (_Kind(counts[3], len(self.confirmed[h])), _Kind(counts[4], len(self.missed[h])))
+        ends = chances.once(
+            h, (*counts, *kinds, form), lambda random: _unread(counts, kinds, random, form, chances.draws)
+        )
+        random, known = chances.random(h, 1), self.confirmed[h].sum() + self.missed[h].sum()
+        largest = max(float(self.unseen[h]), *(np.max(one, initial=0.0) for one in (self.confirmed[h], self.missed[h])))
+        found = []
+        for end in ends:
+            called = size_of(end.called, self.confirmed[h], largest, end.unseen[0], random)
+            found.append(known + called + size_of(end.passed, self.missed[h], largest, end.unseen[1], random))
+        return Melded(*found)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Of what the annotator said alike of in one stratum: how many people read, and the sizes of the positives."""
+    """Of what the annotator said alike of in one stratum: how many people read, and how many of those are positive."""
 
     checked: int
-    sizes: Floats
+    positives: int
 
-    def rate(self, random: np.random.Generator, draws: int) -> Melded:
-        """0 to 1 where nothing was read."""
-        return proportion(len(self.sizes), int(self.checked), random, form="exact", draws=draws)
 
-    def mean_size(self, unseen: float, random: np.random.Generator, draws: int) -> Melded:
-        """Above with one positive more that was not seen."""
-        return Melded(mean_sizes(self.sizes, random, draws), mean_sizes(np.append(self.sizes, unseen), random, draws))
+class _End(NamedTuple):
+    """From below or above, positives among what people did not read of either kind, float64, shape (draws,), and where
+    they are with one more than was seen."""
 
-    def mixed(self, one: Melded, coin: Flags) -> Melded:
-        """The mid-p form; where nothing was read, the bounds stay."""
-        both = np.where(coin, one.lower, one.upper)
-        return Melded(both, both) if self.checked else one
+    called: Floats
+    passed: Floats
+    unseen: tuple[Flags, Flags]
+
+
+def _unread(
+    counts: tuple[int, ...], kinds: tuple[_Kind, _Kind], random: np.random.Generator, form: Form, draws: int
+) -> tuple[_End, _End]:
+    """How much of what nobody read would be called, from one draw for both kinds, and how much of either kind is
+    positive (0 to all where people read nothing). The total rises in the share of the kind that has more positives."""
+    documents, read, called, called_checked, passed_checked = counts
+    share = proportion(called, read, random, form="exact", draws=draws)
+    rates = [proportion(one.positives, one.checked, random, form="exact", draws=draws) for one in kinds]
+    low = np.where(rates[0].lower >= rates[1].lower, share.lower, share.upper)
+    high = np.where(rates[0].upper >= rates[1].upper, share.upper, share.lower)
+
+    def end(shares: Floats, unseen: tuple[Flags, Flags]) -> _End:
+        more = random.binomial(documents - read, shares)
+        left = more + called - called_checked, documents - read - more + read - called - passed_checked
+        found = [
+            random.binomial(n, np.where(flags, one.upper, one.lower)).astype(np.float64)
+            for n, one, flags in zip(left, rates, unseen, strict=True)
+        ]
+        return _End(found[0], found[1], unseen)
+
+    if form == "exact":
+        none, every = np.zeros(draws, bool), np.ones(draws, bool)
+        return end(low, (none, none)), end(high, (every, every))
+    coin = random.random(draws) < 0.5
+    shares = np.where(coin, high, low)
+    if all(one.checked for one in kinds):
+        both = end(shares, (coin, coin))
+        return both, both
+    lower, upper = (tuple(coin if one.checked else np.full(draws, side) for one in kinds) for side in (False, True))
+    return end(shares, (lower[0], lower[1])), end(shares, (upper[0], upper[1]))
 
 
 _COUNTS = ("documents", "read", "called", "called_checked", "passed_checked")
 
 
-def count_phases(
-    documents: Ints, read: Ints, called: Ints, called_checked: Ints, confirmed: Ints, passed_checked: Ints, missed: Ints
-) -> TwoPhase:
-    """Two phases in which every document counts one."""
-    ones = [[np.ones(int(x)) for x in found] for found in (confirmed, missed)]
-    return TwoPhase(
-        documents, read, called, called_checked, ones[0], passed_checked, ones[1], documents.astype(np.float64),
-        np.ones(len(documents)),
-    )  # fmt: skip
-
-
 def reading_from_json(plain: dict[str, Any]) -> Reading:
     """The sample or the two phases that ``to_json`` gave. Raises `KeyError` or `TypeError` if it is neither."""
     if "called" not in plain:
-        return sample_from_json(plain)
+        sample = sample_from_json(plain)
+        return regressed_from_json(plain, sample) if "totals" in plain else sample
     documents, read, called, called_checked, passed_checked = (np.array(plain[name], np.int64) for name in _COUNTS)
     confirmed, missed = ([np.array(one, np.float64) for one in plain[name]] for name in ("confirmed", "missed"))
     size, unseen = (np.array(plain[name], np.float64) for name in ("size", "unseen"))
     return TwoPhase(documents, read, called, called_checked, confirmed, passed_checked, missed, size, unseen)
-
-
-def difference(truth: Floats, predicted: Floats, probability: Floats, population_mean: float, documents: int) -> Figure:
-    """The difference (GREG) estimator with a tuned slope, for means of ``truth`` where ``predicted`` is known for all.
-
-    Arrays of shape (labelled,), ``probability`` of inclusion; ``population_mean`` of the predictions over all
-    ``documents``. The slope is that of least variance (PPI++, Angelopoulos, Duchi and Zrnic 2023), the
-    interval Student's. Raises `ValueError` with fewer than ten positives, where it would be too short.
-    """
-    if np.count_nonzero(truth) < LEAST_POSITIVES:
-        raise ValueError(
-            f"{np.count_nonzero(truth)} positives are too few for an interval by a normal approximation, which takes "
-            f"{LEAST_POSITIVES}; use the stratified estimate"
-        )
-    weights = 1 / probability
-    weights = weights / weights.sum()
-    centred = predicted - weights @ predicted
-    spread = float(weights**2 @ centred**2)
-    slope = float(weights**2 @ (centred * truth)) / spread if spread else 0.0
-    errors = truth - slope * predicted
-    value = slope * population_mean + float(weights @ errors)
-    n = len(truth)
-    variance = float(weights**2 @ (errors - weights @ errors) ** 2) * n / (n - 2) * max(0.0, 1 - n / documents)
-    half = float(stats.t.ppf(0.975, n - 2)) * variance**0.5
-    estimate = Estimate(value, max(0.0, value - half), min(1.0, value + half), n, "difference estimator, Student's t")
-    return Figure(estimate, int(np.count_nonzero(truth)))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.prevalence.audited import Audited
 from pipeline.prevalence.figure import UNCORRECTED, Figure
-from pipeline.prevalence.melding import DRAWS, TAILS
-from pipeline.prevalence.sample import Reading, Sample, size_biased
+from pipeline.prevalence.melding import DRAWS, TAILS, Chances
+from pipeline.prevalence.sample import Reading, size_biased
 from pipeline.schema import Estimate
 
 Floats = NDArray[np.float64]
@@ -49,24 +49,26 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
-def weighed(sample: Sample, audited: Audited, positive: Flags, weights: Floats, at: int, largest: float) -> Sample:
-    """The sample that `Audited.sample` made of the ``positive`` in unit ``at`` of `UNITS`, with each document counting
-    by its weight, float64, shape (read,); ``largest`` is that of any document of the corpus.
+def weighed(
+    audited: Audited, sums: Floats, positive: Flags, weights: Floats, unit: str, largest: float
+) -> Reading:  # fmt: skip
+    """The sample that `Audited.sample` makes of the ``positive`` in a unit, with each document counting by its weight,
+    float64, shape (read,); ``largest`` is that of any document of the corpus.
 
     A positive of weight 0 is one no more. An unseen one may have the weight that documents of its stratum have as their
     weights meet it (see `size_biased`), or those of all that were read, where none of the stratum counts any more.
     """
-    kept = positive & (weights > 0)
-    sizes = [(audited.sizes[:, at] * weights)[kept & (audited.strata == h)] for h in range(len(sample.documents))]
+    counting = replace(audited, sizes=audited.sizes * weights[:, None])
+    sample = counting.sample(sums, positive & (weights > 0), unit)
     usual = size_biased(weights) if weights.any() else largest
-    by_stratum = [weights[audited.strata == h] for h in range(len(sample.documents))]
+    by_stratum = [weights[audited.strata == h] for h in range(len(sums))]
     unseen = np.array([size_biased(each) if each.any() else usual for each in by_stratum])
-    return replace(sample, sizes=sizes, size=sample.size * largest, unseen=sample.unseen * unseen)
+    return sample.sized(sample.size * largest, sample.unseen * unseen)
 
 
-def amount(sample: Reading, *, random: np.random.Generator | None = None, draws: int = DRAWS) -> Amount:
-    """The total size of the positives, with a melded interval of 95 %; ``random`` is seeded with 0 unless given."""
-    low, high = sample.melded(random or np.random.default_rng(0), draws=draws).interval()
+def amount(sample: Reading, *, draws: int = DRAWS) -> Amount:
+    """The total size of the positives, with a melded interval of 95 %."""
+    low, high = sample.melded(Chances(draws=draws)).interval()
     value = min(max(sample.point(), low), high)
     method = f"stratified total, melded mid-p ({TAILS[0]:.2g} below, {TAILS[1]:.2g} above)"
     estimate = Estimate(value, low, high, sample.n, method)

@@ -18,6 +18,7 @@ from pipeline.report.audit_figures import (
     strata_picture,
     trend_picture,
 )
+from pipeline.report.audit_slices import dated, long_differences, long_rows, own_label, tested_rows
 from pipeline.report.figures import percent
 
 Plain = dict[str, Any]
@@ -33,13 +34,17 @@ def audit_view(report: Plain) -> Plain:
     costs = [row | {"said": _said(row, population)} for row in audit["thresholds"]]
     own, label = audit["plan"]["threshold"], audit["label"]
     drawn = [row for row in costs if row["flagged"]["documents"]]
-    slices: dict[str, list[Plain]] = audit["slices"]
+    slices = {by: own_label(rows, label) for by, rows in audit["slices"].items()}
     period = next((by for by in slices if by in _DATES), "")
     dates = _named(slices.get(period, []))
+    tested = {by: tested_rows(pairs, label) for by, pairs in audit["differences"].items()}
     scores = next((one for one in report["labels"]["shown"] if one["label"] == label), None)
     return {
         "headline": [_headline(audit, unit) for unit in ("documents", "words", "bytes")],
-        "costs": costs, "dates": {"by": period, "rows": dates},
+        "costs": costs, "dates": dated(period, dates, tested.get(period, [])),
+        "tested": tested, "csv": {by: list(long_rows(rows)) for by, rows in audit["slices"].items()},
+        "tested_csv": {by: list(long_differences(rows)) for by, rows in audit["differences"].items()},
+        "others": [name for name in audit["prevalence"] if name != label],
         "groups": [_group(by, rows) for by, rows in slices.items() if by not in _DATES and len(_named(rows)) > 1],
         "shrunken": any(
             row["shrunken"] and row["figure"]["too_few_labels"]
@@ -68,16 +73,16 @@ def _headline(audit: Plain, unit: str) -> Plain:
 
 
 def _whole_and_modes(audit: Plain, label: str) -> dict[str, Plain]:
-    return {"all": audit["prevalence"][label]["documents"], **audit["modes"][label]}
+    modes = {mode: units["documents"] for mode, units in audit["modes"][label].items()}
+    return {"all": audit["prevalence"][label]["documents"], **modes}
 
 
 def _labels_table(audit: Plain) -> Iterable[Plain]:
     for label, units in audit["prevalence"].items():
-        yield {"label": label, "mode": "all", "documents": units["documents"], "by_words": units["words"],
-               "by_bytes": units["bytes"]}  # fmt: skip
-        for mode, figure in audit["modes"][label].items():
-            if figure["positives"]:
-                yield {"label": label, "mode": mode, "documents": figure}
+        for mode, by in {"all": units, **audit["modes"][label]}.items():
+            if mode == "all" or by["documents"]["positives"]:
+                yield {"label": label, "mode": mode, "documents": by["documents"], "by_words": by["words"],
+                       "by_bytes": by["bytes"]}  # fmt: skip
 
 
 def _named(rows: Sequence[Plain]) -> list[Plain]:
@@ -106,7 +111,7 @@ def in_counts(figure: Plain | None, total: int) -> str:
 
 def in_percent(figure: Plain | None) -> str:
     """A share as "64 % (56 to 71)", "at most 71 %" or "at least 56 %"."""
-    return _beside(figure, lambda share: f"{100 * share:.3g}", " %")
+    return _beside(figure, lambda share: f"{100 * share:.3g}", "\N{NO-BREAK SPACE}%")
 
 
 def _beside(figure: Plain | None, number: Callable[[float], str], unit: str = "") -> str:
@@ -118,7 +123,8 @@ def _beside(figure: Plain | None, number: Callable[[float], str], unit: str = ""
     if figure["value"] is None:
         return ("anything" if figure["high"] >= NEARLY_ALL else f"at most {number(figure['high'])}{unit}") + mark
     low, value, high = (number(figure[end] or 0.0) for end in ("low", "value", "high"))
-    return f"{value}{unit} ({low} to {high}){mark}"
+    interval = f" ({low} to {high})" if figure["low"] != figure["high"] else ""  # all that could tell was read
+    return f"{value}{unit}{interval}{mark}"
 
 
 def bare(words: str) -> str:

@@ -28,6 +28,8 @@ def load_estimate(file: str) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict) or not found.keys() >= _PARTS:
         raise ValueError(f"{file}: not an audit's figures; give what 'tropescan audit estimate --out FILE' wrote")
+    if "differences" not in found:
+        raise ValueError(f"{file}: an earlier version made these figures; run 'tropescan audit estimate --out' anew")
     if not all("score" in one for one in found["strata"]):
         raise ValueError(f"{file}: an earlier version made this audit, by other strata; plan, draw and estimate anew")
     return found
@@ -49,7 +51,9 @@ def joined(folder: TagsFolder, audit: dict[str, Any], totals: dict[str, Any], sh
     if shards:
         _read(folder, [one for found in examples.values() for one in found], shards)
     shown = {kind: [placed(folder, one) for one in found] for kind, found in examples.items()}
-    return audit | {"examples": shown, "slices": _one_of_the_dates(audit["slices"])}
+    slices = _one_of_the_dates(audit["slices"])
+    differences = {by: found for by, found in audit["differences"].items() if by in slices}
+    return audit | {"examples": shown, "slices": slices, "differences": differences}
 
 
 def _found(folder: TagsFolder, files: dict[str, str], example: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline import storage
 from pipeline.prevalence.compare import difference_of, q_values
-from pipeline.prevalence.figure import UNCORRECTED
+from pipeline.prevalence.figure import Basis
 from pipeline.prevalence.two_phase import reading_from_json
 from pipeline.schema import topic_digest
 
@@ -31,6 +32,8 @@ def load_report(file: str) -> Plain:
         raise ValueError(f"{file}: not JSON ({error}); {wanted}") from error
     if not isinstance(found, dict) or not found.keys() >= _PARTS:
         raise ValueError(f"{file}: not a report's figures; {wanted}")
+    if found.get("audit") and "differences" not in found["audit"]:
+        raise ValueError(f"{file}: an earlier version made its audit's figures; estimate and report anew")
     return found
 
 
@@ -139,30 +142,25 @@ def _pair(first: Plain, second: Plain) -> Plain:
     if "sample" not in first or "sample" not in second:
         return {"first": first, "second": second, "difference": None}
     gap = difference_of(reading_from_json(second["sample"]), reading_from_json(first["sample"]))
-    one = gap.figure.estimate
+    basis: Basis = "uncorrected" if "uncorrected" in (first["basis"], second["basis"]) else "design"
     few = first["too_few_labels"] or second["too_few_labels"]
-    basis = "uncorrected" if "uncorrected" in (first["basis"], second["basis"]) else "design"
-    found = {"value": None if few else one.value, "low": one.low, "high": one.high, "p_value": gap.p_value,
-             "basis": basis}  # fmt: skip
-    return {"first": first, "second": second, "difference": found | {"words": _in_points(found)}}
-
-
-def _in_points(gap: Plain) -> str:
-    """Such as "+0.31 points (95 %: +0.12 to +0.50)", in hundredths, or the interval and "too few labels"."""
-    low, high = (f"{100 * gap[end]:+.2g}" for end in ("low", "high"))
-    mark = f", {UNCORRECTED}" if gap["basis"] == "uncorrected" else ""
-    if gap["value"] is None:
-        return f"{low} to {high} points (95 %; too few labels){mark}"
-    return f"{100 * gap['value']:+.2g} points (95 %: {low} to {high}){mark}"
+    found = replace(gap, few=few, figure=replace(gap.figure, basis=basis))
+    return {"first": first, "second": second, "difference": found.as_json()}
 
 
 def _slices(first: Plain, second: Plain) -> dict[str, list[Plain]]:
-    """Of slices that both audits list, with false discoveries controlled over each list."""
+    """Of slices that both audits list, the audits' label by documents, with false discoveries controlled over each
+    list."""
+
+    def own(row: Plain) -> Plain:
+        figure: Plain = row["prevalence"][first["label"]]["documents"]
+        return figure
+
     found = {}
     for by in first["slices"].keys() & second["slices"].keys():
         others = {row["slice"]: row for row in second["slices"][by]}
         rows = [
-            {"slice": row["slice"], **_pair(row["figure"], others[row["slice"]]["figure"])}
+            {"slice": row["slice"], **_pair(own(row), own(others[row["slice"]]))}
             for row in first["slices"][by]
             if row["slice"] in others
         ]

@@ -21,8 +21,9 @@ def render_evaluation(evaluation: dict[str, Any]) -> str:
         **{kind: _roc(curves[f"roc, {kind}"], kind) for kind in ("background", "documents about AI")},
         "reliability": reliability_picture(evaluation["reliability"]) if evaluation["reliability"] else None,
     }
+    others = {name: reliability_picture(rows) for name, rows in evaluation["reliability of others"].items()}
     template = environment.get_template("evaluation.html")
-    return template.render(e=evaluation, pictures=pictures, interval=_interval, signed=_signed, **style)
+    return template.render(e=evaluation, pictures=pictures, others=others, interval=_interval, signed=_signed, **style)
 
 
 def _roc(curves: dict[str, list[list[float]]], negatives: str) -> Picture | None:

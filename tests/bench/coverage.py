@@ -21,10 +21,11 @@ from scipy import stats
 from pipeline.prevalence.adjusted import Checks, annotators_corrected
 from pipeline.prevalence.allocation import allocate, anticipate
 from pipeline.prevalence.bounds import clopper_pearson
-from pipeline.prevalence.clusters import by_domains
+from pipeline.prevalence.clusters import Clusters, by_domains
 from pipeline.prevalence.figure import Figure
-from pipeline.prevalence.sample import Sample, count_sample, stratified
-from pipeline.prevalence.strata import CELLS, GRID, Histogram, make_strata
+from pipeline.prevalence.regression import mean_scores, regressed
+from pipeline.prevalence.sample import Sample, count_sample, size_biased, stratified
+from pipeline.prevalence.strata import CELLS, GRID, Histogram, Strata, make_strata
 
 Ints = NDArray[np.int64]
 Audit = tuple[Figure, bool]
@@ -35,10 +36,13 @@ Bools = NDArray[np.bool_]
 DOCUMENTS = 4_000_000
 PREVALENCES = (1e-2, 1e-3, 1e-4, 1e-5)
 LABELS = (500, 2_000, 10_000)
+REGRESSION = "regression on the score"
 KINDS = (
     "plain", "clustered", "annotators 3 % wrong", "by words", "expected 10 times too high", "expected 10 times too low",
-    "whole domains",
+    "whole domains", REGRESSION,
 )  # fmt: skip
+COMMON = (0.3, 0.1, 1e-2, 1e-3)
+"""Prevalences at which regression on the score is tried: it is for common labels."""
 ERROR = 0.03
 GOLD = 200
 """Known positives, mixed in blind, by which the annotators' sensitivity is measured."""
@@ -67,11 +71,13 @@ CLASSIFIERS = (Classifier("good", 4), Classifier("poor", 2), Classifier("15 % un
 
 @dataclass(frozen=True)
 class Population:
-    """By stratum, int64, shape (strata,): documents and how many are positive; ``lowest`` are indices."""
+    """By stratum, int64, shape (strata,): documents and how many are positive; ``lowest`` are indices. ``cells``: the
+    strata, and by cell, (`CELLS` * `CELLS`,), positives and the rest."""
 
     documents: Ints
     positives: Ints
     lowest: Ints
+    cells: tuple[Strata, Ints, Ints]
 
     @property
     def truth(self) -> float:
@@ -116,7 +122,7 @@ def make_population(
     strata = make_strata(Histogram(sums, np.zeros(5)), expected)
     held = np.bincount(strata.table.ravel(), weights=found, minlength=len(strata)).astype(np.int64)
     lowest = np.flatnonzero([one.lowest for one in strata])
-    return Population(np.array([one.documents for one in strata], np.int64), held, lowest)
+    return Population(np.array([one.documents for one in strata], np.int64), held, lowest, (strata, found, rest))
 
 
 def _by_domains(found: Ints, random: np.random.Generator, positives: int) -> Ints:
@@ -147,6 +153,33 @@ def _by_annotators(population: Population, sizes: Ints, found: Ints, random: np.
     seen = random.binomial(found, 1 - ERROR)
     checks = Checks(int(random.binomial(GOLD, 1 - ERROR)), GOLD)
     return annotators_corrected(count_sample(population.documents, sizes, seen), checks, None, draws=DRAWS)
+
+
+def regression_audits(population: Population, labels: int, expected: float, seed: int) -> Iterator[Audit]:
+    """Audits without end, whose strata take the regression on the score where they can."""
+    random = np.random.default_rng(seed)
+    sizes = allocate(population.documents, anticipate(population.documents, population.lowest, expected), labels)
+    strata, positive, rest = population.cells
+    scores = np.repeat(np.append(0.0, GRID), CELLS)
+    sums = np.zeros((CELLS, CELLS, 5))
+    sums[..., 0] = (positive + rest).reshape(CELLS, CELLS)
+    means = mean_scores(Histogram(sums, np.zeros(5)), strata)
+    inside = [np.flatnonzero((strata.table.ravel() == h) & (positive + rest > 0)) for h in range(len(sizes))]
+    at = np.repeat(np.arange(len(sizes)), sizes)
+    while True:
+        drawn = [
+            random.multivariate_hypergeometric(np.append(positive[c], rest[c]), n, method="marginals")
+            for c, n in zip(inside, sizes, strict=True)
+        ]
+        held = np.concatenate(
+            [np.repeat([True, False], [d[: len(d) // 2].sum(), d[len(d) // 2 :].sum()]) for d in drawn]
+        )
+        read = np.concatenate(
+            [np.repeat(np.append(scores[c], scores[c]), d) for c, d in zip(inside, drawn, strict=True)]
+        )
+        found = np.bincount(at[held], minlength=len(sizes))
+        sample = count_sample(population.documents, sizes, found)
+        yield stratified(regressed(sample, at, read, held, means), draws=DRAWS), False
 
 
 def word_audits(population: Population, labels: int, expected: float, seed: int) -> tuple[float, Iterator[Audit]]:
@@ -198,7 +231,11 @@ def domain_audits(prevalence: float, labels: int, seed: int) -> tuple[float, Ite
     def draws() -> Iterator[Audit]:
         while True:
             at = random.choice(domains, labels // DOMAIN, replace=False)
-            yield by_domains(positives[at], sizes[at], domains, int(sizes.sum()), draws=DRAWS), False
+            drawn = Clusters(
+                domains, int(sizes.sum()), float(sizes.sum()), size_biased(sizes.astype(np.float64)), sizes[at],
+                sizes[at], positives[at], positives[at].astype(np.float64),
+            )  # fmt: skip
+            yield by_domains(drawn, draws=DRAWS), False
 
     return float(positives.sum() / sizes.sum()), draws()
 
@@ -217,7 +254,7 @@ def measure(classifier: Classifier, kind: str, prevalence: float, labels: int, c
     width = float(np.mean([figure.estimate.high - figure.estimate.low for figure, _ in got]))
     wald = (
         float(np.mean([held for _, held in got]))
-        if kind not in ("annotators 3 % wrong", "by words", "whole domains")
+        if kind not in ("annotators 3 % wrong", "by words", "whole domains", REGRESSION)
         else None
     )
     return Cell(
@@ -246,6 +283,8 @@ def _simulated(
     population = make_population(classifier, prevalence, expected, clustered=kind == "clustered", seed=seed)
     if kind == "by words":
         return word_audits(population, labels, expected, seed + labels)
+    if kind == REGRESSION:
+        return population.truth, regression_audits(population, labels, expected, seed + labels)
     return population.truth, audits(population, labels, expected, kind, seed + labels)
 
 
@@ -265,7 +304,7 @@ def cells(count: int, kinds: Sequence[str] = KINDS) -> list[Callable[[], Cell]]:
         partial(measure, c, k, p, n, count, MORE)
         for k in kinds
         for c in (CLASSIFIERS[:1] if k == "whole domains" else CLASSIFIERS)
-        for p in PREVALENCES
+        for p in (COMMON if k == REGRESSION else PREVALENCES)
         for n in LABELS
     ]
 
@@ -315,7 +354,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.coverage", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder for table and plot")
     parser.add_argument("--audits", type=int, default=1000, help="simulated audits of each population")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    usual = [kind for kind in KINDS if kind != REGRESSION]  # which draws every audit cell by cell, and takes hours
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=usual)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
