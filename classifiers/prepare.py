@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from classifiers.cache import cache_folder, kernel_folder, locked
 from classifiers.compiling import compiled
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
-from classifiers.kernel.hashing import word_keys
+from classifiers.kernel.hashing import new_parts, word_keys
 from classifiers.kernel.lookup import find_pilots, key_groups
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
@@ -187,7 +187,7 @@ def _word_bytes(words: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int6
     edges[1::2], edges[2::2] = stops, stops[:-1]
     n = len(words)
     keys, lengths, hashes = np.zeros(n, np.uint64), np.zeros(n, np.int32), np.zeros(n, np.uint32)
-    _word_keys(pool, len(pool), edges, keys, lengths, hashes, np.zeros(n + 1, np.int64))
+    _word_keys(pool, len(pool), edges, keys, lengths, hashes, np.zeros(n + 1, np.int64), new_parts(n))
     return keys, edges, pool
 
 

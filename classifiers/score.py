@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from classifiers.compiling import compile_once, compiled
@@ -82,6 +83,7 @@ def sum_texts(model: PreparedModel, texts: TextBuffer, stride: int) -> Sums:
     out = Sums(
         totals=np.zeros((n, width)),
         counts=np.zeros(n, np.int64),
+        chars=np.zeros(n, np.int64),
         words=np.zeros(n, np.int64),
         chunk_totals=np.empty((room, width)),
         chunk_counts=np.empty(room, np.int64),
@@ -200,12 +202,12 @@ class FastTextScorer:
 
     def _to_batch(self, sums: Sums, scores: Any, windows: Any, spans: Any) -> pa.RecordBatch:
         unscored = sums.counts == 0
-        columns: dict[str, pa.Array] = {"words": pa.array(sums.words)}
+        columns: dict[str, pa.Array] = {"chars": pa.array(sums.chars), "words": pa.array(sums.words)}
         for k, name in enumerate(label_columns(self.labels)):
             columns[name] = pa.array(scores[:, k], mask=unscored)
             columns[window_column(name)] = pa.array(windows[:, k], mask=unscored)
         columns["spans"] = _span_array(spans, len(sums.words), self.labels)
-        columns["status"] = pa.array(np.where(unscored, NO_WORDS, OK), pa.string())
+        columns["status"] = pc.if_else(pa.array(unscored), NO_WORDS, OK)
         return pa.RecordBatch.from_pydict(columns, scores_schema(self.labels))
 
 

@@ -21,7 +21,7 @@ from jobs.scan import make_job
 from jobs.trove_policy import decide_documents, keeping_policy, language_of
 from pipeline.languages import is_other
 from pipeline.policy import Policy
-from pipeline.schema import OTHER_LANGUAGE, label_columns, scores_schema, window_column
+from pipeline.schema import COUNTED, OTHER_LANGUAGE, label_columns, scores_schema, window_column
 from pipeline.tag import ScanJob
 from pipeline.tasks import ReadOptions
 
@@ -53,9 +53,9 @@ class _Model:
         return self.__dict__ | {"_job": None}
 
     def columns(self, texts: Sequence[str]) -> dict[str, list[Any]]:
-        """Columns of the scorer but ``words``, for each text: float or None for scores, a list of dicts for spans."""
+        """Columns of the scorer but sizes, for each text: float or None for scores, a list of dicts for spans."""
         scores = self.job.scorer(pa.RecordBatch.from_arrays([_strings(texts)], ["text"]))
-        return {name: scores.column(name).to_pylist() for name in scores.schema.names if name != "words"}
+        return {name: scores.column(name).to_pylist() for name in scores.schema.names if name not in COUNTED}
 
 
 def _strings(texts: Sequence[str]) -> pa.Array:
@@ -112,7 +112,9 @@ class NarrativeTagger(PipelineStep):  # type: ignore[misc]
         """For ``ParquetWriter(…, schema=…)``, which otherwise takes all types from its first document, where there may
         be no span and no score. ``metadata`` are the fields that the documents have besides."""
         tags = [
-            pa.field(self.prefix + f.name, f.type) for f in scores_schema(self.model.job.labels) if f.name != "words"
+            pa.field(self.prefix + f.name, f.type)
+            for f in scores_schema(self.model.job.labels)
+            if f.name not in COUNTED
         ]
         fields = [("text", pa.string()), ("id", pa.string()), ("metadata", pa.struct([*metadata, *tags]))]
         return pa.schema(fields)

@@ -47,6 +47,8 @@ TAG_BASE = (
     pa.field("lang", pa.string()),
     pa.field("source", pa.string()),
 )
+COUNTED = ("chars", "words")
+"""Sizes that a `Scorer` counts, since it reads the whole text anyway."""
 TAG_TOPIC = (pa.field("topic", pa.string()), pa.field("topic_score", pa.float32()))
 """Columns that tags have behind `TAG_BASE` where a model of topics was given: the document's likeliest topic and its
 probability, null where that model knows no word of it. In every language, whatever the status."""
@@ -65,7 +67,7 @@ MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
 """How a text about AI speaks of it, by the codebook; a model has a label of the name for each that it tells."""
 
 Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
-"""DOCUMENTS rows in; out, in the same order: ``words`` (int64), for each label ``<label>`` and
+"""DOCUMENTS rows in; out, in the same order: `COUNTED` (int64), for each label ``<label>`` and
 ``<label>_window`` (float32, null where there is no score), ``<label>_rescored`` for those of a second stage, ``spans``
 and ``status``."""
 
@@ -104,8 +106,8 @@ def score_fields(labels: Sequence[str], rescored: Sequence[str] = ()) -> list[pa
 
 def scores_schema(labels: Sequence[str], rescored: Sequence[str] = ()) -> pa.Schema:
     """What a `Scorer` returns for a model with these labels, some of them ``rescored`` by a second stage."""
-    words = next(f for f in TAG_BASE if f.name == "words")
-    return pa.schema([words, *score_fields(labels, rescored), *TAG_EVIDENCE])
+    sizes = [f for f in TAG_BASE if f.name in COUNTED]
+    return pa.schema([*sizes, *score_fields(labels, rescored), *TAG_EVIDENCE])
 
 
 def tags_schema(

@@ -32,6 +32,7 @@ class MadeUpScorer:
     def __call__(self, documents: pa.RecordBatch) -> pa.RecordBatch:
         ids, texts = documents.column("id").to_pylist(), documents.column("text")
         columns: dict[str, Any] = {"words": pc.utf8_split_whitespace(texts), "status": pa.array(["ok"] * len(ids))}
+        columns["chars"] = pc.utf8_length(texts).cast(pa.int64())
         columns["words"] = pc.list_value_length(columns["words"]).cast(pa.int64())
         for label, column in zip(LABELS, label_columns(LABELS), strict=True):
             scores = keys(ids, label)

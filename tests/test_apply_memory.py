@@ -38,7 +38,11 @@ for task in reversed(plan_apply([crawl], open_scan(scanned))):
 def flat_scorer(documents: pa.RecordBatch) -> pa.RecordBatch:
     """The same scores for all documents, and the same evidence."""
     n = documents.num_rows
-    columns: dict[str, Any] = {"words": pa.array(np.full(n, 20)), "status": pa.array(["ok"] * n)}
+    columns: dict[str, Any] = {
+        "chars": pa.array(np.full(n, 36)),
+        "words": pa.array(np.full(n, 20)),
+        "status": pa.array(["ok"] * n),
+    }
     for column in label_columns(LABELS):
         columns |= {name: pa.array(np.full(n, 0.5, np.float32)) for name in (column, window_column(column))}
     schema = scores_schema(LABELS)

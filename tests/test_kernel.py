@@ -26,7 +26,7 @@ from odd_texts import as_batch, as_column, huge_text, odd_texts
 from small_models import model_file, vocabulary
 
 from classifiers import score
-from classifiers.prepare import model_digest
+from classifiers.prepare import _word_bytes, model_digest
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 from pipeline.schema import label_columns, window_column
 
@@ -113,6 +113,21 @@ def test_buffers_that_end_where_memory_ends(kind: pa.DataType) -> None:
         offsets = as_column([text], kind).buffers()[1]
         batch = pa.RecordBatch.from_arrays([pa.Array.from_buffers(kind, 1, [None, offsets, data])], ["text"])
         assert same(scorer(batch), scorer(as_batch([text], kind))), size
+
+
+def test_long_words_that_differ_in_two_bytes_have_keys_of_their_own() -> None:
+    """Keys are mixed by 8 bytes: what one byte changes in the first must not be what another one undoes in the next."""
+    letters = bytes(range(97, 123))
+    start = letters + letters[::-1]
+    words = {
+        start[:i] + bytes([a]) + start[i + 1 : i + step] + bytes([b]) + start[i + step + 1 :]
+        for i in range(32)
+        for step in (8, 16)
+        for a in letters
+        for b in letters
+    }
+    keys, _, _ = _word_bytes(sorted(words))
+    assert len(np.unique(keys)) == len(words) > 40_000
 
 
 def test_columns_that_are_not_text_or_have_nulls() -> None:

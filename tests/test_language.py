@@ -93,7 +93,7 @@ def test_the_likeliest_label_is_that_of_all_probabilities(identify: LanguageMode
         found, scores = replace(LanguageModel.open(path), stretch_bytes=10**4).best(texts)
         scorer = FastTextScorer.open(path, span_thresholds={})
         scored = scorer(pa.RecordBatch.from_arrays([texts], ["text"]))
-        columns = [scored.column(i).to_numpy(zero_copy_only=False) for i in range(1, 2 * len(scorer.labels), 2)]
+        columns = [scored.column(i).to_numpy(zero_copy_only=False) for i in range(2, 2 * len(scorer.labels) + 1, 2)]
         expected = np.nan_to_num(np.stack(columns, axis=1), nan=0.0)
         expected[0] = 0.0  # no word: what a model makes of the end of a text alone is no label
         np.testing.assert_allclose(scores, expected.max(axis=1), rtol=1e-5, err_msg=str(path))

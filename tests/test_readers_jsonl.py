@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import gzipped, read, shared, write, zstd
 
+from pipeline.accounting import Tally
 from pipeline.readers import ColumnError, long_strings
 from pipeline.readers.json_values import loads
-from pipeline.readers.jsonl import split_lines
-from pipeline.readers.streams import Piece
+from pipeline.readers.jsonl import read_jsonl, split_lines
+from pipeline.readers.streams import Damage, Piece
+from pipeline.tasks import ReadOptions
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes, ".gz": gzipped, ".zst": zstd, ".bz2": bz2.compress, ".xz": lzma.compress,
@@ -216,6 +218,15 @@ def test_lines_do_not_depend_on_pieces(raw: list[bytes], step: int, longest: int
         assert [bytes(line).removeprefix(b"\xef\xbb\xbf") for line in found] == [
             line.removeprefix(b"\xef\xbb\xbf") for line in expected
         ]
+
+
+def test_a_whole_line_before_damage_is_kept_and_the_damage_counted() -> None:
+    damage = Damage("corrupt_stream", 0, 30, "it breaks", resumes=False)
+    pieces = [Piece(lines({"text": "a"}) + b'{"text": "b"}', 0, True), Piece(b"", 0, damage=damage)]
+    tally = Tally()
+    found = [text for batch in read_jsonl(pieces, ReadOptions(), tally, where="x") for text in batch.documents["text"]]
+    assert [text.as_py() for text in found] == ["a", "b"]
+    assert tally.rejected == {"corrupt_stream": 1} and not tally.complete
 
 
 @settings(max_examples=200, deadline=None)

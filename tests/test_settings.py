@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -90,6 +91,13 @@ def test_ten_megabytes(name: str) -> None:
 def test_words_in_the_tags_stand_between_white_space() -> None:
     _, _, words = scored(plain_model_file("softmax bigrams"), plain_texts())
     assert words == [len(re.findall(rb"[^\0\t-\r ]+", text)) for text in plain_texts()]
+
+
+@pytest.mark.parametrize("file", [plain_model_file, model_file])
+def test_characters_in_the_tags_are_code_points(file: Callable[[str], Path]) -> None:
+    """Also of what is not UTF-8: each byte that goes on with no character counts."""
+    chars = FastTextScorer.open(file("softmax bigrams"))(as_batch(plain_texts())).column("chars")
+    assert chars.to_pylist() == [sum(byte & 0xC0 != 0x80 for byte in text) for text in plain_texts()]
 
 
 @cache

@@ -8,7 +8,15 @@ import numpy as np
 from numba import int64, uint64
 from numpy.typing import NDArray
 
-from classifiers.kernel.hashing import hash_prefixes, hash_rest, load_prefixes, lower_prefixes
+from classifiers.kernel.hashing import (
+    Parts,
+    any_special,
+    hash_parts,
+    hash_rest,
+    load_prefixes,
+    lower_prefixes,
+    new_parts,
+)
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
 from classifiers.kernel.stage import stage
@@ -24,14 +32,16 @@ CHUNK, IN_CHUNK, COUNT, BEFORE, LAST_BYTE, STOPPED = 0, 1, 2, 3, 4, 5
 class Sums(NamedTuple):
     """What the kernel leaves behind.
 
-    ``totals`` float64 (documents, width), ``counts`` int64 (documents,): sum of rows, and how many; ``words``
-    int64 (documents,): words between separators. A chunk is ``stride`` tokens: ``chunk_totals`` float64
-    (chunks, width) and ``chunk_counts`` run from the document's start to the chunk's end; ``chunk_bytes`` int64
-    (chunks, 2) are where its first word begins and its last ends in the buffer; ``first_chunk`` int64 (documents + 1,).
+    ``totals`` float64 (documents, width), ``counts`` int64 (documents,): sum of rows, and how many; ``chars`` and
+    ``words`` int64 (documents,): code points, and words between separators. A chunk is ``stride`` tokens:
+    ``chunk_totals`` float64 (chunks, width) and ``chunk_counts`` run from the document's start to the chunk's end;
+    ``chunk_bytes`` int64 (chunks, 2) are where its first word begins and its last ends in the buffer; ``first_chunk``
+    int64 (documents + 1,).
     """
 
     totals: NDArray[np.float64]
     counts: NDArray[np.int64]
+    chars: NDArray[np.int64]
     words: NDArray[np.int64]
     chunk_totals: NDArray[np.float64]
     chunk_counts: NDArray[np.int64]
@@ -49,6 +59,7 @@ class Block(NamedTuple):
     hashes: NDArray[np.uint32]
     keys: NDArray[np.uint64]
     long_words: NDArray[np.int64]
+    parts: Parts
     slots: NDArray[np.uint64]
     chain: NDArray[np.uint64]
     rows: NDArray[np.uint64]
@@ -69,6 +80,7 @@ def new_block(orders: int, width: int) -> Block:
         hashes=np.zeros(CAPACITY, np.uint32),
         keys=np.zeros(CAPACITY, np.uint64),
         long_words=np.zeros(CAPACITY, np.int64),
+        parts=new_parts(CAPACITY),
         slots=np.zeros(CAPACITY, np.uint64),
         chain=np.zeros(CAPACITY, np.uint64),
         rows=np.zeros((max(orders, 1), CAPACITY), np.uint64),
@@ -83,13 +95,18 @@ def new_block(orders: int, width: int) -> Block:
 @stage
 def _fill_block(tables: Tables, data: Any, limit: Any, block: Any, n: Any, n_ends: Any) -> Any:
     """Stages two and three, and the rare words that are left out; returns the tokens that stay."""
-    n_long, special = load_prefixes(data, limit, block.edges, n, block.prefix, block.length, block.long_words)
+    n_long = load_prefixes(
+        data, limit, block.edges, n, block.prefix, block.length, block.hashes, block.long_words
+    )  # fmt: skip
+    special = any_special(n, n_ends, block.prefix)
     if tables.plain_words:
         lower_prefixes(n, block.prefix)
-    hash_prefixes(n, block.prefix, block.length, block.hashes)
+    hash_parts(n, block.prefix, block.length, block.hashes)
     for t in range(uint64(n)):
         block.keys[t] = block.prefix[t]
-    hash_rest(data, block.edges, n_long, block.long_words, block.hashes, block.keys, tables.plain_words)
+    hash_rest(
+        tables.plain_words, data, limit, block.edges, n_long, block.long_words, block.hashes, block.keys, block.parts
+    )  # fmt: skip
     look_up(
         n, block.keys, tables.pilots, tables.shift, tables.n_slots, tables.records, tables.stride, block.slots
     )  # fmt: skip
@@ -187,7 +204,8 @@ def sum_batch(
     out.first_chunk[0] = 0
     while doc < n_texts:
         n, n_ends = tokenise(
-            tables.plain_words, data, limit, offsets, n_texts, state, block.edges, block.ends, out.words, block.scratch
+            tables.plain_words, data, limit, offsets, n_texts, state, block.edges, block.ends, out.chars, out.words,
+            block.scratch,
         )  # fmt: skip
         n = _fill_block(tables, data, limit, block, n, n_ends)
         _find_ngrams(tables, block, n, n_ends, at[BEFORE])

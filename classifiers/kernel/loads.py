@@ -132,6 +132,34 @@ def prefetch(_context: Any, data: Any, index: Any) -> Any:
     return types.void(data, index), generate
 
 
+def _adder(lanes: int) -> Any:
+    """A machine operation on so many neighbouring numbers."""
+
+    @machine_operation
+    def add(_context: Any, sums: Any, at: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def place(k: int, number: Any) -> Any:
+                array = context.make_array(signature.args[k])(context, builder, arguments[k])
+                pointer = builder.gep(array.data, [arguments[k + 1]])
+                return builder.bitcast(pointer, ir.VectorType(number, lanes).as_pointer())
+
+            wide = ir.VectorType(ir.DoubleType(), lanes)
+            first, second = (builder.fpext(builder.load(place(k, ir.FloatType()), align=4), wide) for k in (2, 4))
+            total = place(0, ir.DoubleType())
+            together = builder.fadd(builder.load(total, align=8), builder.fadd(first, second))
+            builder.store(together, total, align=8)
+            return context.get_dummy_value()
+
+        return types.void(sums, at, a, i, b, j), generate
+
+    return add
+
+
+add_two, add_four = _adder(2), _adder(4)
+"""``sums[at + k] += float64(a[i + k]) + float64(b[j + k])`` for two or four ``k``; sums float64, the others float32.
+Numba leaves it to scalars."""
+
+
 @machine_operation
 def high_product(_context: Any, a: Any, b: Any) -> Any:
     """The upper 64 bits of the 128-bit product of two uint64."""
@@ -146,9 +174,9 @@ def high_product(_context: Any, a: Any, b: Any) -> Any:
 
 @machine_operation
 def trailing_zeros(_context: Any, value: Any) -> Any:
-    """Number of zero bits below the lowest set bit of a uint64 that is not zero."""
+    """Number of zero bits below the lowest set bit of a uint64; 64 if it is zero."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate

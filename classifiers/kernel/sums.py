@@ -10,7 +10,7 @@ from typing import Any
 from numba import float64, int8, int32, int64, uint32, uint64
 
 from classifiers.kernel.hashing import EOS_PREFIX, FNV_PRIME, FNV_START
-from classifiers.kernel.loads import prefetch
+from classifiers.kernel.loads import add_four, add_two, prefetch
 from classifiers.kernel.ngrams import remainder
 from classifiers.kernel.stage import stage
 from classifiers.kernel.tables import Tables
@@ -55,48 +55,20 @@ def _count_rows(tables: Tables, slots: Any, rows: Any, a: Any, b: Any) -> Any:
 
 @stage
 def add_words_and_bigrams(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, sums: Any) -> Any:
-    """`add_words` for models with bigrams, the usual kind: a loop less, four columns at a time if there are."""
-    column, count = uint64(0), 0
-    while column + uint64(4) <= tables.width:
-        count = _add_four(tables, slots, rows[0], a, b, column, sums)
-        column += uint64(4)
-    if column < tables.width:
-        count = _add_two(tables, slots, rows[0], a, b, column, sums)
-    return count
-
-
-@stage
-def _add_two(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> Any:
+    """`add_words` for models with bigrams, the usual kind: both rows of a token at once, four columns at a time."""
     stride, width = tables.stride * uint64(2), tables.width
-    values, buckets, one = tables.values, tables.buckets, uint64(1)
-    s0, s1, count = sums[column], sums[column + one], 0
+    values, buckets, bigrams = tables.values, tables.buckets, rows[0]
+    fours, last = width & ~uint64(3), width - uint64(1)
     for t in range(a, b):
-        prefetch(buckets, rows[t + AHEAD] * width + column)
-        x, y = slots[t] * stride + column + uint64(2), rows[t] * width + column
-        s0 += float64(values[x]) + float64(buckets[y])
-        s1 += float64(values[x + one]) + float64(buckets[y + one])
-        count += (slots[t] != tables.n_slots) + (rows[t] != tables.none)
-    sums[column], sums[column + one] = s0, s1
-    return count
-
-
-@stage
-def _add_four(tables: Tables, slots: Any, rows: Any, a: Any, b: Any, column: Any, sums: Any) -> Any:
-    stride, width = tables.stride * uint64(2), tables.width
-    values, buckets = tables.values, tables.buckets
-    one, two, three = uint64(1), uint64(2), uint64(3)
-    s0, s1, s2, s3 = sums[column], sums[column + one], sums[column + two], sums[column + three]
-    count = 0
-    for t in range(a, b):
-        prefetch(buckets, rows[t + AHEAD] * width + column)
-        x, y = slots[t] * stride + column + two, rows[t] * width + column
-        s0 += float64(values[x]) + float64(buckets[y])
-        s1 += float64(values[x + one]) + float64(buckets[y + one])
-        s2 += float64(values[x + two]) + float64(buckets[y + two])
-        s3 += float64(values[x + three]) + float64(buckets[y + three])
-        count += (slots[t] != tables.n_slots) + (rows[t] != tables.none)
-    sums[column], sums[column + one], sums[column + two], sums[column + three] = s0, s1, s2, s3
-    return count
+        ahead = bigrams[t + AHEAD] * width
+        prefetch(buckets, ahead)
+        prefetch(buckets, ahead + last)
+        x, y = slots[t] * stride + uint64(2), bigrams[t] * width
+        for column in range(uint64(0), fours, uint64(4)):
+            add_four(sums, column, values, x + column, buckets, y + column)
+        if fours < width:
+            add_two(sums, fours, values, x + fours, buckets, y + fours)
+    return _count_rows(tables, slots, rows, a, b)
 
 
 @stage

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.accounting import Tally
-from pipeline.readers.batches import OTHERS, BatchBuilder, Records
+from pipeline.readers.batches import OTHERS, BatchBuilder, Records, Text, digest_id
 from pipeline.readers.columns import Columns, choose
 from pipeline.readers.json_values import loads
 from pipeline.readers.long_strings import LARGE_LINE, decode_strings, shorten
@@ -35,7 +35,7 @@ class Block(NamedTuple):
     """
 
     offset: int
-    lines: Sequence[bytes | bytearray]
+    lines: Sequence[Text]
     size: int
     last: bool = False
     damage: Damage | None = None
@@ -69,7 +69,7 @@ def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n"
     for piece in pieces:
         if piece.first and not piece.last:
             frame = piece.offset
-        head, *lines = piece.data.split(newline)
+        head, *lines = _split(piece.data, newline)
         size += len(head)
         if size <= longest:
             rest += head
@@ -90,6 +90,15 @@ def split_lines(pieces: Iterable[Piece], *, longest: int, newline: bytes = b"\n"
         yield Block(offset, [_without_bom(rest) if offset == 0 else rest], size, last=True)
 
 
+def _split(data: bytes, newline: bytes) -> list[memoryview]:
+    """As `bytes.split`, without a copy of each line."""
+    view, lines, at = memoryview(data), [], 0
+    while (end := data.find(newline, at)) >= 0:
+        lines.append(view[at:end])
+        at = end + len(newline)
+    return [*lines, view[at:]]
+
+
 def _without_bom(line: bytearray) -> bytearray:
     if line.startswith(BOM):
         del line[: len(BOM)]
@@ -107,8 +116,13 @@ def _held(block: Block, longest: int) -> Iterator[Block]:
 def _each(block: Block) -> Iterator[tuple[int, bytes | bytearray]]:
     offset = block.offset
     for line in block.lines:
-        yield offset, line
+        yield offset, _bytes(line)
         offset += len(line) + 1
+
+
+def _bytes(line: Text) -> bytes | bytearray:
+    """A line that has the methods of bytes; a long one, which is a bytearray, is not copied."""
+    return bytes(line) if isinstance(line, memoryview) else line
 
 
 def _sample(blocks: Iterator[Block]) -> deque[Block]:
@@ -133,7 +147,7 @@ def _columns(sample: Iterable[Block], options: ReadOptions, where: str) -> Colum
     paths: set[tuple[str, ...]] = set()
     for line in (line for block in sample for line in block.lines):
         with suppress(ValueError):
-            paths.update(_paths(loads(shorten(line).line)))
+            paths.update(_paths(loads(shorten(_bytes(line)).line)))
     return choose(options, paths, where=where) if paths else None
 
 
@@ -166,7 +180,8 @@ class _Reader:
             self._frame = block.frame, self._tally.accepted
         if columns:
             self._text, self._id = columns.text, columns.id
-        if columns and len(block.lines) > 1 and self._read_at_once(block.lines, columns):
+        ordinary = block.size <= LARGE_LINE and not block.damage
+        if columns and ordinary and self._read_at_once(block.lines, columns):
             return
         if block.size > self._longest and len(block.lines) == 1:
             self._tally.reject("too_large", block.offset, f"a line of {block.size} bytes; at most {self._longest}")
@@ -183,21 +198,25 @@ class _Reader:
         frame, accepted_before = self._frame
         return self._tally.doubt(accepted_before) if damage.garbles and damage.frame == frame else ""
 
-    def _read_at_once(self, lines: Sequence[bytes | bytearray], columns: Columns) -> bool:
+    def _read_at_once(self, lines: Sequence[Text], columns: Columns) -> bool:
         """Add all lines, or none and return False if one of them is not as it should be."""
+        values: list[dict[str, Any]] = []
+        texts: list[bytes] = []
         try:
-            values = list(map(orjson.loads, lines))
-        except orjson.JSONDecodeError:
+            for line in lines:
+                value = orjson.loads(line)
+                # Not later: now it is in the processor's cache.
+                texts.append(_text(value, columns.text).encode())
+                values.append(value)
+        except (ValueError, LookupError, AttributeError, TypeError):  # no JSON, no such name, no object, no string
             return False
-        if set(map(type, values)) != {dict}:
-            return False
-        texts, ids = _column(values, columns.text), _column(values, columns.id)
-        if set(map(type, texts)) != {str} or float in set(map(type, ids)):
+        if float in set(map(type, _column(values, columns.id))):
             return False
         others = {name: _strings(_column(values, getattr(columns, name))) for name in OTHERS}
+        others["id"] = _with_ids(others["id"], others["url"], texts)
         first = self._tally.accept_many(len(values))
         kept = lines if self._whole else ()
-        self.builder.extend(range(first, first + len(values)), [text.encode() for text in texts], others, kept)
+        self.builder.extend(range(first, first + len(values)), b"".join(texts), list(map(len, texts)), others, kept)
         return True
 
     def _read_line(self, line: bytes | bytearray, offset: int, block: Block, columns: Columns | None) -> None:
@@ -266,6 +285,12 @@ def _at(value: Any, path: tuple[str, ...] | None) -> Any:
     return value
 
 
+def _text(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = value[name]
+    return value
+
+
 def _column(values: list[dict[str, Any]], path: tuple[str, ...] | None) -> list[Any]:
     if path is None:
         return [None] * len(values)
@@ -276,6 +301,13 @@ def _column(values: list[dict[str, Any]], path: tuple[str, ...] | None) -> list[
 
 def _strings(values: list[Any]) -> list[str | None]:
     return values if set(map(type, values)) <= {str, type(None)} else [_as_string(value) for value in values]
+
+
+def _with_ids(ids: list[str | None], urls: list[str | None], texts: list[bytes]) -> list[str | None]:
+    """Ids as given; made from URL and text where there is none."""
+    if None not in ids:
+        return ids
+    return [digest_id(url, text) if id is None else id for id, url, text in zip(ids, urls, texts, strict=True)]
 
 
 def _as_string(value: Any) -> str | None:

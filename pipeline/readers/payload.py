@@ -11,12 +11,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import detect_mime
 
-from pipeline.readers.batches import Text
+from pipeline.readers.batches import Text, large_strings
 from pipeline.readers.extract import TooComplexError, decode, html_to_text
 from pipeline.tasks import ReadOptions
 
@@ -201,16 +200,19 @@ def _is_text(data: bytes | memoryview) -> bool:
     return bool(text) and not text.isspace()
 
 
-def are_texts(blocks: Sequence[bytes]) -> bool:
-    """Whether blocks before which `TEXT_START` matches are text as they stand; one with a NUL far on counts as none."""
-    together = b"\n".join(blocks)
-    return b"\0" not in together and _is_utf8(together)
+def are_texts(together: bytes, sizes: Sequence[int]) -> bool:
+    """Whether blocks of so many bytes, one after the other, before each of which `TEXT_START` matches, are text as they
+    stand; one with a NUL far on counts as none."""
+    return b"\0" not in together and _are_utf8(together, sizes)
 
 
 def _is_utf8(data: bytes | memoryview) -> bool:
-    offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
+    return _are_utf8(data, [len(data)])
+
+
+def _are_utf8(data: Text, sizes: Sequence[int]) -> bool:
     try:
-        pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)]).validate(full=True)
+        large_strings(data, sizes).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

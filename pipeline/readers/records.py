@@ -77,7 +77,8 @@ class Alike:
     def columns(self) -> list[list[str]]:
         """Ids, URLs as they are given, dates and languages; "" where a record has no such field; an id and a date
         all have. Raises `UnicodeDecodeError` if one is not UTF-8."""
-        return [[value.decode().strip() for value in values] for values in zip(*self._values, strict=True)]
+        columns = zip(*self._values, strict=True)
+        return [list(map(str.strip, b"\n".join(values).decode().split("\n"))) for values in columns]
 
     def records(self) -> Iterator[Record]:
         """The records one by one."""

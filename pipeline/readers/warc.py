@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -66,21 +66,22 @@ def _read_at_once(alike: Alike, builder: BatchBuilder, options: ReadOptions, tal
     blocks = alike.blocks
     if max(map(len, blocks)) > options.max_document_bytes or not builder.fits(len(blocks), alike.size):
         return False
-    if not are_texts(blocks):
+    together, sizes = b"".join(blocks), list(map(len, blocks))
+    if not are_texts(together, sizes):
         return False
     try:
         ids, urls, dates, langs = alike.columns()
     except UnicodeDecodeError:
         return False
     first = tally.accept_many(len(blocks))
-    others: dict[str, list[str | None]] = {
-        "id": [*ids],
+    others: dict[str, Sequence[str | None]] = {
+        "id": ids,
         "url": list(map(_url, urls)),
-        "date": [*dates],
+        "date": dates,
         "source": [None] * len(blocks),
         "lang": list(map(_lang, langs, blocks)),
     }
-    builder.extend(range(first, first + len(blocks)), blocks, others)
+    builder.extend(range(first, first + len(blocks)), together, sizes, others)
     return True
 
 
