@@ -75,10 +75,16 @@ def _notes(audit: Audit) -> list[str]:
         )
     if len(labelled.kinds) > 1:
         kinds = ", ".join(f"{kind} {n:,}" for kind, n in labelled.kinds.items())
-        by_people = "figures are corrected by people's" if audit.phases else "--people corrects a model's by people's"
+        by_people = (
+            "figures are corrected by people's"
+            if audit.phases
+            else "--people corrects a model's by people's, and what rests on a model's word says uncorrected"
+        )
         notes.append(f"labels are of several kinds ({kinds}); {by_people}")
     elif "llm" in labelled.kinds:
-        notes.append("all labels are by language models, whose errors no interval here counts; see audit recheck")
+        notes.append(
+            "all labels are by language models, whose errors no interval here counts (uncorrected); see audit recheck"
+        )
     return notes
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Column, Table
 
+from pipeline.prevalence.figure import brief
+
 Plain = dict[str, Any]
 BY_MODE = "mode"
 _OF_THE_FILTER = {"elusion": "what the filter lets pass (elusion)", "rest": "prevalence in what it lets pass"}
@@ -46,14 +48,14 @@ def _labels(found: Plain) -> Table:
     for label, units in found["prevalence"].items():
         one = units["documents"]
         effective = f"{one['effective_labels']:,.0f}" if one["effective_labels"] else "-"
-        table.add_row(label, one["words"], units["words"]["words"], str(one["positives"]), effective)
+        table.add_row(label, brief(one["words"]), brief(units["words"]["words"]), str(one["positives"]), effective)
     return table
 
 
 def _modes(found: Plain, label: str, unit: str) -> Table:
     table = Table(BY_MODE, f"{label}, of all {unit}", "positives", box=None)
     for mode, units in found["modes"][label].items():
-        table.add_row(mode, units[unit]["words"], str(units[unit]["positives"]))
+        table.add_row(mode, brief(units[unit]["words"]), str(units[unit]["positives"]))
     return table
 
 
@@ -65,9 +67,9 @@ def _slices(found: Plain, by: str, label: str, unit: str) -> Table:
     if some:
         table.add_column("shrunken (model-based)")
     for one, figure in rows:
-        said, q = (figure["words"], f"{figure['q_value']:.2g}") if figure else (f"no {unit}", "")
+        said, q = (brief(figure["words"]), f"{figure['q_value']:.2g}") if figure else (f"no {unit}", "")
         few = some and figure and figure["too_few_labels"] and figure["shrunken"]
-        small = [figure["shrunken"]["words"] if few else ""] if some else []
+        small = [brief(figure["shrunken"]["words"]) if few else ""] if some else []
         flagged = f"{one['flagged'][unit] / one[unit]:.3%}" if one[unit] else ""
         table.add_row(one["slice"], f"{one[unit]:,}", flagged, said, q, *small)
     return table
@@ -79,6 +81,6 @@ def _differences(rows: list[Plain], by: str, label: str, unit: str) -> Table:
     table = Table(*names, f"difference in {label}, of {unit}", "p-value, adjusted", box=None)
     for row in rows:
         one = row["differences"][label][unit]
-        said, p = (one["words"], f"{one['p_adjusted']:.2g}") if one else (f"no {unit}", "")
+        said, p = (brief(one["words"]), f"{one['p_adjusted']:.2g}") if one else (f"no {unit}", "")
         table.add_row(row["slice"], row["against"], said, p)
     return table

@@ -16,6 +16,12 @@ Basis = Literal["design", "model", "count", "uncorrected"]
 ``uncorrected``: drawn as by design, but a language model's word stands where people did not read."""
 UNCORRECTED = "uncorrected (annotator: language model)"
 
+
+def brief(words: str) -> str:
+    """A figure in words for a cell of a table, whose page says once what is not corrected."""
+    return words.replace(UNCORRECTED, "uncorrected")
+
+
 LEAST_POSITIVES = 10
 NEARLY_ALL = 0.995
 """An upper end from here on says nothing: it is printed as 100 in 100."""

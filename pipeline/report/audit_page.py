@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.prevalence.figure import NEARLY_ALL
+from pipeline.prevalence.figure import NEARLY_ALL, brief
 from pipeline.prevalence.slices import SLICES
 from pipeline.report.audit_figures import (
     cost_picture,
@@ -128,8 +128,8 @@ def _beside(figure: Plain | None, number: Callable[[float], str], unit: str = ""
 
 
 def bare(words: str) -> str:
-    """A figure in words without its unit, which a column of a table names."""
-    return _UNIT.sub("", words, count=1)
+    """A figure in words for a cell: brief, and without its unit, which a column of a table names."""
+    return _UNIT.sub("", brief(words), count=1)
 
 
 def _said(row: Plain, population: Plain) -> str:

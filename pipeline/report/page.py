@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.prevalence.figure import brief
 from pipeline.readers import is_shard
 from pipeline.report.audit_page import audit_view, bare
 from pipeline.report.csv_link import csv_link
@@ -80,6 +81,7 @@ def open_environment() -> tuple[Environment, dict[str, str]]:
         "score": _score,
         "metric": _metric,
         "bare": bare,
+        "brief": brief,
     }
     style = loader.get_source(environment, "style.css")[0]
     environment.globals |= {"csv": csv_link, "link": is_link, "shard_link": shard_link, "widest": _widest}
