@@ -49,7 +49,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.bench.label_load --out bench-out
 	$(MAKE) coverage
 
-# Simulated audits: how often the intervals of an audit hold. Some 40 minutes on one core.
+# Simulated audits: how often the intervals of an audit hold. Up to an hour on one core.
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench.coverage --out bench-out
 

@@ -198,11 +198,12 @@ def command(
     with open_tags(folder) as tags, opened(place) as store, audit_engine(engine, spark) as gather:
         whole_domains = is_of_domains(store, draw)
         found = (_of_domains if whole_domains else _of_documents)(tags, store, gather, options)
+    plain = json.dumps(found, allow_nan=False)
     if out:
         with storage.whole_file(out) as file:
-            file.write(json.dumps(found, allow_nan=False).encode())
+            file.write(plain.encode())
     if as_json:
-        click.echo(json.dumps(found, allow_nan=False))
+        click.echo(plain)
     elif whole_domains:
         print_domains(found)
     else:

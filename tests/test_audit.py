@@ -439,16 +439,22 @@ def test_what_is_not_labelled_is_said(scanned: Path, audited: tuple[Path, Path])
     assert 300 <= json.loads(result.stdout)["labelled"] < 320
 
 
-def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
-    """It calls every text with robots adverse: three times too many."""
-    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
+def model_and_people(scanned: Path, folder: Path, passed: int) -> Path:
+    """The store of an audit ``a1`` of which a language model calls every text with robots adverse, three times too
+    many, and people read again what it called and ``passed`` more."""
+    plan, place = folder / "plan.json", folder / "labels.sqlite"
     done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
     done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
     store = open_store(place)
     label_all(store, "a1", "llm", lambda text: "robot" in text)
-    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 150)
+    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", passed)
     label_all(store, "people", "human", lambda text: MARK in text)
     store.close()
+    return place
+
+
+def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
+    place = model_and_people(scanned, tmp_path, 150)
     words = ("audit", "estimate", scanned, "--store", place, "--draw", "a1", "--json", "--by", "host", "--by", "month")
     found = done(*words, "--people", "people")
     phases = found["two_phase"]
@@ -488,15 +494,8 @@ def test_people_correct_a_language_model(scanned: Path, tmp_path: Path) -> None:
 
 
 def test_collateral_is_corrected_by_people(scanned: Path, tmp_path: Path) -> None:
-    """One shard is dropped whole. A language model calls every text with robots adverse: three times too many."""
-    plan, place = tmp_path / "plan.json", tmp_path / "labels.sqlite"
-    done("audit", "plan", scanned, "--budget", 700, "--expect", 0.02, "--out", plan)
-    done("audit", "draw", scanned, "--plan", plan, "--store", place, "--name", "a1")
-    store = open_store(place)
-    label_all(store, "a1", "llm", lambda text: "robot" in text)
-    done("audit", "recheck", "--store", place, "--draw", "a1", "--name", "people", "--passed", 400)
-    label_all(store, "people", "human", lambda text: MARK in text)
-    store.close()
+    """One shard is dropped whole."""
+    place = model_and_people(scanned, tmp_path, 400)
     words = ("collateral", scanned, drop_all_of(scanned, tmp_path / "run", "0"), "--texts", 0, "--json",
              "--store", place, "--draw", "a1")  # fmt: skip
     alone, found = done(*words)["audit"], done(*words, "--people", "people")["audit"]
