@@ -26,7 +26,7 @@ from classifiers.kernel.lookup import find_pilots, key_groups
 from classifiers.kernel.sums import add_with_subwords
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
-from classifiers.settings import settings_of
+from classifiers.settings import labels_of, settings_of
 
 _ROWS_AT_ONCE = 1 << 16
 _KEYS_PER_GROUP = 3.5
@@ -36,11 +36,12 @@ _HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "g
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """Tables and head of a model, and its labels in the order of the scores."""
+    """Tables and head of a model, its labels in the order of the scores, and behind them its lexicons."""
 
     tables: Tables
     head: Head
     labels: list[str]
+    lexicons: list[str]
 
     def logits(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Logits (n, labels) of sums of rows (n, width) and how many rows they are, none 0: the kernel's arithmetic."""
@@ -157,7 +158,8 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
     for name, array in (arrays | _head_arrays(model)).items():
         np.save(folder / f"{name}.npy", array)
     head = {
-        "labels": model.label_names,
+        "labels": list(labels_of(model)),
+        "lexicons": list(settings.lexicons),
         "kind": _kind(model),
         "prior_weight": float(settings.prior_weight),
         "numbers": numbers,
@@ -359,8 +361,14 @@ def _load(folder: Path) -> PreparedModel:
     parts = {name: _read_only(arrays.pop(name)) for name in _HEAD_ARRAYS}
     return PreparedModel(
         tables=_tables(arrays, head["numbers"]),
-        head=Head(kind=head["kind"], n_labels=len(head["labels"]), prior_weight=head["prior_weight"], **parts),
+        head=Head(
+            kind=head["kind"],
+            n_labels=len(head["labels"]) + len(head["lexicons"]),
+            prior_weight=head["prior_weight"],
+            **parts,
+        ),
         labels=head["labels"],
+        lexicons=head["lexicons"],
     )
 
 
