@@ -192,6 +192,24 @@ def test_audits_take_it_as_the_second_proxy_unless_told_otherwise(scanned: Path,
     )
 
 
+def test_a_policy_can_ask_for_it_as_a_gate_but_not_for_its_window(scanned: Path, tmp_path: Path) -> None:
+    """Of the texts on androids, too, the model says that they are about AI; those without a word of the list stay."""
+    rule = '[[rule]]\nname = "gated"\nwhen = {{ score.ai.min = 0.2, {} }}\ndrop = "gated"\n'
+    policy, crawl = tmp_path / "policy.toml", scanned.parent / "crawl.jsonl.gz"
+    policy.write_text(rule.format("score.ai_terms.min = 0.01"))
+    done("apply", crawl, scanned, "--policy", policy, "--out", tmp_path / "kept", "--quiet")
+    decided = pq.read_table(next((tmp_path / "kept" / "decisions").glob("*.parquet")))
+    dropped = {row["row"] for row in decided.to_pylist() if row["action"] == "drop"}
+    assert dropped == set(range(0, 240, 3))
+    policy.write_text(rule.format("window.ai_terms.min = 0.01"))
+    with pytest.raises(ValueError, match="no label 'ai_terms'"):
+        CliRunner().invoke(
+            cli,
+            ["apply", str(crawl), str(scanned), "--policy", str(policy), "--out", str(tmp_path / "b")],
+            catch_exceptions=False,
+        )
+
+
 def test_the_file_says_what_it_holds_and_folds(path: Path, tmp_path: Path) -> None:
     facts = json.loads(done("model", "info", path, "--json"))
     assert facts["labels"] == ["adverse", "ai"] and facts["lexicons"] == ["ai_terms"]
