@@ -48,6 +48,11 @@ NOTHING, COUNTED, ANY = "none", "AI terms by frequency (ai_terms)", "any AI term
 LOW = 0.01
 """A score is low that is not among the highest hundredth of the web's."""
 TOP = (0.01, 0.05, 0.2)
+RANKING = (
+    *(f"missed ones in its top {share:.0%}" for share in TOP),
+    "average precision of missed ones",
+    f"positives in the rank's top {LOW:.0%}",
+)
 AUDITS = ((1e-2, 2_000), (1e-3, 2_000), (1e-3, 10_000))
 """Prevalences and labels of simulated audits."""
 GATES = (1e-3, 1e-2)
@@ -135,46 +140,39 @@ def weighted_precision(values: Floats, truth: Bools, weights: Floats) -> float:
     return float(gained @ precision / gained.sum())
 
 
-def ranking(documents: Documents, name: str) -> dict[str, Callable[[Ints], float]]:
-    """Figures of a proxy as statistics of rows: among low scores, and of the rank that strata are cut of."""
-
-    def low(rows: Ints, figure: Callable[[Floats, Bools, Floats], float]) -> float:
-        weights = documents.weights(rows)
-        kept = tails(documents.score[rows], weights) > LOW
-        return figure(documents.proxies[name][rows][kept], documents.truth[rows][kept], weights[kept])
-
-    def ranked(rows: Ints) -> float:
-        weights = documents.weights(rows)
-        product = tails(documents.score[rows], weights) * tails(documents.proxies[name][rows], weights)
-        return found_in_top(LOW, -product, documents.truth[rows], weights)
-
-    figures: dict[str, Callable[[Ints], float]] = {
-        f"missed ones in its top {share:.0%}": lambda rows, s=share: low(rows, lambda v, t, w: found_in_top(s, v, t, w))
-        for share in TOP
-    }
-    figures["average precision of missed ones"] = lambda rows: low(rows, weighted_precision)
-    figures[f"positives in the rank's top {LOW:.0%}"] = ranked
-    return figures
+def ranking(documents: Documents, rows: Ints) -> Floats:
+    """By proxy the figures of `RANKING`, (proxies, figures): of low scores, and of the rank that strata are cut of."""
+    weights, score, truth = documents.weights(rows), documents.score[rows], documents.truth[rows]
+    above = tails(score, weights)
+    low = above > LOW
+    found = []
+    for proxy in documents.proxies.values():
+        missed = proxy[rows][low], truth[low], weights[low]
+        product = above * tails(proxy[rows], weights)
+        tops = [found_in_top(share, *missed) for share in TOP]
+        found.append([*tops, weighted_precision(*missed), found_in_top(LOW, -product, truth, weights)])
+    return np.array(found)
 
 
 def rank_rows(documents: Documents, resamples: int) -> dict[str, Figures]:
     """For each proxy its figures, and by how much they are above those of the usual one."""
-    found, usual = {}, ranking(documents, USUAL)
-    for name in track(list(documents.proxies), "ranking"):
-        found[name] = {
-            what: _beside(documents, statistic, usual[what], resamples)
-            for what, statistic in ranking(documents, name).items()
-        }
-    return found
-
-
-def _beside(
-    documents: Documents, mine: Callable[[Ints], float], theirs: Callable[[Ints], float], resamples: int
-) -> dict[str, Estimate]:
+    whole = ranking(documents, np.arange(len(documents.truth)))
+    draws = draws_of_sources(documents.sources, resamples, seed=0)
+    values = np.stack([whole, *(ranking(documents, rows) for rows in track(draws, "ranking", total=resamples))])
+    more = values - values[:, [list(documents.proxies).index(USUAL)]]
     return {
-        "value": over_sources(mine, documents.sources, resamples=resamples),
-        "more": over_sources(lambda rows: mine(rows) - theirs(rows), documents.sources, resamples=resamples),
+        name: {
+            what: {"value": _of_draws(values[:, i, j]), "more": _of_draws(more[:, i, j])}
+            for j, what in enumerate(RANKING)
+        }
+        for i, name in enumerate(documents.proxies)
     }
+
+
+def _of_draws(values: Floats) -> Estimate:
+    """The first value, with the percentile interval of the others."""
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    return Estimate(float(values[0]), float(low), float(high), len(values) - 1, "bootstrap of sources")
 
 
 def population(documents: Documents, name: str, rows: Ints, prevalence: float) -> Population:
@@ -218,12 +216,6 @@ def widths(documents: Documents, names: Sequence[str], prevalence: float, labels
         }
         for name in names
     }
-
-
-def _of_draws(values: Floats) -> Estimate:
-    """The first value, with the percentile interval of the others."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
-    return Estimate(float(values[0]), float(low), float(high), len(values) - 1, "bootstrap of sources")
 
 
 def recall_at(rate: float, scores: Floats, truth: Bools, weights: Floats) -> float:
