@@ -94,7 +94,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
             rows[f"{whose} flagged from {FLAGGING}, {name}"] = {
                 "before": swap["before"],
                 "after": swap["after"],
-                "log-odds in the median": f"{swap['median_change']:+.2f}",
+                "change of log-odds, median": f"{swap['median_change']:+.2f}",
             }
     for label, ngrams in audit["n-grams"].items():
         named = [("no " if one["weight"] < 0 else "") + one["ngram"] for one in ngrams if one["logit"] > 0]

@@ -88,6 +88,7 @@ def test_the_card_has_figures_baselines_thresholds_calibration_and_audit(folder:
     assert swap["before"]["n"] == swap["after"]["n"] == len([one for one in held_out() if not one.ai])
     assert ERROR in card["metrics"] and f"{ERROR} of ai" in card["metrics"]
     text = (folder / "m.md").read_text()
+    assert f"| ordinary texts flagged from balanced, {SWAP} | before 0." in text
     for title in ("## Baselines", "## Thresholds", "## Calibration", "## Shortcut audit"):
         assert title in text
 
