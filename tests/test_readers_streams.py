@@ -147,12 +147,15 @@ def test_what_clients_raise_is_an_error_with_a_name() -> None:
 MEMBERS = [gzip.compress(b"%d " % i * (1 + i % 50)) for i in range(200)]
 STORED = gzip.compress(b"inside: " + MEMBERS[3] * 3, 0)
 """Members stand in it as they are."""
+SIZE = (1000 - (1000 >> 8)).to_bytes(4, "little")
+"""What is missing in the size that is read of a member of 1000 bytes before a zero."""
 BETWEEN = {
     "nothing": b"", "an empty member": gzip.compress(b""), "zeros": b"\0" * 5, "a zero": b"\0", "garbage": b"what",
     "members within": STORED, "many members within": STORED * 30, "half a member": MEMBERS[7][:-9],
     "another size": MEMBERS[7][:-4] + b"\1\0\0\0", "another checksum": MEMBERS[7][:-8] + b"abcd" + MEMBERS[7][-4:],
     "a size that others make up for": MEMBERS[7][:-4] + (99).to_bytes(4, "little"), "a start": b"\x1f\x8b\x08",
     "incompressible": gzip.compress(bytes(range(256)) * 9),
+    "zeros that a start makes up for": gzip.compress(b"a" * 1000) + b"\0" + gzip.compress(SIZE + b"\x1f\x8b\x08", 0),
     "a bomb": gzip.compress(bytes(9 << 20)), "a bomb that lies": gzip.compress(bytes(9 << 20))[:-4] + b"\5\0\0\0",
 }  # fmt: skip
 
@@ -165,3 +168,23 @@ def test_members_together_are_what_they_are_apart(between: bytes, most: int, mon
     found = read(content, together=True)
     assert apart(found) == read(content)
     assert (len(found) < 60) == (most > 1000)
+
+
+def test_members_that_end_often_are_not_searched_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    original = streams._Members
+
+    def counted(chunk: bytes) -> object:
+        searched.append(len(chunk))
+        return original(chunk)
+
+    monkeypatch.setattr(streams, "_Members", counted)
+    content = b"".join(member + b"garbage" for member in MEMBERS * 20)
+    assert len(read(content, together=True)) == 2 * 20 * len(MEMBERS)
+    assert sum(searched) <= 2 * len(content)
+
+
+def test_few_frames_come_together_however_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_FRAMES", 30)
+    found = read(zstd(b"x") * 100, together=True)
+    assert [piece.n_frames for piece in found] == [30, 30, 30, 10]

@@ -34,6 +34,8 @@ LONGEST_STEP = 4 << 20
 AT_ONCE = 1 << 20
 """Frames of up to so many bytes together, decompressed, come in one piece where that is asked for: they stay in the
 processor's cache while they are read."""
+MOST_FRAMES = 1 << 14
+"""Frames that are put together: each takes some hundred bytes besides its data."""
 LARGEST_DICTIONARY = 64 << 20
 ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 """Magic number of the skippable frame that carries a WARC file's dictionary (IIPC, WARC Zstandard 1.0)."""
@@ -77,14 +79,21 @@ class Piece(NamedTuple):
     damage: Damage | None = None
     frames: Frames | None = None
 
+    @property
+    def n_frames(self) -> int:
+        """Of how many frames it is, or is part."""
+        return len(self.frames.offsets) if self.frames else 1
+
+    def frame(self, i: int) -> Piece:
+        """The ``i``-th of its frames by itself."""
+        if self.frames is None:
+            return self
+        start, stop = self.frames.places[i : i + 2].tolist()
+        return Piece(self.data[start:stop], int(self.frames.offsets[i]), first=True, last=True)
+
     def split(self, first: int = 0) -> Iterator[Piece]:
         """Each of its frames by itself, from the ``first`` on."""
-        if self.frames is None:
-            yield self
-            return
-        places, offsets = self.frames.places.tolist(), self.frames.offsets.tolist()
-        for i in range(first, len(offsets)):
-            yield Piece(self.data[places[i] : places[i + 1]], offsets[i], first=True, last=True)
+        return map(self.frame, range(first, self.n_frames))
 
 
 class Frames(NamedTuple):
@@ -200,7 +209,7 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
     size = 0
     for piece in pieces:
         short = piece.first and piece.last and not piece.frames
-        if held and not (short and size + len(piece.data) <= AT_ONCE):
+        if held and not (short and size + len(piece.data) <= AT_ONCE and len(held) < MOST_FRAMES):
             yield _together(held)
             held, size = [], 0
         if not short:
@@ -289,16 +298,40 @@ def _member_starts(chunk: bytes) -> NDArray[np.int64]:
     return starts
 
 
-def _runs(chunk: bytes, starts: NDArray[np.int64], most: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Gzip members in runs of up to ``most`` bytes decompressed, or of one: where each begins and the last ends, and
-    their sizes, as the ends of them say, if members they are."""
-    sizes = np.frombuffer(chunk, np.uint8)[starts[1:, None] + np.arange(-4, 0)].view("<u4")[:, 0].astype(np.int64)
-    ends, first = np.cumsum(sizes), 0
-    while first < len(sizes):
-        before = ends[first] - sizes[first]
-        stop = max(int(np.searchsorted(ends, before + most, side="right")), first + 1)
-        yield starts[first : stop + 1], sizes[first:stop]
-        first = stop
+class _Run(NamedTuple):
+    """Gzip members one after the other: where each begins and the last ends in its chunk, (members + 1,), and the
+    checksums and sizes of what they hold, as the ends of them say, if members they are."""
+
+    starts: NDArray[np.int64]
+    checksums: NDArray[np.uint32]
+    sizes: NDArray[np.int64]
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether the members hold this. Their sizes alone may be right though they are others than they seem: zeros
+        after a member change what is read as its size, and the start of one within another may make up for that."""
+        held, places = memoryview(data), places_of(self.sizes).tolist()
+        checksums: list[int] = self.checksums.tolist()
+        return len(data) == places[-1] and checksums == [isal_zlib.crc32(held[a:b]) for a, b in pairwise(places)]
+
+
+class _Members:
+    """Where gzip members may begin in a chunk; the last, whose end is not known, is in no run."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.chunk, self._starts = chunk, _member_starts(chunk)
+        ends = np.frombuffer(chunk, np.uint8)[self._starts[1:, None] + np.arange(-8, 0)].view("<u4")
+        self._checksums, self._sizes = ends[:, 0], ends[:, 1].astype(np.int64)
+        self._places = places_of(self._sizes)
+
+    def runs(self, place: int, most: int) -> Iterator[_Run]:
+        """Runs of up to ``most`` bytes decompressed, or of one member, from the one at a place on, if one begins there.
+        It takes little time to begin anew behind each of thousands that are damaged."""
+        first = int(np.searchsorted(self._starts, place))
+        while first < len(self._sizes) and self._starts[first] == place:
+            stop = int(np.searchsorted(self._places, self._places[first] + most, side="right")) - 1
+            stop = max(stop, first + 1)
+            yield _Run(self._starts[first : stop + 1], self._checksums[first:stop], self._sizes[first:stop])
+            first, place = stop, int(self._starts[stop])
 
 
 def _inflated(member: bytes) -> bytes | None:
@@ -317,7 +350,7 @@ class _Frames:
     def __init__(self, source: Source, compression: Compression, begins: bytes, *, together: bool) -> None:
         self._stored = _Stored(source)
         self._most = AT_ONCE if together else 0
-        self._searched, self._starts = b"", np.zeros(0, np.int64)
+        self._found = _Members(b"")
         self._compression = compression
         self._begins = begins
         self._zstd = zstandard.ZstdDecompressor(max_window_size=1 << 31)
@@ -343,43 +376,37 @@ class _Frames:
         """Short gzip members that lie whole in the present chunk, each in one call, which takes half the time, or many
         in one; ends at what is long, damaged or no member, and returns whether there were any before that."""
         stored, any_yet = self._stored, False
-        for starts, sizes in _runs(stored.chunk, self._following_members(), self._most):
+        for run in self._in_chunk().runs(stored.place, self._most):
             before = stored.offset - stored.place
-            if data := self._inflated_at_once(starts, sizes):
-                stored.place, any_yet = int(starts[-1]), True
-                frames = Frames(places_of(sizes), before + starts[:-1])
+            if data := self._inflated_at_once(run):
+                stored.place, any_yet = int(run.starts[-1]), True
+                frames = Frames(places_of(run.sizes), before + run.starts[:-1])
                 yield Piece(data, int(frames.offsets[0]), True, True, frames=frames)
                 continue
-            for begin, end in pairwise(starts.tolist()):
+            for begin, end in pairwise(run.starts.tolist()):
                 if not (data := _inflated(stored.chunk[begin:end])):
                     return any_yet
                 stored.place, any_yet = end, True
                 yield Piece(data, before + begin, True, True)
         return any_yet
 
-    def _following_members(self) -> NDArray[np.int64]:
-        """Where members may begin in the present chunk, from the present place on; none if none begins there."""
-        stored = self._stored
-        if self._compression is not Compression.GZIP:
-            return self._starts
-        if stored.chunk is not self._searched:
-            self._searched, self._starts = stored.chunk, _member_starts(stored.chunk)
-        following = self._starts[np.searchsorted(self._starts, stored.place) :]
-        return following if following[:1].tolist() == [stored.place] else following[:0]
+    def _in_chunk(self) -> _Members:
+        """Members in the present chunk, which is searched once."""
+        chunk = self._stored.chunk if self._compression is Compression.GZIP else b""
+        if chunk is not self._found.chunk:
+            self._found = _Members(chunk)
+        return self._found
 
-    def _inflated_at_once(self, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> bytes | None:
-        """What gzip members of so many bytes hold; None if there is but one, or if they are others than they seem. So
-        that a file in which much looks like a member, and is none, is not tried for long, fewer are tried then."""
-        if len(sizes) < 2:
+    def _inflated_at_once(self, run: _Run) -> bytes | None:
+        """What gzip members hold; None if there is but one, or if they are others than they seem. So that a file in
+        which much looks like a member, and is none, is not tried for long, fewer are tried then."""
+        if len(run.sizes) < 2 or not run.sizes.all():
             return None
-        data, total = b"", int(sizes.sum())
-        with (
-            suppress(*_ERRORS),
-            igzip.IGzipFile(fileobj=io.BytesIO(self._stored.chunk[starts[0] : starts[-1]])) as file,
-        ):
-            data = file.read(total + 1)
-        if sizes.all() and len(data) == total:
-            return data
+        stored = io.BytesIO(self._stored.chunk[run.starts[0] : run.starts[-1]])
+        with suppress(*_ERRORS), igzip.IGzipFile(fileobj=stored) as file:
+            data: bytes = file.read(int(run.sizes.sum()) + 1)
+            if run.is_in(data):
+                return data
         self._most //= 2
         return None
 
