@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from minicrawl.build import SHARDS
 from reading import Shard, gzipped, page, read, record, write, zstd
 
-from pipeline.readers import batches, streams, warc
+from pipeline.readers import batches, records, streams, warc
 from pipeline.readers.kernel.headers import TEXT
-from pipeline.readers.records import BLOCK, KnownHeaders
+from pipeline.readers.records import BLOCK, RECORD_END, KnownHeaders, parse_header
 from pipeline.readers.streams import Frames, Piece, places_of
 
 GOOD = [record(i, f"Tea for {i} robots, später 茶. ".encode() * (1 + i % 9)) for i in range(40)]
@@ -61,7 +61,7 @@ def test_headers_are_known_again(tmp_path: Path, ending: str) -> None:
     mixed = [some for pair in zip(GOOD, with_language, strict=True) for some in pair]
     odd = record(9, page("A page.").encode(), "resource", Content_Type="text/html")
     blank = record(9, b" ")
-    path = packed(tmp_path, [*[blank] * 5, *mixed, odd, *mixed], ending)
+    path = packed(tmp_path, [*[blank] * 5, *GOOD, *mixed, odd, *mixed], ending)
     for_themselves = 5 + 1 + 1 + (ending == ".gz")
     assert read_for_themselves(path) == for_themselves, (
         "the blank, the first with a language, the page, the last member"
@@ -170,10 +170,44 @@ def test_batches_end_where_they_do_otherwise(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_file_of_many_kinds_of_headers(tmp_path: Path) -> None:
-    kinds = [record(i, b"text", **{f"X_{kind}": "x"}) for kind in range(10) for i in range(3)]
+    kinds = [record(i, b"text", **{f"X_{kind}": "x"}) for kind in range(10) for i in range(9)]
     path = packed(tmp_path, kinds * 2)
     assert read(path) == each_for_itself(path)
-    assert read_for_themselves(path) == warc.LAYOUTS + 2 * 3 * (10 - warc.LAYOUTS)
+    assert read_for_themselves(path) == warc.LAYOUTS + 2 * 9 * (10 - warc.LAYOUTS)
+
+
+def test_nothing_is_kept_of_long_headers() -> None:
+    long = GOOD[0].replace(b"WARC-Date", b"".join(b"X-%d: \r\n" % i for i in range(9000)) + b"WARC-Date")
+    header = long.partition(RECORD_END)[0] + RECORD_END
+    known, before = KnownHeaders(), records._known_lower.cache_info().currsize
+    known.learn(header)
+    assert parse_header(header)["x-8999"] == "" and len(known) == 0
+    assert records._known_lower.cache_info().currsize == before
+
+
+def test_few_that_are_alike_are_read_one_by_one(tmp_path: Path) -> None:
+    other = record(7, b"text", "metadata")
+    few, many = [*GOOD[: warc.FEW - 1], other], [*GOOD[: warc.FEW], other]
+    path = packed(tmp_path, [*few * 3, *many * 2])
+    assert read(path) == each_for_itself(path)
+    assert read_for_themselves(path) == 3 * (warc.FEW - 1)
+
+
+def test_frames_without_a_header_are_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+
+    class Counting:
+        def search(self, buffer: bytearray, at: int) -> object:
+            match = pattern.search(buffer, at)
+            searched.append((match.end() if match else len(buffer)) - at)
+            return match
+
+    pattern = warc._HEADER_END
+    monkeypatch.setattr(warc, "_HEADER_END", Counting())
+    broken = [b"WARC/1.0 broken"] * 2000
+    shard = read(packed(tmp_path, [*GOOD, *broken, *GOOD]))
+    assert shard.rejected == {"bad_record": 2000} and len(shard.documents) == 2 * len(GOOD)
+    assert sum(searched) < 200_000
 
 
 @settings(max_examples=150, deadline=None)

@@ -35,6 +35,8 @@ from pipeline.readers.streams import Frames, Piece, places_of
 
 BLOCK = 256 << 10
 """Bytes of an ordinary record."""
+HEADER = 16 << 10
+"""Bytes of an ordinary header. What is kept of headers is kept of these alone: one of a megabyte has 200,000 names."""
 RECORD_END = b"\r\n\r\n"
 _find_fields, _gather = compiled(find_fields), compiled(gather)
 _FIELDS = {
@@ -110,8 +112,8 @@ class KnownHeaders:
         return len(self._known)
 
     def learn(self, header: bytes) -> None:
-        """Know a header again, unless it is odd or lacks what is needed."""
-        layout = _layout_of(header)
+        """Know a header again, unless it is odd, long, or lacks what is needed."""
+        layout = _layout_of(header) if len(header) <= HEADER else None
         if layout and layout not in self._known:
             _load_machine_code()
             self._known.append(layout)
@@ -179,10 +181,13 @@ def parse_header(data: bytes) -> dict[str, str]:
     """Fields of a header by lower-case name; of a repeated one the first. The version line is left out."""
     found = _FIELD.findall(data.decode("utf-8", "replace"))
     names, values = zip(*reversed(found), strict=True) if found else ((), ())
-    return dict(zip(_lower(names), map(str.strip, values), strict=True))
+    lower = _known_lower if len(data) <= HEADER else _lower
+    return dict(zip(lower(names), map(str.strip, values), strict=True))
 
 
-@lru_cache(maxsize=256)
 def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of fields; nearly all records of a file have the same."""
     return tuple(name.rstrip().lower() for name in names)
+
+
+_known_lower = lru_cache(maxsize=256)(_lower)
+"""Nearly all records of a file have the same names of fields."""

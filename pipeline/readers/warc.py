@@ -32,6 +32,8 @@ _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 _MARKER_BYTES = 128
 LAYOUTS = 4
 """Of headers that are known again in a file; one of more kinds has little that is alike."""
+FEW = 8
+"""Records alike that are fewer are read one by one, which is faster then."""
 
 
 def read_warc(
@@ -40,7 +42,7 @@ def read_warc(
     """DOCUMENTS batches of a WARC or WET file."""
     builder = BatchBuilder()
     for found in records(pieces, tally, options, compressed=compressed):
-        if isinstance(found, Alike) and (columns := _columns(found, options)):
+        if isinstance(found, Alike) and len(found.found) >= FEW and (columns := _columns(found, options)):
             yield from _add_at_once(found, columns, builder, tally)
             continue
         for record in found.records() if isinstance(found, Alike) else (found,):
@@ -124,7 +126,7 @@ class _Window:
 
     def __init__(self, pieces: Iterator[Piece], compressed: bool) -> None:
         self._pieces, self._compressed = pieces, compressed
-        self._before = 0
+        self._before = self._searched = 0
         self._frames: deque[tuple[int, int]] = deque()
         self._starts: deque[int] = deque()
         self.buffer = bytearray()
@@ -182,6 +184,13 @@ class _Window:
         """How far on the pattern matches, at least ``past`` bytes, in what is held."""
         match = pattern.search(self.buffer, self.at + past)
         return match.start() - self.at if match else None
+
+    def header_end(self) -> int | None:
+        """How far on the first blank line ends in what is held. What was searched is not searched again: thousands of
+        records may be held, none of which has one."""
+        match = _HEADER_END.search(self.buffer, max(self.at, self._searched - self._before))
+        self._searched = self._before + (match.start() if match else max(len(self.buffer) - 3, 0))
+        return match.end() - self.at if match else None
 
     def bytes(self, start: int, stop: int) -> bytes:
         """Some of the next bytes."""
@@ -268,13 +277,13 @@ class _Framer:
         """Records that are a frame each, as they should be, at little cost; the first frame that is none is held, with
         those that came with it."""
         while (piece := window.next_piece()) is not None:
-            first, n = 0, len(piece.frames.offsets) if piece.frames else 1
-            while first < n:
+            first = 0
+            while first < piece.n_frames:
                 if alike := self._known.alike(piece, first):
                     yield alike
                     first += len(alike.found)
                     continue
-                frame = next(piece.split(first))
+                frame = piece.frame(first)
                 record = record_of(frame)
                 if record is None:
                     window.hold(piece, first)
@@ -341,14 +350,14 @@ class _Framer:
 
     def _header_end(self, window: _Window) -> int | None:
         """Length of the header with its blank line; None if it has no end (which is counted)."""
-        while not (match := _HEADER_END.search(window.buffer, window.at)):
+        while (end := window.header_end()) is None:
             if window.held > HEADER_BYTES:
                 self._resynchronise(window, "bad_record", "a header without an end", past=5)
                 return None
             if not window.fill(window.held + 1):
                 self._torn(window, 5, "a header")
                 return None
-        return match.end() - window.at
+        return end
 
     def _whole(self, window: _Window, end: int, size: int) -> bool:
         """Whether a record's block is there and ends where its Content-Length says; counts it if not."""
