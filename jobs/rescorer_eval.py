@@ -76,7 +76,11 @@ def figures(texts: ScoredTexts, scores: dict[str, Scores], label: str, resamples
 def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, dict[str, float]]:
     """Which shares of documents reach thresholds, and so would be read: that given, and others around it."""
     scores, truth = texts.document[label], texts.truth(label)
-    kinds = {"background": ~texts.read, f"{label}, real": texts.real & truth}
+    kinds = {
+        "background": ~texts.read,
+        f"about AI without {label}": texts.real & texts.about_ai & ~truth,
+        f"{label}, real": texts.real & truth,
+    }
     return {
         f"{limit:.3g}": {kind: float((scores[rows] >= limit).mean()) for kind, rows in kinds.items() if rows.any()}
         for limit in sorted({above, *THRESHOLDS})

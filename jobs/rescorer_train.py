@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -63,14 +64,7 @@ def make_content(
         raise OSError(f"{encoder}: no tokenizer.json there; give the folder of a BERT encoder")
     description = _without_padding(tokenizer_file.read_text("utf-8"))
     tokenizer = open_tokenizer(description, reading.pieces)
-    names = [*labels, *codebook.MODES]
-    parts = [strongest_passages(one.text, first, reading) for one in examples]
-    task = Task(
-        [[tokenizer.encode(part).ids for part in its] for its in parts],
-        np.array([[name in one.labels for name in names] for one in examples], bool),
-        np.ones(len(examples)),
-        np.array([LABEL_WEIGHTS.get(name, 1.0) for name in names]),
-    )
+    task = make_task(examples, first, tokenizer, reading, [*labels, *codebook.MODES])
     fitted = _fit(encoder, task, options)
     scores, _ = scores_by_label(first.path, [one.text for one in examples])
     second = fitted.document_logits(task.passages).astype(np.float64)
@@ -81,6 +75,19 @@ def make_content(
         labels, reading, mix, first.digest, fitted.attention_heads, options.layers, description, weights,
         {"options": asdict(options), "texts": len(examples), "encoder": encoder.name},
     )  # fmt: skip
+
+
+def make_task(
+    examples: Sequence[Example], first: FastTextScorer, tokenizer: Any, reading: Reading, names: Sequence[str]
+) -> Task:
+    """The examples as a second stage sees them, with the truth of the labels and modes named."""
+    parts = [strongest_passages(one.text, first, reading) for one in examples]
+    return Task(
+        [[tokenizer.encode(part).ids for part in its] for its in parts],
+        np.array([[name in one.labels for name in names] for one in examples], bool),
+        np.ones(len(examples)),
+        np.array([LABEL_WEIGHTS.get(name, 1.0) for name in names]),
+    )
 
 
 def _fit(encoder: Path, task: Task, options: RescorerOptions) -> Fitted:
