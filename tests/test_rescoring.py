@@ -432,6 +432,10 @@ def test_training_learns_what_only_order_tells_and_repeats_itself(tmp_path: Path
     assert all(np.array_equal(twice[0][name], twice[1][name]) for name in twice[0])
     untouched = fit_rescorer(encoder, replace(task, weights=np.full(300, 2.0)), short).weights(8)
     assert np.array_equal(untouched["layer.0.attention"], twice[0]["layer.0.attention"])
+    half = fit_rescorer(encoder, task, replace(options, half=True))
+    logits = half.document_logits([[row] for row in rows[300:]])[:, 0]
+    assert logits.dtype == np.float32 and np.mean((logits > np.median(logits)) == truth[300:, 0]) > 0.8
+    assert not np.array_equal(logits, unseen)
 
 
 def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -54,12 +54,12 @@ def pools() -> dict[str, list[str]]:
     }
 
 
-def draw(i: int, found: dict[str, list[str]]) -> list[tuple[str, str]]:
-    """(kind, text) of the documents of shard ``i``, in random order."""
+def draw(i: int, found: dict[str, list[str]], n: int = DOCUMENTS) -> list[tuple[str, str]]:
+    """(kind, text) of the ``n`` documents of shard ``i``, in random order."""
     random = np.random.default_rng(i)
-    adverse, about_ai = round(WEB["adverse"] * DOCUMENTS), round(WEB["ai"] * DOCUMENTS)
-    sizes = {"adverse": adverse, "about-ai": about_ai - adverse, "ordinary": DOCUMENTS - about_ai}
-    drawn = [(kind, found[kind][k]) for kind, n in sizes.items() for k in random.integers(0, len(found[kind]), n)]
+    adverse, about_ai = round(WEB["adverse"] * n), round(WEB["ai"] * n)
+    sizes = {"adverse": adverse, "about-ai": about_ai - adverse, "ordinary": n - about_ai}
+    drawn = [(kind, found[kind][k]) for kind, m in sizes.items() for k in random.integers(0, len(found[kind]), m)]
     return [drawn[k] for k in random.permutation(len(drawn))]
 
 
@@ -76,17 +76,16 @@ def _records(format: str, documents: Sequence[tuple[str, str]]) -> Iterator[byte
             yield from exchange(page.url, DATE, "200 OK", {"Content-Type": "text/html; charset=utf-8"}, body)
 
 
-def shards(folder: Path, format: str, n: int) -> list[ShardTask]:
-    """So many shards, written anew."""
+def shards(folder: Path, format: str, drawn: Iterable[Sequence[tuple[str, str]]]) -> list[ShardTask]:
+    """A shard of each draw, written anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    paths = [folder / f"part-{i:05d}{SUFFIXES[format]}" for i in range(n)]
-    for i, path in enumerate(paths):
-        path.write_bytes(gzip_members(_records(format, draw(i, pools()))))
-    return [plan_scan([str(path)])[0] for path in paths]
+    for i, documents in enumerate(drawn):
+        (folder / f"part-{i:05d}{SUFFIXES[format]}").write_bytes(gzip_members(_records(format, documents)))
+    return [plan_scan([str(path)])[0] for path in sorted(folder.iterdir())]
 
 
-def _job(out: Path, rescorer: Path | None, above: float = ABOVE) -> ScanJob:
+def scan_job(out: Path, rescorer: Path | None, above: float = ABOVE) -> ScanJob:
     """The job of ``tropescan scan`` with the shipped model."""
     shutil.rmtree(out, ignore_errors=True)
     return make_job(
@@ -111,8 +110,8 @@ def scan_with_and_without(setting: Setting, *, format: str, above: float) -> Mea
     if setting.rescorer is None:
         raise MissingInputError("no second stage is given: --rescorer FILE, made by 'tropescan rescorer train'")
     folder = setting.out / "rescoring"
-    tasks = shards(folder / format, format, setting.pairs)
-    ours, theirs = _job(folder / "with", setting.rescorer, above), _job(folder / "without", None)
+    tasks = shards(folder / format, format, (draw(i, pools()) for i in range(setting.pairs)))
+    ours, theirs = scan_job(folder / "with", setting.rescorer, above), scan_job(folder / "without", None)
     pairs = alternate(
         lambda i: seconds(lambda: tag_shard(ours, tasks[i])),
         lambda i: seconds(lambda: tag_shard(theirs, tasks[i])),
