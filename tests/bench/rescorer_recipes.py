@@ -100,7 +100,6 @@ def main() -> None:
     examples = load_training_data(arguments.labels, [arguments.texts], [arguments.texts]).training
     bench = Bench(list(examples), arguments.encoder, arguments.further_words, arguments.folds)
     first, chosen, found = log_odds(bench.scores(Recipe("shipped"))), chosen_rows(bench), list[Row]()
-    np.save(arguments.out / "rescorer_first.npy", first)
     found.append(row(bench.examples, "first stage alone", first, first))
     for second in RECIPES:
         if not arguments.recipes or second.name in arguments.recipes:
