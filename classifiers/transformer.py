@@ -112,7 +112,7 @@ def _attend(projected: Array, heads: int) -> Array:
 
 
 def _normalised(states: Array, norm: Array) -> Array:
-    centred = states - states.mean(axis=1, keepdims=True)
+    centred: Array = states - states.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(EPSILON))
     centred /= deviation
     centred *= norm[0]

@@ -377,6 +377,7 @@ def test_the_evaluation_sets_both_stages_side_by_side(labelled: Path, tmp_path: 
         assert row["difference"]["low"] <= row["difference"]["value"] <= row["difference"]["high"]
     shares = [row["adverse, real"] for row in found["read again"].values()]
     assert len(shares) == 5 and shares == sorted(shares, reverse=True)
+    assert found["documents"].keys() == found["read again"]["0.2"].keys() and min(found["documents"].values()) > 0
     shown = run("eval", labelled / "records.jsonl", *options)
     assert "first stage" in shown.stdout and "more" in shown.stdout
     refused = run("eval", labelled / "records.jsonl", *options, "--label", "admirable")
@@ -396,12 +397,13 @@ def test_texts_that_are_not_read_rank_below_all_that_are(labelled: Path, tmp_pat
     assert np.all(np.diff(cascade[~read][order]) >= 0)
 
 
-def test_half_of_each_stage_on_one_scale() -> None:
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_a_mix_has_both_stages_on_one_scale(share: float) -> None:
     random = np.random.default_rng(0)
     first, second = random.normal(-4, 2, 500), random.normal(1, 7, 500)
-    weight, other, constant = mix_of(first, second)
-    as_first = 2 * (other * second + constant)
-    assert weight == 0.5
+    weight, other, constant = mix_of(first, second, share)
+    as_first = (other * second + constant) / share
+    assert weight == 1 - share
     assert as_first.mean() == pytest.approx(first.mean()) and as_first.std() == pytest.approx(first.std())
 
 

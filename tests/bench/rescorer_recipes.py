@@ -80,9 +80,8 @@ def part_of(task: Task, rows: Ints) -> Task:
 def rows_of(bench: Bench, name: str, first: Floats, second: Floats) -> list[Row]:
     """Figures of both stages mixed at each share, beside the first alone. ``first`` and ``second`` are log-odds, which
     are brought to one scale without the texts' labels."""
-    _, slope, constant = mix_of(first, second)
-    scaled = 2 * (slope * second + constant)
-    mixed = {share: (1 - share) * first + share * scaled for share in SHARES}
+    mixes = {share: mix_of(first, second, share) for share in SHARES}
+    mixed = {share: weight * first + other * second + constant for share, (weight, other, constant) in mixes.items()}
     return [row(bench.examples, f"{name}, share {share:g}", its, first) for share, its in mixed.items()]
 
 
