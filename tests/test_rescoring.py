@@ -442,7 +442,7 @@ def test_training_learns_what_only_order_tells_and_repeats_itself(tmp_path: Path
 
 def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
-    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), "--layers", 2, "--epochs", 1)
+    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), "--layers", 2, "--epochs", 1, "--share", 0.3)
     outs = [tmp_path / name for name in ("one.npz", "two.npz")]
     for out in outs:
         done = run("train", labelled / "records.jsonl", *options, "--out", out)
@@ -450,7 +450,7 @@ def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Pat
     assert outs[0].read_bytes() == outs[1].read_bytes()
     content = read_rescorer(outs[0])
     assert set(content.labels) == {"ai", "adverse", "hostile"}  # those of the codebook that the first stage has
-    assert content.weights["heads"].shape[1] == 3
+    assert content.weights["heads"].shape[1] == 3 and [mix[0] for mix in content.mix] == [0.7] * 3
     wanted = ("--model", labelled / "m.bin", "--rescore", outs[0], "--rescore-above", 0, "--quiet")
     done = tropescan("scan", crawl, "--out", tmp_path / "out", *wanted)
     assert done.returncode == 0, done.stderr
