@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from classifiers.compiling import compile_once, compiled
 from classifiers.kernel.best import best_labels
 from classifiers.prepare import PreparedModel, model_digest, prepare
 from classifiers.score import TextBuffer, load_scoring_model, sum_texts, text_buffer
+from pipeline.compiled.compiling import compile_once, compiled
 
 _best_labels = compiled(best_labels)
 _ONE_CHUNK = 1 << 40
@@ -63,7 +63,7 @@ def _load(path: str, digest: str) -> PreparedModel:
     def warm_up() -> None:
         _best(model, text_buffer(pa.array(["warm up"])))
 
-    compile_once("best-label", warm_up)
+    compile_once("classifiers.kernel", "best-label", warm_up)
     return model
 
 

@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from classifiers.cache import cache_folder
 from classifiers.calibration import Calibration
+from pipeline.compiled.cache import cache_folder
 from pipeline.schema import OTHER_LANGUAGE
 
 DEFAULT_THRESHOLD = 0.5

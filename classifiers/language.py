@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from classifiers.best_label import BestLabelModel
-from classifiers.compiling import compile_once, compiled
 from classifiers.kernel.sample import LONGEST_WORD, sample_texts
 from classifiers.score import TextBuffer, text_buffer
+from pipeline.compiled.compiling import compile_once, compiled
 
 _sample_texts = compiled(sample_texts)
 
@@ -49,7 +49,7 @@ def _compile_sampling() -> None:
     def warm_up() -> None:
         _sampled(text_buffer(pa.array(["warm up"])), 2, 1)
 
-    compile_once("sample", warm_up)
+    compile_once("classifiers.kernel", "sample", warm_up)
 
 
 def _sampled(texts: TextBuffer, stretches: int, size: int) -> TextBuffer:

@@ -12,21 +12,22 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.cache import cache_folder, kernel_folder, locked
-from classifiers.compiling import compiled
 from classifiers.fasttext_file import EOS, LABEL_PREFIX, FastTextModel, ModelFileError, read_model
 from classifiers.kernel.hashing import new_parts, word_keys
 from classifiers.kernel.lookup import find_pilots, key_groups
-from classifiers.kernel.sums import add_with_subwords
+from classifiers.kernel.sums import sum_subwords_of_words
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
 from classifiers.settings import settings_of
+from pipeline.compiled.cache import cache_folder, locked, sources_digest
+from pipeline.compiled.compiling import compiled
 
 _ROWS_AT_ONCE = 1 << 16
 _KEYS_PER_GROUP = 3.5
@@ -62,12 +63,18 @@ def prepare(path: str | Path, digest: str | None = None) -> PreparedModel:
     Raises `ModelFileError` if the file is no model that can be scored.
     """
     digest = digest or model_digest(path)
-    folder = cache_folder() / "models" / f"{digest[:32]}-{kernel_folder().name}"
+    folder = cache_folder() / "models" / f"{digest[:32]}-{_made_by()}"
     if not (folder / "head.json").exists():
         with locked(folder.parent, digest[:32]):
             if not (folder / "head.json").exists():
                 _read_and_store(path, digest, folder)
     return _load(folder)
+
+
+@cache
+def _made_by() -> str:
+    """What names tables beside the model they are of: the sources that make and read them."""
+    return sources_digest("classifiers.kernel", "classifiers.fasttext_file", __name__, "classifiers.settings")[:16]
 
 
 def _read_and_store(path: str | Path, digest: str, folder: Path) -> None:
@@ -220,14 +227,7 @@ def _bucket_rows(model: FastTextModel) -> NDArray[np.int32]:
     return rows
 
 
-@compiled
-def _sum_all_subwords(
-    tables: Tables, data: Any, edges: Any, prefix: Any, slots: Any, rows: Any, sums: Any, counts: Any
-) -> None:
-    for word in range(counts.size):
-        counts[word] = add_with_subwords(tables, data, edges, prefix, slots, rows, word, word + 1, sums[word])
-
-
+_sum_subwords_of_words = compiled(sum_subwords_of_words)
 _word_keys = compiled(word_keys)
 _key_groups = compiled(key_groups)
 _find_pilots = compiled(find_pilots)
@@ -241,7 +241,7 @@ def _add_subwords_of_words(
     sums, counts = np.zeros((n, width)), np.zeros(n, np.int64)
     unknown = np.full(n, tables.n_slots, np.uint64)  # so that only the subwords are added
     no_ngrams = np.full((max(1, tables.orders), n), tables.none, np.uint64)
-    _sum_all_subwords(tables, pool, edges, np.zeros(n, np.uint64), unknown, no_ngrams, sums, counts)
+    _sum_subwords_of_words(tables, pool, edges, np.zeros(n, np.uint64), unknown, no_ngrams, sums, counts)
     if EOS in model.words:
         sums[model.words.index(EOS)], counts[model.words.index(EOS)] = 0, 0
     rows = records.view(np.float32).reshape(-1, 2 * int(tables.stride))

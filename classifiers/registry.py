@@ -17,8 +17,8 @@ from typing import Any
 
 from fsspec.core import url_to_fs
 
-from classifiers.cache import cache_folder
 from classifiers.card import ModelCard, card_path, read_card
+from pipeline.compiled.cache import cache_folder
 
 LATEST = "latest"
 _LEAST_DIGITS = 8

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from classifiers.compiling import compile_once, compiled
 from classifiers.kernel.batch import Sums, new_block, sum_batch
 from classifiers.kernel.windows import new_room, score_batch
 from classifiers.prepare import PreparedModel, model_digest, prepare
+from pipeline.compiled.compiling import compile_once, compiled
 from pipeline.schema import NO_WORDS, OK, SPAN, label_columns, scores_schema, window_column
 
 MOST_CHUNKS = 8 << 20
@@ -71,7 +71,7 @@ def load_scoring_model(path: str, digest: str) -> PreparedModel:
         texts = text_buffer(pa.array(["warm up"]))
         score_sums(model, sum_texts(model, texts, 64), texts, 2, np.ones(len(model.labels)), [0])
 
-    compile_once("scoring", warm_up)
+    compile_once("classifiers.kernel", "scoring", warm_up)
     return model
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.cache import cache_folder
+from pipeline.compiled.cache import cache_folder
 
 BATCH = 512
 

@@ -89,11 +89,13 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     }
     for kind, figure in audit["style leak"].items():
         rows[f"machine-written negative over a human-written one, {kind} (0.5: no leak)"] = figure
-    for kind, swap in audit["swaps"].items():
-        rows[f"positives flagged from {FLAGGING}, then with their AI made a {kind}"] = {
-            "before": swap["before"],
-            "after": swap["after"],
-        }
+    for whose, swaps in audit["swaps"].items():
+        for name, swap in swaps.items():
+            rows[f"{whose} flagged from {FLAGGING}, {name}"] = {
+                "before": swap["before"],
+                "after": swap["after"],
+                "change of log-odds, median": f"{swap['median_change']:+.2f}",
+            }
     for label, ngrams in audit["n-grams"].items():
         named = [("no " if one["weight"] < 0 else "") + one["ngram"] for one in ngrams if one["logit"] > 0]
         rows[f"n-grams that set {label} apart most"] = "; ".join(named[:NGRAMS])

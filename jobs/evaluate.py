@@ -135,7 +135,7 @@ def quick(model: Path, data: TrainingData, request: Request) -> dict[str, Any]:
 
 
 def print_figures(result: dict[str, Any]) -> None:
-    """Figures for the terminal, and what the baselines get."""
+    """Figures for the terminal, what the baselines get, and the shortcut audit."""
     for name, figure in result["figures"].items():
         click.echo(f"{_interval(figure)}  {name}")
     for baseline, rows in result.get("baselines", {}).items():
@@ -144,6 +144,19 @@ def print_figures(result: dict[str, Any]) -> None:
             click.echo(f"{_interval(row['baseline'])}  {name}; the model has {_interval(row['difference'], '+')} more")
     for why in result.get("left out", ()):
         click.echo(f"\nleft out: {why}")
+    if result.get("audit"):
+        _print_audit(result["audit"])
+
+
+def _print_audit(audit: dict[str, Any]) -> None:
+    """Style leak and swaps; masked names and pairs are among the figures, n-grams on the page."""
+    click.echo("\nshortcut audit")
+    for kind, figure in audit["style leak"].items():
+        click.echo(f"{_interval(figure)}  machine-written negative over a human-written one, {kind} (0.5: no leak)")
+    for whose, swaps in audit["swaps"].items():
+        for name, swap in swaps.items():
+            change = f"before {_interval(swap['before'])}, log-odds {swap['median_change']:+.2f} in the median"
+            click.echo(f"{_interval(swap['after'])}  {whose} flagged, {name}; {change}")
 
 
 def _interval(figure: dict[str, Any], sign: str = "") -> str:

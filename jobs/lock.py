@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from filelock import FileLock, Timeout
 
-from classifiers.cache import cache_folder
 from pipeline import storage
+from pipeline.compiled.cache import cache_folder
 
 LOCK = ".scan.lock"
 

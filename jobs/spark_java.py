@@ -13,8 +13,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from classifiers.cache import cache_folder
 from pipeline import storage
+from pipeline.compiled.cache import cache_folder
 from pipeline.tasks import digest
 
 _MISSING_MODULE = "--add-modules=jdk.incubator.vector"

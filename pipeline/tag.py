@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.accounting import ShardReport, Tally
 from pipeline.languages import is_other, with_languages
+from pipeline.memory import keep_freed_memory
 from pipeline.readers import read_documents
 from pipeline.schema import (
     NO_WORDS,
@@ -142,6 +143,7 @@ def tag_shard(job: ScanJob, task: ShardTask, progress: Callable[[Progress], None
     Records that cannot be read are counted by reason and the rest goes on; an error that is not the shard's
     (full disk, lost network) is raised, and leaves no file. Raises `RejectedRecordError` in a strict job.
     """
+    keep_freed_memory()
     begin = time.monotonic()
     tally, counter = Tally(), _Counter(job)
     with storage.whole_file(job.tags_url(task)) as file:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from small_models import model_file
 
-from classifiers import cache
 from classifiers.fasttext_file import ModelFileError
 from classifiers.prepare import model_digest, prepare
+from pipeline.compiled import cache
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("classifiers", "pipeline")

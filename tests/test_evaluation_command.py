@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from classifiers.audit import SWAPPED
 from jobs.evaluate import check_floors
 from jobs.main import cli
 from labels.records import LabelRecord, text_digest, write_records
 from labels.split import is_held_out
-from pipeline.report.evaluation_page import render_evaluation
+from pipeline.report.evaluation_page import EXPECTED, render_evaluation
 from pipeline.schema import Estimate
 
 ERROR = "expected calibration error at the natural base rate"
+SWAP = "from a human to a robot"
 NAMED = {"ai": "about AI", "adverse": "adverse"}
 
 
@@ -39,6 +41,11 @@ def records() -> list[LabelRecord]:
             )
         )  # fmt: skip
     return found
+
+
+def held_out() -> list[LabelRecord]:
+    """The real ones of them that training never saw."""
+    return [one for one in records() if is_held_out(one.source) and not one.synthetic]
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +84,18 @@ def test_the_card_has_figures_baselines_thresholds_calibration_and_audit(folder:
     assert any("TF-IDF" in name for name in card["baselines"])
     assert "eval --encoder" in card["baselines"]["MiniLM, logistic regression"]
     assert any("masked" in name for name in card["audit"])
+    swap = card["audit"][f"ordinary texts flagged from balanced, {SWAP}"]
+    assert swap["before"]["n"] == swap["after"]["n"] == len([one for one in held_out() if not one.ai])
     assert ERROR in card["metrics"] and f"{ERROR} of ai" in card["metrics"]
     text = (folder / "m.md").read_text()
+    assert f"| ordinary texts flagged from balanced, {SWAP} | before 0." in text
     for title in ("## Baselines", "## Thresholds", "## Calibration", "## Shortcut audit"):
         assert title in text
 
 
 def test_an_evaluation_and_its_page(folder: Path) -> None:
     found = run(folder, "--out", str(folder / "page.html"))
-    held = [one for one in records() if is_held_out(one.source) and not one.synthetic]
+    held = held_out()
     assert found["documents"]["real"] == len(held)
     assert found["documents"]["of which adverse"] == sum(one.adverse for one in held)
     assert found["figures"]["average precision"]["value"] > 0.8
@@ -100,7 +110,20 @@ def test_an_evaluation_and_its_page(folder: Path) -> None:
     )
     assert "default-src 'none'" in page and not re.search(r"<script|https?://|<link|url\((?!data)", page)
     assert "no --encoder was given" in page
+    swapped = found["audit"]["swaps"]["ordinary texts"]
+    assert swapped[SWAP]["before"]["n"] == sum(not one.ai for one in held) and swapped[SWAP]["higher"]["value"] == 1
+    assert SWAP.capitalize() in page and set(EXPECTED) == set(SWAPPED)
+    assert all((text in page) == bool(found["audit"]["swaps"][whose]) for whose, text in EXPECTED.items())
     assert not any(one.text in page for one in held if one.text)
+
+
+def test_the_terminal_shows_the_audit(folder: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["eval", str(folder / "records.jsonl"), "--model", str(folder / "m.bin"), "--resamples", "100"]
+    )
+    assert done.exit_code == 0, done.output
+    shown = done.stdout.partition("shortcut audit")[2]
+    assert f"ordinary texts flagged, {SWAP}" in shown and "positives flagged, from an AI to a human" in shown
 
 
 def test_cross_validation_leaves_the_held_out_documents_alone(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from classifiers.audit import minimal_pairs, name_masking, style_leak, swaps, top_ngrams
+from classifiers.audit import minimal_pairs, name_masking, ordinary_swaps, pair_swaps, style_leak, swaps, top_ngrams
 from classifiers.baselines import famous_names, fit_proximity, fit_tfidf, fit_vectors, source_guess
 from classifiers.comparison import paired
 from classifiers.contributions import contributions
@@ -17,7 +18,7 @@ from classifiers.evaluation import area_under_roc, average_precision, by_source,
 from classifiers.fasttext_file import read_model, write_model
 from classifiers.linear import LinearOptions, train_linear
 from classifiers.passage_vectors import PASSAGES, first_passages
-from classifiers.rewrites import masked_names, swapped
+from classifiers.rewrites import made_mind, masked_names, swapped
 from classifiers.score import FastTextScorer
 from classifiers.scored import ScoredTexts, scores_by_label
 from classifiers.training import Example
@@ -25,6 +26,8 @@ from jobs.measure import slices
 from tests.small_models import MODELS, model_file
 
 WRITTEN = "written here"
+OPTIONS = LinearOptions(c=200, bucket=5000, prior_weight=10)
+TO_ROBOT = "from a human to a robot"
 
 
 def examples(n: int = 240, seed: int = 0) -> list[Example]:
@@ -48,8 +51,7 @@ def examples(n: int = 240, seed: int = 0) -> list[Example]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A linear model of other examples of the same kind."""
     path = tmp_path_factory.mktemp("model") / "m.bin"
-    options = LinearOptions(c=200, bucket=5000, prior_weight=10)
-    write_model(train_linear(examples(seed=1), options, given={"adverse": "ai"}), path)
+    write_model(train_linear(examples(seed=1), OPTIONS, given={"adverse": "ai"}), path)
     return path
 
 
@@ -153,6 +155,31 @@ def test_artificial_minds_become_something_else(kind: str, word: str) -> None:
     assert ("companies" if kind == "firm" else f"{word}s") in text.split()
 
 
+@pytest.mark.parametrize(
+    ("origin", "mind", "text", "made"),
+    [
+        ("human", "AI", "A clerk met an officer and two women.", "An AI met an AI and two AIs."),
+        ("human", "robot", "An officer met a clerk, the King's ladies and a boy's boss.",
+         "A robot met a robot, the King's robots and a robot's robot."),
+        ("human", "robot", "Dr. Jane Roe saw Mr Poe and the Captain Nemo.", "the robot saw the robot and the robot."),
+        ("human", "AI", "People had to man the man-made pumps; humanity and all Wizard Inns sleep.", None),
+        ("plant", "robot", "An oak, two daisies and a woman had to plant trees.",
+         "A robot, two robots and a woman had to plant robots."),
+        ("firm", "AI", "A bank and two companies sued the Acme Company.", "An AI and two AIs sued the Acme Company."),
+    ],
+)  # fmt: skip
+def test_people_plants_and_firms_become_minds(origin: str, mind: str, text: str, made: str | None) -> None:
+    assert made_mind(origin, mind)(text) == (made or text)
+
+
+def test_he_and_she_become_it_where_people_become_minds() -> None:
+    rewrite = made_mind("human", "AI", pronouns=True)
+    text = "The nurse hid. She told him that her book was hers; he saw her and hurt himself. His aunt gave her that."
+    made = "The AI hid. It told it that its book was its; it saw it and hurt itself. Its aunt gave it that."
+    assert rewrite(text) == made
+    assert rewrite("She saw her aunt here.") == "She saw her aunt here."  # nobody became a mind
+
+
 def test_contributions_name_words_and_pairs_and_add_up(model: Path) -> None:
     texts = examples(seed=1)
     truth = {label: np.array([label in one.labels for one in texts]) for label in ("ai", "adverse")}
@@ -179,12 +206,48 @@ def test_contributions_of_a_model_that_cannot_tell_them() -> None:
 def test_the_audit_sees_names_swaps_pairs_and_style(model: Path) -> None:
     held = scored(model, examples(seed=4))
     assert name_masking(model, held, "adverse", 100).value == 0  # no famous name stands in these texts
-    found = swaps(model, held, "adverse", 0.5, 100)
-    assert found["human"].before.value > 0.8 and found["human"].after.high < 0.2
-    assert found["human"].median_fall > 0
+    found = swaps(model, held, "adverse", 0.5, 100)["from an AI to a human"]
+    assert found.before.value > 0.8 and found.after.high < 0.2
+    assert found.median_change < 0 and found.higher.high < 0.2
     leak = style_leak(held, "adverse", 100)["about AI"]
     assert 0.35 < leak.value < 0.65 and leak.low < 0.5 < leak.high
     assert top_ngrams(model, examples())["ai"][0]["ngram"].split()[0] in ("robot", "gardener")
+
+
+def calm() -> list[Example]:
+    """Texts without a villain, most of them without a robot."""
+    return [one for one in examples(480, seed=4) if "destroys" not in one.text]
+
+
+def test_minds_put_in_expose_a_model_that_goes_by_the_word_for_them(model: Path, tmp_path: Path) -> None:
+    """One model learned that robots are adverse whatever they do, the other that those are that destroy."""
+    by_word = tmp_path / "word.bin"
+    taught = [replace(one, labels=one.labels | {"adverse"} if one.labels else one.labels) for one in examples(seed=1)]
+    write_model(train_linear(taught, OPTIONS), by_word)
+    exposed, sound = (ordinary_swaps(m, scored(m, calm()), "adverse", 0.5, 100) for m in (by_word, model))
+    assert exposed[TO_ROBOT].before.high < 0.2 and exposed[TO_ROBOT].after.low > 0.8
+    assert sound[TO_ROBOT].before.high < 0.2 and sound[TO_ROBOT].after.high < 0.2
+    assert exposed[TO_ROBOT].median_change > sound[TO_ROBOT].median_change
+    assert sound[TO_ROBOT].before.n == sum(not one.labels and one.collection != WRITTEN for one in calm())
+    assert "from a plant to a robot" not in sound  # no plant stands in these texts
+
+
+def test_a_villain_of_a_pair_made_a_robot_comes_to_its_twin(model: Path) -> None:
+    bad = [replace(one, collection=WRITTEN) for one in examples(seed=5) if "adverse" in one.labels]
+    pairs = [replace(one, source=f"p{k}") for k, one in enumerate(bad)]
+    pairs += [replace(one, text=one.text.replace("robot", "clerk"), labels=frozenset()) for one in pairs]
+    others = [
+        Example("the robot destroys humanity", frozenset({"ai", "adverse"}), "conduct", WRITTEN),
+        Example("the robot waters the clerk", frozenset({"ai"}), "conduct", WRITTEN),
+        Example("the clerk destroys humanity", frozenset(), "no pair", WRITTEN),
+    ]
+    held = scored(model, pairs + others + calm())
+    found = pair_swaps(model, held, "adverse", 0.5, 100)
+    one, twin = found[TO_ROBOT], found["the twin with an AI in its place"]
+    assert one.before.n == twin.before.n == len(bad) and one.before == twin.before
+    assert one.before.high < 0.2 and one.after == twin.after and one.after.low > 0.8 and one.higher.value == 1
+    assert one.median_change == pytest.approx(twin.median_change)
+    assert pair_swaps(model, scored(model, calm()), "adverse", 0.5, 100) == {}
 
 
 def test_masking_shows_a_model_that_goes_by_names(tmp_path: Path) -> None:

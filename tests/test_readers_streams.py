@@ -34,12 +34,18 @@ class Dribble(io.BytesIO):
         return super().read(min(n or 0, 7) if n != -1 else 7)
 
 
-def read(content: bytes, *, begins: bytes = b"", file: type[io.BytesIO] = io.BytesIO) -> list[Piece]:
+def read(
+    content: bytes, *, begins: bytes = b"", file: type[io.BytesIO] = io.BytesIO, together: bool = False
+) -> list[Piece]:
     tally = Tally()
     source = Source(file(content), "test", tally, size=len(content))
-    found = list(pieces(source, compression_of(content), begins=begins))
+    found = list(pieces(source, compression_of(content), begins=begins, together=together))
     assert tally.input_bytes == len(content)
     return found
+
+
+def apart(found: list[Piece]) -> list[Piece]:
+    return [frame for piece in found for frame in piece.split()]
 
 
 @pytest.mark.parametrize("compression", PACKERS)
@@ -55,6 +61,7 @@ def test_frames_keep_their_offsets(compression: Compression, contents: list[byte
     expected = [Piece(c, o, True, True) for c, o in zip(contents, offsets, strict=True) if c]
     assert read(b"".join(frames)) == expected
     assert read(b"".join(frames), file=Dribble) == expected
+    assert apart(read(b"".join(frames), together=True)) == expected
 
 
 @pytest.mark.parametrize("compression", list(PACKERS)[1:])
@@ -135,3 +142,26 @@ def test_what_clients_raise_is_an_error_with_a_name() -> None:
 
     with pytest.raises(OSError, match=r"far-away: reading or writing failed \(RuntimeError: session closed\)"):
         Source(Failing(), "far-away", Tally()).peek(3)
+
+
+MEMBERS = [gzip.compress(b"%d " % i * (1 + i % 50)) for i in range(200)]
+STORED = gzip.compress(b"inside: " + MEMBERS[3] * 3, 0)
+"""Members stand in it as they are."""
+BETWEEN = {
+    "nothing": b"", "an empty member": gzip.compress(b""), "zeros": b"\0" * 5, "a zero": b"\0", "garbage": b"what",
+    "members within": STORED, "many members within": STORED * 30, "half a member": MEMBERS[7][:-9],
+    "another size": MEMBERS[7][:-4] + b"\1\0\0\0", "another checksum": MEMBERS[7][:-8] + b"abcd" + MEMBERS[7][-4:],
+    "a size that others make up for": MEMBERS[7][:-4] + (99).to_bytes(4, "little"), "a start": b"\x1f\x8b\x08",
+    "incompressible": gzip.compress(bytes(range(256)) * 9),
+    "a bomb": gzip.compress(bytes(9 << 20)), "a bomb that lies": gzip.compress(bytes(9 << 20))[:-4] + b"\5\0\0\0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
+@pytest.mark.parametrize("most", [1, 3000, 1 << 20])
+def test_members_together_are_what_they_are_apart(between: bytes, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "AT_ONCE", most)
+    content = b"".join([*MEMBERS[:50], between, *MEMBERS[50:], between, between, *MEMBERS[:20]])
+    found = read(content, together=True)
+    assert apart(found) == read(content)
+    assert (len(found) < 60) == (most > 1000)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 OURS = {"pipeline", "classifiers", "labels", "jobs"}
 MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": set(),
-    "classifiers": {"pipeline.schema"},
+    "classifiers": {"pipeline.schema", "pipeline.compiled"},
     "labels": {"pipeline.schema"},
     "jobs": OURS,
 }

@@ -19,10 +19,10 @@ from classifiers.kernel.hashing import (
 )
 from classifiers.kernel.lookup import look_up
 from classifiers.kernel.ngrams import clear_document_starts, drop_special, ngram_rows, start_chain
-from classifiers.kernel.stage import stage
 from classifiers.kernel.sums import add_with_subwords, add_words, add_words_and_bigrams
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.tokenise import BYTE, CAPACITY, STATE_SIZE, keep_cut_word, tokenise
+from pipeline.compiled.stage import stage
 
 # Where the sums stand: open chunk, tokens in it; rows, tokens, end of the last word of the document so far, and
 # whether fastText would read no further.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.kernel.stage import stage
 from classifiers.kernel.windows import LOG_FLOOR, TREE, Head, probabilities, project
+from pipeline.compiled.stage import stage
 
 
 def best_labels(head: Head, totals: Any, counts: Any, logits: Any, now: Any, labels: Any, scores: Any) -> None:

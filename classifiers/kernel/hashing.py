@@ -9,7 +9,7 @@ from numba import int8, int32, uint32, uint64
 from numpy.typing import NDArray
 
 from classifiers.kernel.loads import load64
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 FNV_START = 2166136261
 FNV_PRIME = 16777619

@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from classifiers.kernel.stage import machine_operation
+from pipeline.compiled.stage import machine_operation
 
 _BYTES = 64
 _VECTOR = ir.VectorType(ir.IntType(8), _BYTES)

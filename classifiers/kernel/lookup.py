@@ -11,7 +11,7 @@ from typing import Any
 from numba import int64, uint64
 
 from classifiers.kernel.loads import prefetch
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 C1, C2, C3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 MAX_PILOT = 65536

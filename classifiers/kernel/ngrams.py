@@ -12,7 +12,7 @@ from numba import int32, int64, uint64
 
 from classifiers.kernel.hashing import EOS_PREFIX, LABEL_PREFIX
 from classifiers.kernel.loads import high_product
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 MULTIPLIER = 116049371
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import uint8
 
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 LONGEST_WORD = 64
 """Bytes to look for a space. Scripts without spaces are cut between two characters."""

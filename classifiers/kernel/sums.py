@@ -12,8 +12,8 @@ from numba import float64, int8, int32, int64, uint32, uint64
 from classifiers.kernel.hashing import EOS_PREFIX, FNV_PRIME, FNV_START
 from classifiers.kernel.loads import add_four, add_two, prefetch
 from classifiers.kernel.ngrams import remainder
-from classifiers.kernel.stage import stage
 from classifiers.kernel.tables import Tables
+from pipeline.compiled.stage import stage
 
 AHEAD = uint64(64)
 """Tokens between asking for an n-gram's row and adding it: its table is far larger than the caches. Behind the last
@@ -88,6 +88,14 @@ def add_with_subwords(
         for order in range(tables.orders):
             count += _add_bucket(tables, rows[order, t], sums)
     return count
+
+
+def sum_subwords_of_words(
+    tables: Tables, data: Any, edges: Any, prefix: Any, slots: Any, rows: Any, sums: Any, counts: Any
+) -> None:
+    """Sums and how many rows they are, of each word by itself: ``sums`` (words, width) and ``counts`` (words,)."""
+    for word in range(counts.size):
+        counts[word] = add_with_subwords(tables, data, edges, prefix, slots, rows, word, word + 1, sums[word])
 
 
 @stage

@@ -15,7 +15,7 @@ from classifiers.kernel.loads import (
     set_bits,
     trailing_zeros,
 )
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 BLOCK = 2048
 """Tokens that go through the stages together."""

@@ -12,7 +12,7 @@ from numba import float32, float64, int64
 from numpy.typing import NDArray
 
 from classifiers.kernel.loads import code_points64
-from classifiers.kernel.stage import stage
+from pipeline.compiled.stage import stage
 
 SOFTMAX, SIGMOID, TREE = 0, 1, 2
 LOG_FLOOR = 1e-5

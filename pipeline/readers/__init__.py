@@ -68,7 +68,7 @@ def _read_as(
             yield from read_jsonl(lines, options, tally, where=task.url, newline=found.newline, whole=whole)
         case Format.WARC:
             compressed = found.compression is not Compression.NONE
-            documents = pieces(source, found.compression, begins=b"WARC/")
+            documents = pieces(source, found.compression, begins=b"WARC/", together=True)
             yield from map(Records, read_warc(documents, options, tally, compressed=compressed))
         case _:  # ARC too: fastwarc 2 no longer reads it.
             source.drain()

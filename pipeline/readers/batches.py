@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.schema import DOCUMENTS
 
@@ -41,7 +42,8 @@ class BatchBuilder:
     """Collects documents; ask `full_with` before each `add` and `take` the batch when it says so."""
 
     def __init__(self) -> None:
-        self._size = 0
+        self._size = self._appended = 0
+        self._chunks: list[pa.RecordBatch] = []
         self._texts: list[Text] = []
         self._sizes: list[int] = []
         self._rows: list[int] = []
@@ -49,15 +51,20 @@ class BatchBuilder:
         self._others: dict[str, list[str | None]] = {name: [] for name in OTHERS}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._appended + len(self._rows)
 
     def full_with(self, size: int) -> bool:
         """Whether documents of ``size`` bytes belong into the next batch; a large one gets its own."""
-        return len(self._rows) > 0 and not self.fits(1, size)
+        return len(self) > 0 and not self.fits(1, size)
 
     def fits(self, n: int, size: int) -> bool:
         """Whether ``n`` more documents, of ``size`` bytes in all, belong into this batch."""
-        return len(self._rows) + n <= BATCH_ROWS and self._size + size <= BATCH_BYTES
+        return len(self) + n <= BATCH_ROWS and self._size + size <= BATCH_BYTES
+
+    def room_for(self, sizes: NDArray[np.int64]) -> int:
+        """How many of the next documents, of so many bytes each, belong into this batch."""
+        fit = int(np.searchsorted(self._size + np.cumsum(sizes), BATCH_BYTES, side="right"))
+        return min(max(fit, int(not len(self))), BATCH_ROWS - len(self), len(sizes))
 
     def add(
         self,
@@ -103,6 +110,14 @@ class BatchBuilder:
         self._size += sum(sizes)
         self._originals += map(bytes, originals)
 
+    def append(self, documents: pa.RecordBatch, size: int) -> None:
+        """Several documents with ``size`` bytes of text, as `DOCUMENTS`."""
+        if self._rows:
+            self._close()
+        self._chunks.append(documents)
+        self._appended += documents.num_rows
+        self._size += size
+
     def take_records(self, text: tuple[str, ...], id: tuple[str, ...] | None) -> Records:
         """The batch so far with the originals; the builder is empty afterwards."""
         originals = self._originals
@@ -110,11 +125,24 @@ class BatchBuilder:
 
     def take(self) -> pa.RecordBatch:
         """The batch so far; the builder is empty afterwards."""
+        if self._rows or not self._chunks:
+            self._close()
+        chunks = self._chunks
+        self.__init__()  # type: ignore[misc]
+        if len(chunks) == 1:
+            return chunks[0]
+        return pa.Table.from_batches(chunks, DOCUMENTS).combine_chunks().to_batches()[0]
+
+    def _close(self) -> None:
+        """Make the documents that came by themselves a chunk."""
         columns = {name: pa.array(values, pa.string()) for name, values in self._others.items()}
         columns["text"] = large_strings(_joined(self._texts), self._sizes)
         columns["row"] = pa.array(self._rows, pa.int64())
-        self.__init__()  # type: ignore[misc]
-        return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+        chunk = pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+        self._appended += len(self._rows)
+        self._chunks.append(chunk)
+        self._texts, self._sizes, self._rows, self._originals = [], [], [], []
+        self._others = {name: [] for name in OTHERS}
 
 
 def _joined(texts: Sequence[Text]) -> Text:

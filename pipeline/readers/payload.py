@@ -6,11 +6,11 @@ Knows one record at a time, not files. fastwarc parses HTTP and undoes its encod
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import detect_mime
@@ -29,9 +29,10 @@ PLAIN = "text/plain"
 _HTTP = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
 )
-_SPACES = rb"\x09-\x0d\x1c-\x20\x80-\x8a\x9a\x9f\xa0\xa8\xa9\xaf\xc2\xe1-\xe3"
-TEXT_START = rb"(?!\xef\xbb\xbf)(?=[%s]*[^%s])" % (_SPACES, _SPACES)
-"""Matches before text that has no byte order mark and is not blank: a byte is there that is in no white space."""
+NOT_TEXT = np.zeros(256, bool)
+"""Of each byte, whether it can stand in white space: what has none but these may be blank."""
+NOT_TEXT[[*range(0x09, 0x0E), *range(0x1C, 0x21), *range(0x80, 0x8B), 0x9A, 0x9F, 0xA0, 0xA8, 0xA9, 0xAF, 0xC2]] = True
+NOT_TEXT[[0xE1, 0xE2, 0xE3]] = True
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -200,19 +201,19 @@ def _is_text(data: bytes | memoryview) -> bool:
     return bool(text) and not text.isspace()
 
 
-def are_texts(together: bytes, sizes: Sequence[int]) -> bool:
-    """Whether blocks of so many bytes, one after the other, before each of which `TEXT_START` matches, are text as they
-    stand; one with a NUL far on counts as none."""
-    return b"\0" not in together and _are_utf8(together, sizes)
+def are_texts(texts: pa.LargeStringArray) -> bool:
+    """Whether texts, none of which is empty, blank or begins with a byte order mark, are such as they stand; one with a
+    NUL far on counts as none."""
+    return bool(np.frombuffer(texts.buffers()[2], np.uint8).min()) and _is_valid(texts)
 
 
 def _is_utf8(data: bytes | memoryview) -> bool:
-    return _are_utf8(data, [len(data)])
+    return _is_valid(large_strings(data, [len(data)]))
 
 
-def _are_utf8(data: Text, sizes: Sequence[int]) -> bool:
+def _is_valid(texts: pa.LargeStringArray) -> bool:
     try:
-        large_strings(data, sizes).validate(full=True)
+        texts.validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

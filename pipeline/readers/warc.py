@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.accounting import Tally
 from pipeline.readers.batches import BatchBuilder
 from pipeline.readers.detect import RECORD
 from pipeline.readers.extract import language_of_page
+from pipeline.readers.kernel.headers import DATE, ID, LANG, TEXT, URL
 from pipeline.readers.payload import HEAD, Payload, Refusal, are_texts, payload_of, text_of
-from pipeline.readers.records import BLOCK, RECORD_END, Alike, Record, layout_of, parse_header, record_of
+from pipeline.readers.records import BLOCK, RECORD_END, Alike, KnownHeaders, Record, parse_header, record_of
 from pipeline.readers.streams import Damage, Piece
+from pipeline.schema import DOCUMENTS
 from pipeline.tasks import ReadOptions
 
 HEADER_BYTES = 1 << 20
@@ -26,8 +30,6 @@ DOCUMENT_TYPES = frozenset({"response", "resource", "conversion"})
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _NOT_NEWLINE = re.compile(rb"[^\r\n]")
 _MARKER_BYTES = 128
-AT_ONCE = 128 << 10
-"""Bytes of records that are read together: they stay in the processor's cache."""
 LAYOUTS = 4
 """Of headers that are known again in a file; one of more kinds has little that is alike."""
 
@@ -38,7 +40,8 @@ def read_warc(
     """DOCUMENTS batches of a WARC or WET file."""
     builder = BatchBuilder()
     for found in records(pieces, tally, options, compressed=compressed):
-        if isinstance(found, Alike) and _read_at_once(found, builder, options, tally):
+        if isinstance(found, Alike) and (columns := _columns(found, options)):
+            yield from _add_at_once(found, columns, builder, tally)
             continue
         for record in found.records() if isinstance(found, Alike) else (found,):
             text = text_of(record.kind, record.headers, record.block, record.size, options)
@@ -60,29 +63,34 @@ def read_warc(
         yield builder.take()
 
 
-def _read_at_once(alike: Alike, builder: BatchBuilder, options: ReadOptions, tally: Tally) -> bool:
-    """Add all records, or none and return False if one of them is not text as it stands or belongs into the next
-    batch."""
-    blocks = alike.blocks
-    if max(map(len, blocks)) > options.max_document_bytes or not builder.fits(len(blocks), alike.size):
-        return False
-    together, sizes = b"".join(blocks), list(map(len, blocks))
-    if not are_texts(together, sizes):
-        return False
-    try:
-        ids, urls, dates, langs = alike.columns()
-    except UnicodeDecodeError:
-        return False
-    first = tally.accept_many(len(blocks))
-    others: dict[str, Sequence[str | None]] = {
-        "id": ids,
-        "url": list(map(_url, urls)),
-        "date": dates,
-        "source": [None] * len(blocks),
-        "lang": list(map(_lang, langs, blocks)),
-    }
-    builder.extend(range(first, first + len(blocks)), together, sizes, others)
-    return True
+def _columns(alike: Alike, options: ReadOptions) -> list[pa.Array] | None:
+    """All columns of `DOCUMENTS` but the last, ``row``; None if one of the records is not text as it stands."""
+    texts = alike.texts()
+    if alike.sizes(TEXT).max() > options.max_document_bytes or not are_texts(texts):
+        return None
+    urls, langs = alike.column(URL), alike.column(LANG)
+    if not alike.sizes(URL).all():
+        urls = pc.if_else(pc.equal(urls, ""), None, urls)
+    if not alike.sizes(LANG).all():
+        blocks = texts.cast(pa.large_binary()).to_pylist()
+        langs = pa.array(map(_lang, langs.to_pylist(), blocks), pa.string())
+    return [alike.column(ID), texts, urls, alike.column(DATE), pa.nulls(len(texts), pa.string()), langs]
+
+
+def _add_at_once(
+    alike: Alike, columns: list[pa.Array], builder: BatchBuilder, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    """Add documents to batches, which are cut where they would be if the documents came one by one."""
+    sizes, start = alike.sizes(TEXT), 0
+    while start < len(sizes):
+        n = builder.room_for(sizes[start:])
+        if n:
+            row = tally.accept_many(n)
+            part = [*(column.slice(start, n) for column in columns), pa.array(np.arange(row, row + n))]
+            builder.append(pa.RecordBatch.from_arrays(part, schema=DOCUMENTS), int(sizes[start : start + n].sum()))
+        start += n
+        if start < len(sizes):
+            yield builder.take()
 
 
 def _url(target: str) -> str | None:
@@ -211,15 +219,16 @@ class _Window:
             return None
         return piece
 
-    def hold(self, piece: Piece) -> None:
-        """Add a piece at the end."""
-        if piece.first or not self._frames:
-            place = self._before + len(self.buffer)
-            self._frames.append((place, piece.offset))
-            if self._compressed and piece.data.startswith(b"WARC/"):
-                self._starts.append(place)
-        self.buffer += piece.data
-        self.closed = piece.last
+    def hold(self, piece: Piece, first: int = 0) -> None:
+        """Add a piece at the end, from its frame ``first`` on."""
+        for part in piece.split(first):
+            if part.first or not self._frames:
+                place = self._before + len(self.buffer)
+                self._frames.append((place, part.offset))
+                if self._compressed and part.data.startswith(b"WARC/"):
+                    self._starts.append(place)
+            self.buffer += part.data
+            self.closed = part.last
 
 
 class _Framer:
@@ -228,7 +237,7 @@ class _Framer:
     def __init__(self, tally: Tally, options: ReadOptions) -> None:
         self._tally, self._options = tally, options
         self._one_per_frame = True
-        self._layouts: list[re.Pattern[bytes]] = []
+        self._known = KnownHeaders()
         self._frame: tuple[int, int] = -1, 0
 
     def records(self, window: _Window) -> Iterator[Record | Alike]:
@@ -256,38 +265,34 @@ class _Framer:
         return self._tally.doubt(accepted_before) if damage.garbles and damage.frame == frame else ""
 
     def _whole_frames(self, window: _Window) -> Iterator[Record | Alike]:
-        """Records that are a frame each, as they should be, at little cost; the first piece that is none is held."""
-        alike = Alike(self._layouts)
+        """Records that are a frame each, as they should be, at little cost; the first frame that is none is held, with
+        those that came with it."""
         while (piece := window.next_piece()) is not None:
-            added = alike.add(piece)
-            if added and alike.size < AT_ONCE:
-                continue
-            if alike.blocks:
-                yield alike
-                alike = Alike(self._layouts)
-            if added:
-                continue
-            record = record_of(piece)
-            if record is None:
-                window.hold(piece)
-                return
-            if record.kind in DOCUMENT_TYPES:
-                yield record
-                self._learn(record, piece.data)
-            else:
-                self._tally.other_records += 1
-        if alike.blocks:
-            yield alike
+            first, n = 0, len(piece.frames.offsets) if piece.frames else 1
+            while first < n:
+                if alike := self._known.alike(piece, first):
+                    yield alike
+                    first += len(alike.found)
+                    continue
+                frame = next(piece.split(first))
+                record = record_of(frame)
+                if record is None:
+                    window.hold(piece, first)
+                    return
+                first += 1
+                if record.kind in DOCUMENT_TYPES:
+                    yield record
+                    self._learn(record, frame.data)
+                else:
+                    self._tally.other_records += 1
 
     def _learn(self, record: Record, data: bytes) -> None:
         """Know headers like that of a record again, if what it holds can be text as it stands."""
-        if record.kind == "response" or len(self._layouts) == LAYOUTS:
+        if record.kind == "response" or len(self._known) == LAYOUTS:
             return
         payload = payload_of(record.kind, record.headers, record.block)
         if isinstance(payload, Payload) and payload.is_utf8:
-            layout = layout_of(data[: data.find(RECORD_END) + len(RECORD_END)])
-            if layout and layout not in self._layouts:
-                self._layouts.append(layout)
+            self._known.learn(data[: data.find(RECORD_END) + len(RECORD_END)])
 
     def _skip_newlines(self, window: _Window) -> bool:
         """Go to the next byte that is no newline; False if none is held."""

@@ -11,6 +11,14 @@ from pipeline.report.evaluation_figures import precision_recall_picture, reliabi
 from pipeline.report.figures import Picture
 from pipeline.report.page import open_environment
 
+EXPECTED = {
+    "positives": "Hardly any should be flagged once no artificial mind does it.",
+    "ordinary texts": "Those with such people, plants or firms: about AI then, they should hardly be flagged more "
+    "often than other texts about AI.",
+    "members without AI of our pairs": "Mostly villains; they should come near to their twins with an AI.",
+}
+"""What a model that goes by deeds of artificial minds would show, by whose swaps they are."""
+
 
 def render_evaluation(evaluation: dict[str, Any]) -> str:
     """The page, as text. The same figures give the same page."""
@@ -23,7 +31,9 @@ def render_evaluation(evaluation: dict[str, Any]) -> str:
     }
     others = {name: reliability_picture(rows) for name, rows in evaluation["reliability of others"].items()}
     template = environment.get_template("evaluation.html")
-    return template.render(e=evaluation, pictures=pictures, others=others, interval=_interval, signed=_signed, **style)
+    return template.render(
+        e=evaluation, pictures=pictures, others=others, expected=EXPECTED, interval=_interval, signed=_signed, **style
+    )
 
 
 def _roc(curves: dict[str, list[list[float]]], negatives: str) -> Picture | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -52,17 +53,24 @@ def _is_ours(folder: Path) -> bool:
 
 
 @cache
-def kernel_folder() -> Path:
-    """Folder for compiled code, named by the digest of all sources that make it and the model's tables."""
+def code_folder(package: str) -> Path:
+    """Folder for machine code of a package's functions, named by the digest of all sources that make it."""
     from numba import __version__ as numba_version  # here: it takes half a second
 
-    package = resources.files("classifiers")
-    kernel = sorted((f for f in package.joinpath("kernel").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
-    others = ("cache.py", "compiling.py", "fasttext_file.py", "prepare.py", "settings.py")
-    sources = [*kernel, *(package.joinpath(name) for name in others)]
-    text = b"".join(f.read_bytes() for f in sources)
-    name = hashlib.sha256(text + numba_version.encode()).hexdigest()[:16]
-    return cache_folder() / f"kernel-{name}"
+    name = hashlib.sha256((sources_digest(package, __package__) + numba_version).encode()).hexdigest()[:16]
+    return cache_folder() / f"{package}-{name}"
+
+
+def sources_digest(*names: str) -> str:
+    """SHA-256, in hex, over the sources of modules, and of packages with the modules that stand in them."""
+    return hashlib.sha256(b"".join(file.read_bytes() for name in names for file in _sources(name))).hexdigest()
+
+
+def _sources(name: str) -> list[Traversable]:
+    package, _, module = name.rpartition(".")
+    if (file := resources.files(package).joinpath(f"{module}.py")).is_file():
+        return [file]
+    return sorted((f for f in resources.files(name).iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
 
 
 @contextmanager

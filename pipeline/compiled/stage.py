@@ -1,4 +1,4 @@
-"""How the kernel's functions are compiled: no interpreter lock, no bounds checks, and no counting of references.
+"""How functions are compiled: no interpreter lock, no bounds checks, and no counting of references.
 
 Counting references takes an atomic instruction for each array of each tuple that is handed from function to function:
 15 % of the time of a scan, and half of the compile time. What is compiled so may not allocate; callers bring the room.
