@@ -32,10 +32,10 @@ class RescorerOptions:
     ``half`` multiplies matrices of fitted layers in bfloat16 while training (Kalamkar et al. 2019), which is more than
     twice as fast where the processor has instructions for it, and slower where it has not."""
 
-    layers: int = 4
-    trained: int = 1
+    layers: int = 6
+    trained: int = 3
     epochs: int = 3
-    rate: float = 2e-4
+    rate: float = 1e-4
     batch: int = 16
     decay: float = 0.01
     dropout: float = 0.1

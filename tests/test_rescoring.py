@@ -442,18 +442,8 @@ def test_training_learns_what_only_order_tells_and_repeats_itself(tmp_path: Path
 
 def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
-    options = (
-        "--model",
-        labelled / "m.bin",
-        "--encoder",
-        small_bert(tmp_path),
-        "--layers",
-        2,
-        "--epochs",
-        1,
-        "--share",
-        0.3,
-    )
+    small = ("--layers", 2, "--trained", 1, "--epochs", 1, "--share", 0.3)
+    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), *small)
     outs = [tmp_path / name for name in ("one.npz", "two.npz")]
     for out in outs:
         done = run("train", labelled / "records.jsonl", *options, "--out", out)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -44,12 +44,12 @@ class Second:
     passages: int = 1
 
 
+SMALL, HALF = RescorerOptions(layers=4, trained=1, rate=2e-4, half=True), RescorerOptions(half=True)
 RECIPES = (
-    Second("four layers, one fitted", RescorerOptions()),
-    Second("four layers, one fitted, half precision", RescorerOptions(half=True)),
-    Second("six layers, three fitted", RescorerOptions(layers=6, trained=3, rate=1e-4, half=True)),
-    Second("six layers, all fitted", RescorerOptions(layers=6, trained=6, rate=7e-5, half=True)),
-    Second("six layers, three fitted, two passages", RescorerOptions(layers=6, trained=3, rate=1e-4, half=True), 2),
+    Second("four layers, one fitted", SMALL),
+    Second("six layers, three fitted", HALF),
+    Second("six layers, all fitted, two epochs", replace(HALF, trained=6, epochs=2)),
+    Second("six layers, three fitted, two passages", HALF, 2),
 )
 
 
