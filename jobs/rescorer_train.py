@@ -31,8 +31,7 @@ from labels import codebook
 LABEL_WEIGHTS = {TARGET: 2.0, "admirable": 0.7, **dict.fromkeys(codebook.MODES, 0.3)}
 """What the loss of a label counts for, 1 where none is given. Modes are learned for what they teach the encoder."""
 SHARE = 0.2
-"""Of the second stage in the mix: of those tried in cross-validation (`tests.bench.rescorer_recipes`), the largest that
-does no harm there."""
+"""Of the second stage in the mix: the best of those tried in cross-validation (`tests.bench.rescorer_recipes`)."""
 MOST_OF_COLLECTION, BACKGROUND = 120, 300
 """Texts taken at most of one collection, at random; and of background, those that the first stage scores highest."""
 
