@@ -21,6 +21,7 @@ from classifiers.fasttext_file import read_model
 from classifiers.operating_points import rate
 from classifiers.rewrites import SWAPS, TO_MINDS, Rewrite, masked_names, swapped
 from classifiers.scored import ScoredTexts, scores_by_label
+from classifiers.settings import labels_of
 from classifiers.training import Example
 from pipeline.schema import Estimate
 
@@ -176,6 +177,6 @@ def top_ngrams(model: str | Path, training: Sequence[Example]) -> dict[str, list
     file = read_model(model)
     if not explains(file):
         return {}
-    truth = {label: np.array([label in one.labels for one in training], bool) for label in file.label_names}
+    truth = {label: np.array([label in one.labels for one in training], bool) for label in labels_of(file)}
     found = contributions(file, [one.text for one in training], truth, TOP)
     return {label: [asdict(one) for one in ngrams] for label, ngrams in found.items()}

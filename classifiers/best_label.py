@@ -70,7 +70,7 @@ def _load(path: str, digest: str) -> PreparedModel:
 def _best(model: PreparedModel, texts: TextBuffer) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     sums = sum_texts(model, texts, _ONE_CHUNK)
     labels, scores = np.zeros(texts.n, np.int64), np.zeros(texts.n)
-    room = np.zeros(len(model.labels)), np.zeros(len(model.labels))
+    room = np.zeros(model.head.n_labels), np.zeros(model.head.n_labels)
     counts = np.where(sums.words > 0, sums.counts, 0)  # the end of a text alone, which most models know, says nothing
     _best_labels(model.head, sums.totals, counts, *room, labels, scores)
     return labels, scores

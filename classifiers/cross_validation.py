@@ -57,7 +57,7 @@ def logits_of(model: str | Path, texts: Sequence[str]) -> Logits:
         windows.append(_window_logits(prepared, sums.chunk_totals[chunks], sums.chunk_counts[chunks]))
     n = len(prepared.labels)
     whole = prepared.logits(sums.totals, np.maximum(sums.counts, 1))[:, :n]
-    return Logits(tuple(prepared.labels), prepared.head.given, whole, windows)
+    return Logits(tuple(prepared.labels), prepared.head.given[:n], whole, windows)
 
 
 def _window_logits(model: PreparedModel, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

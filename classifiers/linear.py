@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from classifiers.fasttext_file import LABEL_PREFIX, FastTextModel
 from classifiers.features import FeatureSpace, frequent_words
+from classifiers.lexicon import with_lexicon
 from classifiers.settings import with_given, with_plain_words
 from classifiers.training import Example
 
@@ -165,17 +166,20 @@ def train_linear(
     given: Mapping[str, str] | None = None,
     vectors: Vectors | None = None,
     further_words: Sequence[bytes] = (),
+    lexicons: Mapping[str, Sequence[bytes]] | None = None,
 ) -> FastTextModel:
-    """A model with a label for each that holds of some example, and no other.
+    """A model with a label for each that holds of some example, no other, and a column for each of the ``lexicons``.
 
     ``given`` names, for a label that implies another, the other one: the first is trained mostly where the second
     holds, and its score is the product of both. ``further_words`` with a vector join the vocabulary though no
-    example has them. Same examples, in any order, and same options give the same model. Raises `ValueError` where
-    there is nothing to learn.
+    example has them, and words of ``lexicons`` in any case. Same examples, in any order, and same options give the
+    same model. Raises `ValueError` where there is nothing to learn.
     """
     options, given = options or LinearOptions(), dict(given or {})
     examples = sorted(examples, key=lambda one: (one.source, one.text))
     words = vocabulary([one.text for one in examples], options, vectors, further_words)
+    lexicons = dict(lexicons or {})
+    words += sorted({word for its in lexicons.values() for word in its} - set(words))
     design = make_design([one.text for one in examples], words, vectors, options)
     labels = sorted({name for one in examples for name in one.labels})
     collections = [one.collection or one.source for one in examples]
@@ -189,7 +193,10 @@ def train_linear(
             )
         fitted.append(fit_label(design, truth, collections, weights, options, with_vectors=label in given))
     counts = np.array([sum(label in one.labels for one in examples) for label in labels], np.int64)
-    return _as_model(design.space, labels, counts, fitted, options, {k: v for k, v in given.items() if k in labels})
+    model = _as_model(design.space, labels, counts, fitted, options, {k: v for k, v in given.items() if k in labels})
+    for name, its in lexicons.items():
+        model = with_lexicon(model, name, its)
+    return model
 
 
 def vocabulary(

@@ -25,7 +25,7 @@ from classifiers.kernel.lookup import find_pilots, key_groups
 from classifiers.kernel.sums import sum_subwords_of_words
 from classifiers.kernel.tables import Tables
 from classifiers.kernel.windows import SIGMOID, SIGMOID_LIMIT, SIGMOID_STEPS, SOFTMAX, TREE, Head
-from classifiers.settings import settings_of
+from classifiers.settings import labels_of, settings_of
 from pipeline.compiled.cache import cache_folder, locked, sources_digest
 from pipeline.compiled.compiling import compiled
 
@@ -37,11 +37,12 @@ _HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "g
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """Tables and head of a model, and its labels in the order of the scores."""
+    """Tables and head of a model, its labels in the order of the scores, and behind them its lexicons."""
 
     tables: Tables
     head: Head
     labels: list[str]
+    lexicons: list[str]
 
     def logits(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Logits (n, labels) of sums of rows (n, width) and how many rows they are, none 0: the kernel's arithmetic."""
@@ -164,7 +165,8 @@ def build_tables(model: FastTextModel, folder: Path) -> None:
     for name, array in (arrays | _head_arrays(model)).items():
         np.save(folder / f"{name}.npy", array)
     head = {
-        "labels": model.label_names,
+        "labels": list(labels_of(model)),
+        "lexicons": list(settings.lexicons),
         "kind": _kind(model),
         "prior_weight": float(settings.prior_weight),
         "numbers": numbers,
@@ -359,8 +361,14 @@ def _load(folder: Path) -> PreparedModel:
     parts = {name: _read_only(arrays.pop(name)) for name in _HEAD_ARRAYS}
     return PreparedModel(
         tables=_tables(arrays, head["numbers"]),
-        head=Head(kind=head["kind"], n_labels=len(head["labels"]), prior_weight=head["prior_weight"], **parts),
+        head=Head(
+            kind=head["kind"],
+            n_labels=len(head["labels"]) + len(head["lexicons"]),
+            prior_weight=head["prior_weight"],
+            **parts,
+        ),
         labels=head["labels"],
+        lexicons=head["lexicons"],
     )
 
 

@@ -120,7 +120,7 @@ class RescoringScorer:
         columns = dict(zip(scores.schema.names, scores.columns, strict=True))
         for k, name in enumerate(label_columns(self.labels)):
             columns[rescored_column(name)] = _spread(found[:, k], chosen, scores.num_rows)
-        return pa.RecordBatch.from_pydict(columns, scores_schema(self.first.labels, self.labels))
+        return pa.RecordBatch.from_pydict(columns, scores_schema(self.first.labels, self.labels, self.first.lexicons))
 
     def rescored(self, texts: Sequence[str], before: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (texts, labels) of texts with their scores of the first stage, (texts, labels)."""

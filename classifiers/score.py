@@ -69,7 +69,7 @@ def load_scoring_model(path: str, digest: str) -> PreparedModel:
 
     def warm_up() -> None:
         texts = text_buffer(pa.array(["warm up"]))
-        score_sums(model, sum_texts(model, texts, 64), texts, 2, np.ones(len(model.labels)), [0])
+        score_sums(model, sum_texts(model, texts, 64), texts, 2, np.ones(model.head.n_labels), [0])
 
     compile_once("classifiers.kernel", "scoring", warm_up)
     return model
@@ -127,11 +127,11 @@ def score_sums(
     thresholds: NDArray[np.float64],
     span_labels: Sequence[int],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Document scores and strongest windows, float32 (texts, labels); spans, float64 (spans, 5)."""
-    scores = np.empty((texts.n, len(model.labels)), np.float32)
+    """Document scores and strongest windows, float32 (texts, labels and lexicons); spans, float64 (spans, 5)."""
+    scores = np.empty((texts.n, model.head.n_labels), np.float32)
     windows = np.empty_like(scores)
     wanted = np.asarray(span_labels, np.int64)
-    room, found = new_room(len(model.labels), int(model.tables.width), sums.first_chunk), 1024 + 4 * texts.n
+    room, found = new_room(model.head.n_labels, int(model.tables.width), sums.first_chunk), 1024 + 4 * texts.n
     while True:
         spans = np.empty((found, 5))
         arguments = (texts.data, texts.offsets, per_window, thresholds, wanted, room, scores, windows, spans)
@@ -146,7 +146,8 @@ class FastTextScorer:
 
     ``window`` and ``stride`` are in words, the window a multiple of the stride; a text of many megabytes may get a
     longer stride (`bounded_stride`); spans are the windows whose
-    probability reaches ``span_thresholds`` (one for each of ``span_labels``).
+    probability reaches ``span_thresholds`` (one for each of ``span_labels``). ``lexicons`` are columns of the model
+    behind its labels.
     """
 
     path: str
@@ -156,6 +157,7 @@ class FastTextScorer:
     stride: int = 64
     span_labels: tuple[str, ...] = ()
     span_thresholds: tuple[float, ...] = ()
+    lexicons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.window < self.stride or self.window % self.stride:
@@ -179,9 +181,10 @@ class FastTextScorer:
         Raises `ModelFileError` if it cannot be scored, `ValueError` if the options do not fit it.
         """
         digest = model_digest(path)
-        labels = tuple(prepare(path, digest).labels)  # compiled code is loaded by the process that scores
+        prepared = prepare(path, digest)  # compiled code is loaded by the process that scores
+        labels, lexicons = tuple(prepared.labels), tuple(prepared.lexicons)
         spans = dict.fromkeys(labels, 0.5) if span_thresholds is None else span_thresholds
-        return cls(str(path), digest, labels, window, stride, tuple(spans), tuple(spans.values()))
+        return cls(str(path), digest, labels, window, stride, tuple(spans), tuple(spans.values()), lexicons)
 
     def __call__(self, documents: pa.RecordBatch) -> pa.RecordBatch:
         """Scores of the ``text`` column, as `pipeline.schema.scores_schema` says."""
@@ -194,7 +197,7 @@ class FastTextScorer:
             return pa.Table.from_batches(map(self, halves)).combine_chunks().to_batches()[0]
         stride = bounded_stride(size, self.window, self.stride)
         sums = sum_texts(model, texts, stride)
-        thresholds = np.full(len(self.labels), np.inf)
+        thresholds = np.full(model.head.n_labels, np.inf)
         wanted = [self.labels.index(label) for label in self.span_labels]
         thresholds[wanted] = self.span_thresholds
         scores, windows, spans = score_sums(model, sums, texts, self.window // stride, thresholds, wanted)
@@ -206,9 +209,11 @@ class FastTextScorer:
         for k, name in enumerate(label_columns(self.labels)):
             columns[name] = pa.array(scores[:, k], mask=unscored)
             columns[window_column(name)] = pa.array(windows[:, k], mask=unscored)
+        for k, name in enumerate(label_columns(self.lexicons), len(self.labels)):
+            columns[name] = pa.array(scores[:, k], mask=unscored)
         columns["spans"] = _span_array(spans, len(sums.words), self.labels)
         columns["status"] = pc.if_else(pa.array(unscored), NO_WORDS, OK)
-        return pa.RecordBatch.from_pydict(columns, scores_schema(self.labels))
+        return pa.RecordBatch.from_pydict(columns, scores_schema(self.labels, lexicons=self.lexicons))
 
 
 def _span_array(spans: NDArray[np.float64], n: int, labels: Sequence[str]) -> pa.Array:

@@ -1,5 +1,5 @@
-"""Settings that a model file may carry, so that every copy of it is scored alike: plain words, a prior, and labels
-that depend on another.
+"""Settings that a model file may carry, so that every copy of it is scored alike: plain words, a prior, labels that
+depend on another, and columns that are lexicons.
 
 They stand in the dictionary as words with a space inside. No text can contain such a word, so the file stays a stock
 one: fastText loads it, never meets the word, and gives the probabilities of text that was made plain before, of no
@@ -19,6 +19,8 @@ from classifiers.fasttext_file import FastTextModel, ModelFileError
 PLAIN_WORDS = b"tropescan plain-words"
 GIVEN = b"tropescan given "
 """Before the name of a label, a colon and the labels, with spaces between, that hold only where it does."""
+LEXICON = b"tropescan lexicon "
+"""Before the name of a label that is none: its column counts the words of a list."""
 _OURS = b"tropescan "
 
 
@@ -30,13 +32,15 @@ class Settings:
     the characters U+0080 to U+00BF and U+2000 to U+2FFF (quotes, dashes, bullets, arrows). The logits of N rows
     are (their sum + ``prior_weight`` * ``prior``) / (N + ``prior_weight``), with ``prior`` float32 (dim,): short
     texts say little, and stay near the prior (an m-estimate: Cestnik, "Estimating probabilities", ECAI 1990).
-    ``given`` int32 (labels,): the label by whose probability a label's own is multiplied, -1 for none.
+    ``given`` int32 (labels,): the label by whose probability a label's own is multiplied, -1 for none. ``lexicons``
+    names the last labels of the file that are no labels, but count the words of a list (`classifiers.lexicon`).
     """
 
     plain_words: bool
     prior_weight: int
     prior: NDArray[np.float32]
     given: NDArray[np.int32]
+    lexicons: tuple[str, ...] = ()
 
 
 def settings_of(model: FastTextModel) -> Settings:
@@ -46,18 +50,31 @@ def settings_of(model: FastTextModel) -> Settings:
     sense, that do not go with the model, or that only a later version knows.
     """
     ours = [word for word in model.words if word.startswith(_OURS)]
-    if unknown := [word for word in ours if word != PLAIN_WORDS and not word.startswith(GIVEN)]:
+    if unknown := [word for word in ours if word != PLAIN_WORDS and not word.startswith((GIVEN, LEXICON))]:
         raise ModelFileError(f"the model has the setting {unknown[0]!r}, which this version does not know; update")
     given = _given(model.label_names, [word for word in ours if word.startswith(GIVEN)])
+    lexicons = _lexicons(model.label_names, [word for word in ours if word.startswith(LEXICON)])
     if PLAIN_WORDS not in model.words:
-        return Settings(False, 0, np.zeros(model.dim, np.float32), given)
+        return Settings(False, 0, np.zeros(model.dim, np.float32), given, lexicons)
     row = model.words.index(PLAIN_WORDS)
     weight = 1 if model.word_counts is None else int(model.word_counts[row])
     if model.maxn > 0:
         raise ModelFileError("plain words do not go with subwords; train the model with maxn 0")
     if weight < 0:
         raise ModelFileError(f"the prior's weight, the count of {PLAIN_WORDS.decode()!r}, is {weight}; 0 is the least")
-    return Settings(True, weight, model.embedding[row], given)
+    return Settings(True, weight, model.embedding[row], given, lexicons)
+
+
+def labels_of(model: FastTextModel) -> tuple[str, ...]:
+    """The labels of a file, in order, without its lexicons. Raises `ModelFileError` where `settings_of` would."""
+    return tuple(model.label_names[: len(model.labels) - len(settings_of(model).lexicons)])
+
+
+def _lexicons(labels: Sequence[str], words: Sequence[bytes]) -> tuple[str, ...]:
+    names = tuple(word.removeprefix(LEXICON).decode("utf-8", "replace") for word in words)
+    if names and (len(names) >= len(labels) or names != tuple(labels[-len(names) :])):
+        raise ModelFileError(f"the lexicons {', '.join(names)} are not the last labels of the model")
+    return names
 
 
 def _given(labels: Sequence[str], words: Iterable[bytes]) -> NDArray[np.int32]:
@@ -91,6 +108,11 @@ def with_given(model: FastTextModel, given: Mapping[str, str]) -> FastTextModel:
         word = GIVEN + f"{condition}: {dependent}".encode()
         model = _with_word(model, word, 0, np.zeros(model.dim, np.float32))
     return model
+
+
+def with_lexicon_setting(model: FastTextModel, name: str) -> FastTextModel:
+    """The model with its last label, ``name``, called a lexicon. Raises `ModelFileError` where `settings_of` would."""
+    return _with_word(model, LEXICON + name.encode(), 0, np.zeros(model.dim, np.float32))
 
 
 def _with_word(model: FastTextModel, word: bytes, count: int, row: NDArray[np.float32]) -> FastTextModel:

@@ -118,7 +118,7 @@ def _check_options(whole_domains: bool, each: int | None) -> None:
               help="Wanted: half the interval's width over the prevalence, 0.3 for 30 %.")  # fmt: skip
 @click.option("--label", default="adverse", show_default=True, help="The label that the strata are made for.")
 @click.option("--proxy", metavar="COLUMN", help="A second score, which ranks documents with the first. "
-              "[default: ai, or the label's strongest window]")  # fmt: skip
+              "[default: ai_terms, where the model counts them; else ai, or the label's strongest window]")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Of the filter, whose precision and recall are wanted. "
               "[default: the scan's]")  # fmt: skip
 @click.option("--pilot", metavar="NAME", help="An earlier audit's draw: its strata and rates found are used.")

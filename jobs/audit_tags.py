@@ -22,16 +22,20 @@ from pipeline.prevalence.plan import Plan
 from pipeline.prevalence.strata import Histogram
 from pipeline.schema import label_columns, window_column
 
+USUAL_PROXIES = ("ai_terms", "ai")
+"""Columns that serve as the second proxy, the best first (docs/prevalence.md, "The second proxy")."""
+
 
 def columns_for(tags: Tags, label: str, proxy: str | None) -> Columns:
-    """Score and proxy columns: unless said otherwise, the proxy is the score of `ai`, or the label's strongest window.
+    """Score and proxy columns: unless said otherwise, the proxy is the model's count of AI terms, else the score of
+    `ai`, else the label's strongest window.
 
     Raises `ValueError` naming what there is if one is not among the tags.
     """
     if label not in tags.folder.labels:
         raise ValueError(f"{tags.folder.url}: the model has no label {label!r}; it has {', '.join(tags.folder.labels)}")
     score = label_columns(tags.folder.labels)[tags.folder.labels.index(label)]
-    usual = "ai" if "ai" in tags.scores and score != "ai" else window_column(score)
+    usual = next((name for name in USUAL_PROXIES if name in tags.scores and name != score), window_column(score))
     return Columns(score, tags.check_score(proxy or usual))
 
 

@@ -182,6 +182,8 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
               help="Cross-validate the linear trainer over the training sources instead; the held-out ones stay "
               "unseen. As many folds as sources leave one out at a time.")  # fmt: skip
 @click.option("--further-words", type=click.IntRange(0), default=0, help="As for train; with --leave-source-out.")
+@click.option("--all", "all_held_out", is_flag=True, help="Measure on every document given: for labels that the model "
+              "was not trained on, such as your own. Gives the model's figures alone.")  # fmt: skip
 @click.option("--quick", "is_quick", is_flag=True, help="The model's figures alone: no baselines, no audit.")
 @click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -193,7 +195,7 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
 def command(
     labels: tuple[str, ...], model: Path | None, texts: tuple[str, ...], background: tuple[str, ...], label: str,
     out: Path | None, encoder: Path | None, cache: Path | None, n_folds: int | None, further_words: int,
-    is_quick: bool, resamples: int, as_json: bool, floors: Path | None,
+    all_held_out: bool, is_quick: bool, resamples: int, as_json: bool, floors: Path | None,
 ) -> None:  # fmt: skip
     """Measure a model on the held-out fifth of the labelled documents, which training never saw.
 
@@ -202,16 +204,18 @@ def command(
 
     \b
     tropescan eval labels/seed labels/real --texts corpus --background corpus --out evaluation.html
+    tropescan eval my-labels --texts my-texts --all
     """
     if out and out.suffix != ".html":
         raise click.UsageError(f"--out {out}: the page's name ends in .html")
-    if out and is_quick:
-        raise click.UsageError("--quick leaves out what the page of --out shows; give one of them")
-    if is_quick and n_folds:
-        raise click.UsageError("--quick measures the model on held-out documents; take it or --leave-source-out")
+    alone = "--all" if all_held_out else "--quick" if is_quick else ""
+    if out and alone:
+        raise click.UsageError(f"{alone} leaves out what the page of --out shows; give one of them")
+    if n_folds and alone:
+        raise click.UsageError(f"{alone} measures the model on documents it did not see; take it or --leave-source-out")
     if floors:
         _read_floors(floors)  # now, not after the work
-    data = load_training_data(labels, texts, background)
+    data = replace(load_training_data(labels, texts, background), all_held_out=all_held_out)
     chosen = model or default_model()
     request = replace(request_of(chosen, label, encoder, cache), resamples=resamples)
     held = {"real": data.held_out(synthetic=False), "written": data.held_out(synthetic=True)}
@@ -221,7 +225,7 @@ def command(
     if ordinary := data.background_of(held_out=True):
         digests["background"] = digest_of_background(ordinary)
     run = partial(on_folds, n_folds=n_folds, further_words=further_words) if n_folds else partial(
-        quick if is_quick else on_held_out, chosen
+        quick if alone else on_held_out, chosen
     )  # fmt: skip
     result = {"model": chosen.name, "digests": digests, **run(data=data, request=request)}
     if out:

@@ -13,7 +13,7 @@ from classifiers.card import ModelCard, card_of, card_path, check_card_place, wr
 from classifiers.fasttext_file import FastTextModel, read_model
 from classifiers.fold import fold_file
 from classifiers.prepare import model_digest
-from classifiers.settings import settings_of
+from classifiers.settings import labels_of, settings_of
 
 
 @click.group()
@@ -66,7 +66,7 @@ def _card_to_carry(source: Path, target: Path) -> ModelCard | None:
         raise click.UsageError(f"{stays}: is the card of {source}, which would lose it; name another OUT.bin")
     check_card_place(target)
     digest = model_digest(source)
-    card = card_of(source, digest, tuple(read_model(source).label_names))
+    card = card_of(source, digest, labels_of(read_model(source)))
     return replace(card, hyperparameters={**card.hyperparameters, "folded from the model of SHA-256": digest})
 
 
@@ -87,7 +87,8 @@ def facts_of(model: FastTextModel) -> dict[str, Any]:
     """What a model is made of, as plain values. Raises `ModelFileError` for settings that cannot be scored."""
     settings = settings_of(model)
     return {
-        "labels": model.label_names,
+        "labels": list(labels_of(model)),
+        "lexicons": list(settings.lexicons) or "none",
         "loss": model.loss,
         "dimension": model.dim,
         "words": len(model.words),

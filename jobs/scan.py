@@ -60,9 +60,12 @@ def make_job(
     if span_threshold is not None:
         spans = dict.fromkeys(spans, span_threshold)
     first = FastTextScorer(
-        str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values())
-    )
+        str(path.resolve()), probe.digest, probe.labels, window, stride, tuple(spans), tuple(spans.values()),
+        probe.lexicons,
+    )  # fmt: skip
     described = {**card.describe(), "window": window, "stride": stride, "span_thresholds": spans}
+    if probe.lexicons:
+        described["lexicons"] = list(probe.lexicons)
     scorer: FastTextScorer | RescoringScorer = first
     if rescorer is not None:
         scorer = RescoringScorer.open(first, Path(rescorer).resolve(), rescore_above)

@@ -41,7 +41,7 @@ class TextTagger:
     @property
     def schema(self) -> pa.Schema:
         """Fields of a tag: the columns of TAGS but for those that say which document it is. Nullable, as a tag is."""
-        fields = (field.with_nullable(True) for field in tags_schema(self.scorer.labels))
+        fields = (field.with_nullable(True) for field in tags_schema(self.scorer.labels, lexicons=self.scorer.lexicons))
         return pa.schema([field for field in fields if field.name not in _OF_DOCUMENT])
 
     @property
@@ -55,7 +55,7 @@ class TextTagger:
         scorer = replace(self.scorer, path=shipped_file(self.model)) if self.model else self.scorer
         texts = readable(texts)
         documents = _documents(texts)
-        tags = tag_batch(documents, scorer(documents), tags_schema(scorer.labels))
+        tags = tag_batch(documents, scorer(documents), tags_schema(scorer.labels, lexicons=scorer.lexicons))
         columns = [tags.column(field.name) for field in self.schema]
         return pa.StructArray.from_arrays(columns, fields=list(self.schema), mask=texts.is_null())
 

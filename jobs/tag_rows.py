@@ -21,7 +21,7 @@ from pipeline.accounting import Tally
 from pipeline.readers import read_documents
 from pipeline.report.folder import TagsFolder, open_folder
 from pipeline.report.tables import DuckTables, escape_glob
-from pipeline.schema import OTHER_LANGUAGE, label_columns, window_column
+from pipeline.schema import OTHER_LANGUAGE, label_columns, lexicons_of, window_column
 
 Row = dict[str, Any]
 """A row of tags, with ``filename``, the URL of its tags file."""
@@ -42,9 +42,10 @@ class Tags:
 
     @property
     def scores(self) -> list[str]:
-        """Names of the score columns: each label's, and its strongest window's."""
+        """Names of the score columns: each label's, and its strongest window's; then each lexicon's."""
         columns = label_columns(self.folder.labels)
-        return [name for column in columns for name in (column, window_column(column))]
+        of_labels = [name for column in columns for name in (column, window_column(column))]
+        return of_labels + label_columns(lexicons_of(self.folder.model))
 
     def rows(self, query: str) -> list[Row]:
         """All rows of a query's result: for results that are small."""

@@ -20,6 +20,7 @@ from classifiers.cross_validation import Logits, cross_validate, fit_scales
 from classifiers.evaluation import threshold_at_fpr
 from classifiers.fasttext_file import write_model
 from classifiers.features import frequent_words
+from classifiers.lexicon import AI_TERMS, AI_WORDS
 from classifiers.linear import LinearOptions, train_linear
 from classifiers.prepare import model_digest
 from classifiers.score import FastTextScorer
@@ -259,7 +260,10 @@ def trainer_of(chosen: Options, examples: Sequence[Example], encoder: Path | Non
     further = frequent_english_words(further_words) if encoder else []
     words = frequent_words((one.text for one in examples), chosen.min_count)
     vectors = encode_words(sorted({*words, *further}), encoder) if encoder else None
-    return partial(train_linear, options=chosen, given=codebook.IMPLIES, vectors=vectors, further_words=further)
+    return partial(
+        train_linear, options=chosen, given=codebook.IMPLIES, vectors=vectors, further_words=further,
+        lexicons={AI_TERMS: AI_WORDS},
+    )  # fmt: skip
 
 
 def make_card(

@@ -60,31 +60,36 @@ class LabelledText:
 class TrainingData:
     """Labelled texts and background (source, text), not yet split; ``missing`` records had no text.
 
-    ``files`` are the SHA-256 of the files that the records came from, by name.
+    ``files`` are the SHA-256 of the files that the records came from, by name. With ``all_held_out`` nothing is there
+    to train on.
     """
 
     labelled: list[LabelledText]
     background: list[tuple[str, str]]
     missing: int
     files: dict[str, str] = field(default_factory=dict)
+    all_held_out: bool = False
 
     @cached_property
     def training(self) -> list[Example]:
         """Examples to train on: labelled texts and background, without what is held out, or nearly so."""
-        labelled = capped([one.example() for one in self.labelled if not one.held_out])
+        labelled = capped([one.example() for one in self.labelled if not self._is_held_out(one)])
         background = [Example(text, frozenset(), source) for source, text in self.background_of(held_out=False)]
-        kept_away = [one.text for one in self.labelled if one.held_out]
+        kept_away = [one.text for one in self.labelled if self._is_held_out(one)]
         kept_away += [text for _, text in self.background_of(held_out=True)]
         near = nearly_among([one.text for one in labelled + background], kept_away)
         return [one for one, refused in zip(labelled + background, near, strict=True) if not refused]
 
     def held_out(self, *, synthetic: bool) -> list[LabelledText]:
         """Evaluation documents: real ones, or those written for this project."""
-        return [one for one in self.labelled if one.held_out and one.record.synthetic == synthetic]
+        return [one for one in self.labelled if self._is_held_out(one) and one.record.synthetic == synthetic]
 
     def background_of(self, *, held_out: bool) -> list[tuple[str, str]]:
         """Background of held-out sources, or of the others."""
-        return [(source, text) for source, text in self.background if is_held_out(source) == held_out]
+        return [one for one in self.background if (self.all_held_out or is_held_out(one[0])) == held_out]
+
+    def _is_held_out(self, one: LabelledText) -> bool:
+        return self.all_held_out or one.held_out
 
 
 def capped(examples: Sequence[Example]) -> list[Example]:

@@ -21,7 +21,7 @@ from jobs.scan import make_job
 from jobs.trove_policy import decide_documents, keeping_policy, language_of
 from pipeline.languages import is_other
 from pipeline.policy import Policy
-from pipeline.schema import COUNTED, OTHER_LANGUAGE, label_columns, scores_schema, window_column
+from pipeline.schema import COUNTED, OTHER_LANGUAGE, label_columns, lexicons_of, scores_schema, window_column
 from pipeline.tag import ScanJob
 from pipeline.tasks import ReadOptions
 
@@ -113,7 +113,7 @@ class NarrativeTagger(PipelineStep):  # type: ignore[misc]
         be no span and no score. ``metadata`` are the fields that the documents have besides."""
         tags = [
             pa.field(self.prefix + f.name, f.type)
-            for f in scores_schema(self.model.job.labels)
+            for f in scores_schema(self.model.job.labels, lexicons=lexicons_of(self.model.job.model))
             if f.name not in COUNTED
         ]
         fields = [("text", pa.string()), ("id", pa.string()), ("metadata", pa.struct([*metadata, *tags]))]

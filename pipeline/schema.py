@@ -68,8 +68,8 @@ MODES = ("fiction", "argument", "news", "technical", "ai_voice", "other")
 
 Scorer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """DOCUMENTS rows in; out, in the same order: `COUNTED` (int64), for each label ``<label>`` and
-``<label>_window`` (float32, null where there is no score), ``<label>_rescored`` for those of a second stage, ``spans``
-and ``status``."""
+``<label>_window`` (float32, null where there is no score), ``<lexicon>`` for each lexicon, ``<label>_rescored`` for
+those of a second stage, ``spans`` and ``status``."""
 
 TopicFinder = Callable[[pa.Array], pa.RecordBatch]
 """Texts (large_string, no nulls) in; out, in the same order, the columns of `TAG_TOPIC`."""
@@ -94,30 +94,34 @@ def rescored_column(column: str) -> str:
     return f"{column}_rescored"
 
 
-def score_fields(labels: Sequence[str], rescored: Sequence[str] = ()) -> list[pa.Field]:
-    """Two float32 fields for each label: the document's score and its strongest window's; then one for each label that
-    a second stage rescores, null where it did not read the document."""
+def score_fields(labels: Sequence[str], rescored: Sequence[str] = (), lexicons: Sequence[str] = ()) -> list[pa.Field]:
+    """Two float32 fields for each label: the document's score and its strongest window's; then one for each lexicon,
+    the document's; then one for each label that a second stage rescores, null where it did not read the document."""
     names = [name for c in label_columns(labels) for name in (c, window_column(c))]
-    names += [rescored_column(c) for c in label_columns(rescored)]
+    names += [*label_columns(lexicons), *(rescored_column(c) for c in label_columns(rescored))]
     if len(set(names)) != len(names):
-        raise ValueError(f"labels {sorted(labels)} make two columns of one name; rename a label of the model")
+        raise ValueError(
+            f"labels {sorted([*labels, *lexicons])} make two columns of one name; rename a label of the model"
+        )
     return [pa.field(name, pa.float32()) for name in names]
 
 
-def scores_schema(labels: Sequence[str], rescored: Sequence[str] = ()) -> pa.Schema:
-    """What a `Scorer` returns for a model with these labels, some of them ``rescored`` by a second stage."""
+def scores_schema(labels: Sequence[str], rescored: Sequence[str] = (), lexicons: Sequence[str] = ()) -> pa.Schema:
+    """What a `Scorer` returns for a model with these labels and lexicons, some labels ``rescored`` by a second
+    stage."""
     sizes = [f for f in TAG_BASE if f.name in COUNTED]
-    return pa.schema([*sizes, *score_fields(labels, rescored), *TAG_EVIDENCE])
+    return pa.schema([*sizes, *score_fields(labels, rescored, lexicons), *TAG_EVIDENCE])
 
 
 def tags_schema(
-    labels: Sequence[str], metadata: dict[str, str] | None = None, rescored: Sequence[str] = (), *, topics: bool = False
-) -> pa.Schema:
-    """The TAGS schema for a model's labels; ``metadata`` goes into the Parquet footer.
+    labels: Sequence[str], metadata: dict[str, str] | None = None, rescored: Sequence[str] = (), *,
+    lexicons: Sequence[str] = (), topics: bool = False,
+) -> pa.Schema:  # fmt: skip
+    """The TAGS schema for a model's labels and lexicons; ``metadata`` goes into the Parquet footer.
 
     Raises `ValueError` if a label makes a column that ``topics`` have.
     """
-    scores = score_fields(labels, rescored)
+    scores = score_fields(labels, rescored, lexicons)
     if topics and (taken := sorted({f.name for f in scores} & {f.name for f in TAG_TOPIC})):
         raise ValueError(f"the model has a label {taken[0]!r}, which is a column of topics; scan without --topics")
     return pa.schema([*TAG_BASE, *(TAG_TOPIC if topics else ()), *scores, *TAG_EVIDENCE], metadata=metadata)
@@ -125,7 +129,14 @@ def tags_schema(
 
 def schema_of(model: Mapping[str, Any]) -> pa.Schema:
     """The TAGS schema of tags whose metadata describe the model so."""
-    return tags_schema(model["labels"], rescored=rescored_labels(model), topics=bool(topics_of(model)))
+    return tags_schema(
+        model["labels"], rescored=rescored_labels(model), topics=bool(topics_of(model)), lexicons=lexicons_of(model)
+    )
+
+
+def lexicons_of(model: Mapping[str, Any]) -> list[str]:
+    """The lexicons that the model counts, from its description in the tags' metadata; none where it has none."""
+    return list(model.get("lexicons", []))
 
 
 def rescored_labels(model: Mapping[str, Any]) -> list[str]:

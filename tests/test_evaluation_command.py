@@ -140,8 +140,24 @@ def test_quick_gives_the_same_figures_and_nothing_else(folder: Path) -> None:
     assert "baselines" not in run(folder, "--quick")
 
 
+def test_all_documents_can_be_unseen_ones(folder: Path, tmp_path: Path) -> None:
+    ours, background = [one for one in records() if not one.synthetic], tmp_path / "ordinary"
+    write_records(ours, tmp_path / "ours.jsonl")
+    background.mkdir()
+    lines = [json.dumps({"text": f"ordinary page {i} " * 9, "source": f"place {i}"}) for i in range(30)]
+    (background / "pages.jsonl").write_text("\n".join(lines))
+    options = ["--all", "--json", "--background", str(background), "--model", str(folder / "m.bin")]
+    done = CliRunner().invoke(cli, ["eval", str(tmp_path / "ours.jsonl"), *options])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["figures"]["average precision"]["n"] == len(ours)
+    assert found["figures"]["recall at FPR 1e-3, background"]["n"] == sum(one.adverse for one in ours) + 30
+    assert found["digests"].keys() == {"real", "background"} and "baselines" not in found
+
+
 def test_options_that_contradict_each_other(folder: Path) -> None:
-    for options in (["--quick", "--out", "x.html"], ["--quick", "--leave-source-out", "3"], ["--out", "x.json"]):
+    pairs = (["--out", "x.html"], ["--leave-source-out", "3"])
+    for options in (*([one, *other] for one in ("--quick", "--all") for other in pairs), ["--out", "x.json"]):
         done = CliRunner().invoke(cli, ["eval", str(folder / "records.jsonl"), *options])
         assert done.exit_code == 2
 

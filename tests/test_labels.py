@@ -13,6 +13,7 @@ import pytest
 from labels import codebook
 from labels.background import mentions_ai, read_background
 from labels.codebook import CodebookError
+from labels.near_duplicates import nearly_among
 from labels.records import (
     LabelRecord,
     LabelRecordError,
@@ -25,6 +26,7 @@ from labels.records import (
 
 ROOT = Path(__file__).parent.parent
 SEED = read_records(ROOT / "labels" / "seed")
+CHALLENGE = read_records(ROOT / "labels" / "challenge")
 NONE = dict.fromkeys(codebook.LABELS, False)
 
 
@@ -135,6 +137,15 @@ def test_famous_names_decide_nothing_alone() -> None:
     for name in ("HAL", "Skynet", "Terminator", "ChatGPT", "Claude"):
         sides = {r.adverse for r in SEED if name in (r.text or "")}
         assert sides == {True, False}, name
+
+
+def test_the_challenge_is_apart_from_the_seed() -> None:
+    assert len(CHALLENGE) >= 580 and sum(r.adverse for r in CHALLENGE) >= 200
+    assert all(r.synthetic and r.text and 80 <= len(r.text.split()) <= 400 for r in CHALLENGE)
+    members = Counter(r.pair for r in CHALLENGE if r.pair)
+    assert len(members) >= 50 and set(members.values()) == {2} and not members.keys() & {r.pair for r in SEED}
+    assert all(sorted(r.adverse for r in CHALLENGE if r.pair == name) == [False, True] for name in members)
+    assert not any(nearly_among([r.text or "" for r in CHALLENGE], [r.text or "" for r in SEED]))
 
 
 def test_the_shared_labels_are_pointers_without_text() -> None:

@@ -76,10 +76,10 @@ def test_every_document_is_tagged_in_its_place(crawl: Path, tmp_path: Path) -> N
     assert tags["id"].to_pylist() == [f"3.jsonl.gz/{i}" for i in range(900)]
     assert tags["row"].to_pylist() == list(range(900))
     assert set(tags["host"].to_pylist()) == {"site0.example", "site1.example", "site2.example"}
-    labels = FastTextScorer.open(default_model()).labels
-    assert tags.schema.remove_metadata() == tags_schema(labels)
+    scorer = FastTextScorer.open(default_model())
+    assert tags.schema.remove_metadata() == tags_schema(scorer.labels, lexicons=scorer.lexicons)
     metadata = tags.schema.metadata
-    assert json.loads(metadata[b"tropescan.model"])["labels"] == list(labels)
+    assert json.loads(metadata[b"tropescan.model"])["labels"] == list(scorer.labels)
     assert metadata[b"tropescan.shard"].endswith(b"part1/3.jsonl.gz")
     scan = json.loads((out / "scan.json").read_text())
     assert scan["figures"]["read"] == scan["figures"]["tagged"] == 300 + 500 + 700 + 900

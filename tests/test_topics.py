@@ -38,7 +38,7 @@ from pipeline.report.page import render
 from pipeline.report.queries import stored_columns
 from pipeline.reweight.weights import load_weights
 from pipeline.scan import StaleOutputError
-from pipeline.schema import tags_schema
+from pipeline.schema import lexicons_of, tags_schema
 from pipeline.tasks import ReadOptions
 from tests.tag_folders import TOPICS, WITH_TOPICS, batch, rows, write_folder
 
@@ -129,7 +129,8 @@ def test_without_a_model_of_topics_tags_have_none(tmp_path: Path) -> None:
     assert scan_one(tmp_path).exit_code == 0
     tags = pq.read_table(tmp_path / "out" / "tags" / "a.jsonl.parquet")
     model = json.loads(tags.schema.metadata[b"tropescan.model"])
-    assert tags.schema.remove_metadata() == tags_schema(model["labels"]) and "topic_model" not in model
+    assert tags.schema.remove_metadata() == tags_schema(model["labels"], lexicons=lexicons_of(model))
+    assert "topic_model" not in model
     report = collect(str(tmp_path / "out"))
     page = render(report | {"scan": report["scan"] | {"command": None}})  # the command of these tests may name them
     assert report["topics"] is None and not re.search('[tT]opics?[<" ]', page)

@@ -30,7 +30,7 @@ from pipeline.policy.setting import PolicyError
 from pipeline.policy.tag_columns import modes_of, score_column
 from pipeline.policy.tokens import Tokenizer
 from pipeline.prevalence.slices import TOPIC
-from pipeline.schema import TAG_TOPIC, topic_digest, topics_of
+from pipeline.schema import TAG_TOPIC, lexicons_of, topic_digest, topics_of
 from pipeline.tasks import digest
 
 WeightAs = Literal["column", "repeat"]
@@ -166,6 +166,8 @@ def _at(rule: Rule) -> str:
 
 
 def _check_measure(measure: Measure, model: Mapping[str, Any], where: str) -> None:
+    if measure.kind == "score" and measure.label in lexicons_of(model):
+        return
     if measure.label not in model["labels"]:
         raise PolicyError(
             f"{where}: the model that made the tags has no label {measure.label!r}; it has {', '.join(model['labels'])}"
