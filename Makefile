@@ -5,7 +5,7 @@ SHARED ?= ../shared
 BIN := $(VENV)/bin
 OUT ?= demo-out
 
-.PHONY: demo test lint bench coverage learning-curve training-recipes gate train clean
+.PHONY: demo test lint bench coverage learning-curve training-recipes rescorer-recipes gate train clean
 
 # Only what the demo needs, so that it starts soon.
 $(VENV)/.installed: pyproject.toml
@@ -63,6 +63,10 @@ learning-curve: $(VENV)/.installed-train
 # The shipped recipe against other options, fastText's own trainer and changed texts. Some two hours on one core.
 training-recipes: $(VENV)/.installed-train
 	$(BIN)/python -m tests.bench.training_recipes --texts $(SHARED)/corpus --encoder "$(ENCODER)" --out bench-out
+
+# Second stages against the first alone, layers and passages varied. Some hours on one core.
+rescorer-recipes: $(VENV)/.installed-train
+	$(BIN)/python -m tests.bench.rescorer_recipes --texts $(SHARED)/corpus --encoder "$(ENCODER)" --out bench-out
 
 # The floors on real documents are checked where their texts are; those on our own passages everywhere.
 gate: $(VENV)/.installed-dev

@@ -27,15 +27,19 @@ SMOOTHING = 0.02
 
 @dataclass(frozen=True)
 class RescorerOptions:
-    """``layers`` of the encoder are kept, the topmost ``trained`` of them are fitted; ``batch`` is in documents."""
+    """``layers`` of the encoder are kept, the topmost ``trained`` of them are fitted; ``batch`` is in documents.
 
-    layers: int = 4
-    trained: int = 1
+    ``half`` multiplies matrices of fitted layers in bfloat16 while training (Kalamkar et al. 2019), which is more than
+    twice as fast where the processor has instructions for it, and slower where it has not."""
+
+    layers: int = 6
+    trained: int = 3
     epochs: int = 3
-    rate: float = 2e-4
+    rate: float = 1e-4
     batch: int = 16
     decay: float = 0.01
     dropout: float = 0.1
+    half: bool = False
     seed: int = 0
 
 
@@ -210,7 +214,8 @@ def _batches(sizes: Sequence[int], options: RescorerOptions) -> Iterator[list[in
 def _loss(model: Fitted, task: Task, documents: Sequence[int], states: Sequence[Sequence[NDArray[np.float16]]]) -> Any:
     torch = model.torch
     model.layers.train()
-    logits = model.logits([one for its in states for one in its], model.options.dropout)
+    with torch.autocast("cpu", torch.bfloat16, enabled=model.options.half):
+        logits = model.logits([one for its in states for one in its], model.options.dropout).float()
     parts = torch.split(logits, [len(its) for its in states])
     whole = torch.stack([torch.logsumexp(part, 0) - float(np.log(len(part))) for part in parts])
     truth = torch.from_numpy(task.truth[documents].astype(np.float32)) * (1 - SMOOTHING) + SMOOTHING / 2

@@ -135,11 +135,17 @@ class RescoringScorer:
 def one_thread() -> Any:
     """A context in which NumPy multiplies matrices with one thread: engines have a process for each core, and sums over
     several threads could depend on their number."""
+    return _thread_pools().limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> Any:
+    """Those of this process, found once: it takes milliseconds, and a batch may hold no document to read."""
     try:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
     except ImportError as error:
         raise OSError(f"{NEEDS} ({error})") from error
-    return threadpool_limits(1)
+    return ThreadpoolController()
 
 
 def _batch(texts: Sequence[str]) -> pa.RecordBatch:

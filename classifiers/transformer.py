@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 EPSILON = 1e-12
 """Of layer normalisation, as BERT's checkpoints have it."""
+_ERFC = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,52 @@ class Transformer:
 
 
 def _apply(layer: Layer, states: Array, heads: int) -> Array:
-    mixed = _attend(states @ layer.attention + layer.attention_bias, heads) @ layer.mixing + layer.mixing_bias
-    from scipy.special import erf  # here: a scan without a second stage need not load SciPy
+    attended = _attend(_linear(states, layer.attention, layer.attention_bias), heads)
+    mixed = _linear(attended, layer.mixing, layer.mixing_bias)
+    mixed += states
+    states = _normalised(mixed, layer.mixing_norm)
+    wide = _linear(states, layer.widening, layer.widening_bias)
+    gelu(wide)
+    narrow = _linear(wide, layer.narrowing, layer.narrowing_bias)
+    narrow += states
+    return _normalised(narrow, layer.narrowing_norm)
 
-    states = _normalised(states + mixed, layer.mixing_norm)
-    wide = states @ layer.widening + layer.widening_bias
-    bent = np.asarray(wide * np.float32(0.5) * (1 + erf(wide * np.float32(0.5**0.5))), np.float32)  # GELU
-    return _normalised(states + bent @ layer.narrowing + layer.narrowing_bias, layer.narrowing_norm)
+
+def _linear(states: Array, weights: Array, bias: Array) -> Array:
+    found = states @ weights
+    found += bias
+    return found
+
+
+def gelu(x: Array) -> None:
+    """Put in place of ``x`` its product with the normal distribution function of it (Hendrycks and Gimpel 2016), right
+    to about 1e-6.
+
+    The error function is the rational approximation 7.1.26 of Abramowitz and Stegun (1964): in arrays of 32 bits it
+    takes a fifth of the time that SciPy's takes.
+    """
+    size = np.abs(x)
+    t = size * np.float32(0.3275911 * 0.5**0.5)
+    t += 1
+    np.divide(1, t, out=t)
+    tail = t * np.float32(0.5 * _ERFC[0])
+    for coefficient in _ERFC[1:]:
+        tail += np.float32(0.5 * coefficient)
+        tail *= t
+    tail *= size
+    size *= size
+    size *= np.float32(-0.5)
+    tail *= np.exp(size, out=size)  # x, without its sign, times what the normal distribution has beyond it
+    np.maximum(x, 0, out=x)
+    x -= tail
 
 
 def _attend(projected: Array, heads: int) -> Array:
     """Scaled dot-product attention, (pieces, 3 d) to (pieces, d)."""
     n, width = len(projected), projected.shape[1] // 3
     queries, keys, values = projected.reshape(n, 3, heads, width // heads).transpose(1, 2, 0, 3)
-    scores = np.asarray(queries @ keys.transpose(0, 2, 1) * np.float32((width / heads) ** -0.5), np.float32)
+    scores = queries @ keys.transpose(0, 2, 1)
+    scores *= np.float32((width / heads) ** -0.5)
     scores -= scores.max(axis=2, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=2, keepdims=True)
@@ -79,9 +112,12 @@ def _attend(projected: Array, heads: int) -> Array:
 
 
 def _normalised(states: Array, norm: Array) -> Array:
-    centred = states - states.mean(axis=1, keepdims=True)
+    centred: Array = states - states.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(EPSILON))
-    return np.asarray(centred / deviation * norm[0] + norm[1], np.float32)
+    centred /= deviation
+    centred *= norm[0]
+    centred += norm[1]
+    return centred
 
 
 def pooled(logits: Array) -> Array:

@@ -45,7 +45,7 @@ LONG = 256
 
 def held_out(model: str | Path, data: TrainingData) -> ScoredTexts:
     """The held-out documents, labelled and background, with the model's scores; none of them was trained on."""
-    labelled = [one.example() for synthetic in (False, True) for one in data.held_out(synthetic=synthetic)]
+    labelled = [one.example() for one in data.held_out()]
     background = [Example(text, frozenset(), source) for source, text in data.background_of(held_out=True)]
     examples = labelled + background
     whole, window = scores_by_label(model, [one.text for one in examples])

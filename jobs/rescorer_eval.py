@@ -75,12 +75,23 @@ def figures(texts: ScoredTexts, scores: dict[str, Scores], label: str, resamples
 
 def passing(texts: ScoredTexts, label: str, above: float) -> dict[str, dict[str, float]]:
     """Which shares of documents reach thresholds, and so would be read: that given, and others around it."""
-    scores, truth = texts.document[label], texts.truth(label)
-    kinds = {"background": ~texts.read, f"{label}, real": texts.real & truth}
+    scores, parts = texts.document[label], kinds(texts, label)
     return {
-        f"{limit:.3g}": {kind: float((scores[rows] >= limit).mean()) for kind, rows in kinds.items() if rows.any()}
+        f"{limit:.3g}": {kind: float((scores[rows] >= limit).mean()) for kind, rows in parts.items()}
         for limit in sorted({above, *THRESHOLDS})
     }
+
+
+def kinds(texts: ScoredTexts, label: str) -> dict[str, NDArray[np.bool_]]:
+    """Rows of the kinds of documents of which a crawl holds very different numbers, without kinds that there are none
+    of."""
+    truth = texts.truth(label)
+    found = {
+        "background": ~texts.read,
+        f"about AI without {label}": texts.real & texts.about_ai & ~truth,
+        f"{label}, real": texts.real & truth,
+    }
+    return {kind: rows for kind, rows in found.items() if rows.any()}
 
 
 @click.command()
@@ -120,14 +131,16 @@ def command(
     found = found.of(~found.written)
     second = second_stage(rescorer, first, found, wanted)
     result = {
-        "label": wanted, "read again": passing(found, wanted, above),
+        "label": wanted, "documents": {kind: int(rows.sum()) for kind, rows in kinds(found, wanted).items()},
+        "read again": passing(found, wanted, above),
         "figures": figures(found, variants(rescorer, found, second, wanted, above), wanted, resamples),
     }  # fmt: skip
     click.echo(json.dumps(result, indent=1) if as_json else _text(result))
 
 
 def _text(result: dict[str, Any]) -> str:
-    lines = ["read again, by the score of the first stage from which a document is"]
+    lines = ["held out: " + ", ".join(f"{n:,} {kind}" for kind, n in result["documents"].items())]
+    lines += ["read again, by the score of the first stage from which a document is"]
     for limit, shares in result["read again"].items():
         lines.append(f"  {limit}: " + ", ".join(f"{share:.1%} of {kind}" for kind, share in shares.items()))
     for name, rows in result["figures"].items():

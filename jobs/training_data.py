@@ -80,9 +80,9 @@ class TrainingData:
         near = nearly_among([one.text for one in labelled + background], kept_away)
         return [one for one, refused in zip(labelled + background, near, strict=True) if not refused]
 
-    def held_out(self, *, synthetic: bool) -> list[LabelledText]:
-        """Evaluation documents: real ones, or those written for this project."""
-        return [one for one in self.labelled if self._is_held_out(one) and one.record.synthetic == synthetic]
+    def held_out(self, *, synthetic: bool | None = None) -> list[LabelledText]:
+        """Evaluation documents: real ones, those written for this project, or both."""
+        return [one for one in self.labelled if self._is_held_out(one) and synthetic in (None, one.record.synthetic)]
 
     def background_of(self, *, held_out: bool) -> list[tuple[str, str]]:
         """Background of held-out sources, or of the others."""

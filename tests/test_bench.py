@@ -7,17 +7,22 @@ import mmap
 import os
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from small_rescorers import rescorer_file
 
 from pipeline.accounting import Tally
 from pipeline.readers import read_documents
 from pipeline.scan import plan_scan
+from pipeline.tag import tag_shard
 from pipeline.tasks import ReadOptions
-from tests.bench.corpus import FORMATS, _write_shard
+from tests.bench.corpus import FORMATS, Corpus, _write_shard
 from tests.bench.peers import DECODERS
 from tests.bench.ratios import Pair, alternate, median_ratio, order_statistics, seconds
+from tests.bench.rescoring import draw, read_again, scan_job, scan_with_and_without, shards
+from tests.bench.rows import MissingInputError, Setting
 from tests.bench.texts import LONGEST_PARAGRAPH, Text, cut, find_files, read_texts, repeated
 from tests.bench.trees import CommandError, run_tree
 from tests.bench.workers import own_memory
@@ -153,3 +158,38 @@ def test_processes_are_counted_whoever_waits_for_them() -> None:
     assert took.cpu > 0.9 and took.wall > 0.5
     with pytest.raises(CommandError, match="ZeroDivisionError"):
         run_tree([sys.executable, "-c", "1/0"])
+
+
+# --- the rows of the second stage
+
+POOLS = {
+    "adverse": ["The robot killed the crew, & nobody <asked> why."],
+    "about-ai": ["The robot waters plants.", "A neural network sorts post."],
+    "ordinary": [f"Tea is served at {hour} in the garden, and slugs are not welcome." for hour in range(9)],
+}
+
+
+def test_documents_are_drawn_in_the_shares_of_the_web_and_differ_by_shard() -> None:
+    drawn = draw(3, POOLS, 2000)
+    assert Counter(kind for kind, _ in drawn) == {"ordinary": 1960, "about-ai": 38, "adverse": 2}
+    assert all(text in POOLS[kind] for kind, text in drawn)
+    assert drawn == draw(3, POOLS, 2000) != draw(4, POOLS, 2000)
+
+
+@pytest.mark.parametrize("format", ["wet", "html"])
+def test_of_each_kind_those_read_again_are_counted(tmp_path: Path, format: str) -> None:
+    pytest.importorskip("tokenizers", reason="tokenizers (extra rescore) is not installed")
+    tasks = shards(tmp_path / "in", format, (draw(i, POOLS, 1000) for i in range(2)))
+    none, every = (scan_job(tmp_path / "out", rescorer_file(tmp_path), above) for above in (1.0, 0.0))
+    for job, share in ((none, 0), (every, 1)):
+        for task in tasks:
+            assert tag_shard(job, task).tagged == 1000
+        found, read = read_again(job, tasks)
+        assert found == {"ordinary": 1960, "about-ai": 38, "adverse": 2}
+        assert read.total() == 2000 * share
+
+
+def test_a_row_without_a_second_stage_says_what_to_give(tmp_path: Path) -> None:
+    setting = Setting(Corpus("", 0, 0, 0, 0, {}, {}, [], 0), {}, tmp_path, 6)
+    with pytest.raises(MissingInputError, match="--rescorer FILE"):
+        scan_with_and_without(setting, format="wet", above=0.2)

@@ -377,6 +377,7 @@ def test_the_evaluation_sets_both_stages_side_by_side(labelled: Path, tmp_path: 
         assert row["difference"]["low"] <= row["difference"]["value"] <= row["difference"]["high"]
     shares = [row["adverse, real"] for row in found["read again"].values()]
     assert len(shares) == 5 and shares == sorted(shares, reverse=True)
+    assert found["documents"].keys() == found["read again"]["0.2"].keys() and min(found["documents"].values()) > 0
     shown = run("eval", labelled / "records.jsonl", *options)
     assert "first stage" in shown.stdout and "more" in shown.stdout
     refused = run("eval", labelled / "records.jsonl", *options, "--label", "admirable")
@@ -396,12 +397,13 @@ def test_texts_that_are_not_read_rank_below_all_that_are(labelled: Path, tmp_pat
     assert np.all(np.diff(cascade[~read][order]) >= 0)
 
 
-def test_half_of_each_stage_on_one_scale() -> None:
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_a_mix_has_both_stages_on_one_scale(share: float) -> None:
     random = np.random.default_rng(0)
     first, second = random.normal(-4, 2, 500), random.normal(1, 7, 500)
-    weight, other, constant = mix_of(first, second)
-    as_first = 2 * (other * second + constant)
-    assert weight == 0.5
+    weight, other, constant = mix_of(first, second, share)
+    as_first = (other * second + constant) / share
+    assert weight == 1 - share
     assert as_first.mean() == pytest.approx(first.mean()) and as_first.std() == pytest.approx(first.std())
 
 
@@ -432,11 +434,16 @@ def test_training_learns_what_only_order_tells_and_repeats_itself(tmp_path: Path
     assert all(np.array_equal(twice[0][name], twice[1][name]) for name in twice[0])
     untouched = fit_rescorer(encoder, replace(task, weights=np.full(300, 2.0)), short).weights(8)
     assert np.array_equal(untouched["layer.0.attention"], twice[0]["layer.0.attention"])
+    half = fit_rescorer(encoder, task, replace(options, half=True))
+    logits = half.document_logits([[row] for row in rows[300:]])[:, 0]
+    assert logits.dtype == np.float32 and np.mean((logits > np.median(logits)) == truth[300:, 0]) > 0.8
+    assert not np.array_equal(logits, unseen)
 
 
 def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch (extra encoder) is not installed")
-    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), "--layers", 2, "--epochs", 1)
+    small = ("--layers", 2, "--trained", 1, "--epochs", 1, "--share", 0.3)
+    options = ("--model", labelled / "m.bin", "--encoder", small_bert(tmp_path), *small)
     outs = [tmp_path / name for name in ("one.npz", "two.npz")]
     for out in outs:
         done = run("train", labelled / "records.jsonl", *options, "--out", out)
@@ -444,7 +451,7 @@ def test_a_trained_second_stage_scans(labelled: Path, crawl: Path, tmp_path: Pat
     assert outs[0].read_bytes() == outs[1].read_bytes()
     content = read_rescorer(outs[0])
     assert set(content.labels) == {"ai", "adverse", "hostile"}  # those of the codebook that the first stage has
-    assert content.weights["heads"].shape[1] == 3
+    assert content.weights["heads"].shape[1] == 3 and [mix[0] for mix in content.mix] == [0.7] * 3
     wanted = ("--model", labelled / "m.bin", "--rescore", outs[0], "--rescore-above", 0, "--quiet")
     done = tropescan("scan", crawl, "--out", tmp_path / "out", *wanted)
     assert done.returncode == 0, done.stderr

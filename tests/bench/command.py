@@ -21,11 +21,12 @@ from tests.bench.engines import ROWS as OF_ENGINES
 from tests.bench.machine import describe_machine, versions
 from tests.bench.models import train_model
 from tests.bench.peers import PeerError
+from tests.bench.rescoring import ROWS as OF_RESCORING
 from tests.bench.rows import ROWS as KERNEL_AND_SCAN
-from tests.bench.rows import Measured, Row, Setting
+from tests.bench.rows import Measured, MissingInputError, Row, Setting
 from tests.bench.trees import CommandError
 
-ROWS = (*KERNEL_AND_SCAN, *OF_ENGINES)
+ROWS = (*KERNEL_AND_SCAN, *OF_ENGINES, *OF_RESCORING)
 SHARDS = 9
 FULL, QUICK = 220_000_000, 20_000_000
 """Bytes of text."""
@@ -40,7 +41,7 @@ def main() -> None:
     with console.status("gathering text and training models (once)"):
         corpus = build_corpus(folder / "corpus", QUICK if arguments.quick else FULL, SHARDS)
         models = {labels: train_model(corpus, folder / "models", labels) for labels in (2, 6)}
-    setting = Setting(corpus, models, folder, 6 if arguments.quick else SHARDS)
+    setting = Setting(corpus, models, folder, 6 if arguments.quick else SHARDS, arguments.rescorer)
     _print_corpus(console, corpus)
     before = describe_machine()
     results = []
@@ -51,7 +52,8 @@ def main() -> None:
             console.print(_line(results[-1]), highlight=False)
             content = {"machine": before, "quick": arguments.quick, "versions": versions(), "corpus": asdict(corpus)}
             (out / "bench.json").write_text(json.dumps(content | {"rows": results}, indent=1), "utf-8")
-    shutil.rmtree(folder / "scan", ignore_errors=True)
+    for name in ("scan", "rescoring"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     console.print(_table(results))
     console.print(f"figures in {out / 'bench.json'}")
 
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", default="bench-out", help="folder for shards, models and bench.json")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK / 1e6:.0f} MB of text, to try it out")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], metavar="NAME", help="only these")
+    parser.add_argument("--rescorer", type=Path, metavar="FILE", help="a second stage, for the rows rescore-…")
     return parser.parse_args()
 
 
@@ -80,7 +83,7 @@ def _measure(row: Row, setting: Setting) -> dict[str, Any]:
     pa.set_cpu_count(row.cores)
     try:
         outcome = _outcome(row, row.measure(setting))
-    except (PeerError, CommandError, ImportError) as error:
+    except (PeerError, CommandError, MissingInputError, ImportError) as error:
         outcome = {"not_measured": str(error)}
     finally:
         os.sched_setaffinity(0, all_cores)

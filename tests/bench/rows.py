@@ -40,12 +40,17 @@ PAIRS_OF_WORKERS = 6
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What all rows are measured on. ``models`` by number of labels."""
+    """What all rows are measured on. ``models`` by number of labels; ``rescorer`` is the file of a second stage."""
 
     corpus: Corpus
     models: dict[int, Path]
     out: Path
     pairs: int
+    rescorer: Path | None = None
+
+
+class MissingInputError(RuntimeError):
+    """What a row measures is not given, or not on this machine; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class Row:
     clock: str = "CPU"
 
 
-def _measured(pairs: list[Pair], sizes: Sequence[int], *, scale: float = 1e-6, **more: str) -> Measured:
-    """``sizes`` of the input of each pair, in bytes."""
+def measured(pairs: list[Pair], sizes: Sequence[int], *, scale: float = 1e-6, **more: str) -> Measured:
+    """``sizes`` of the input of each pair, in bytes unless ``scale`` and ``unit`` say otherwise."""
     ours = statistics.median(scale * size / pair.ours for size, pair in zip(sizes, pairs, strict=True))
     theirs = statistics.median(scale * size / pair.theirs for size, pair in zip(sizes, pairs, strict=True))
     return Measured(median_ratio(pairs), ours, theirs, pairs, **more)
@@ -112,7 +117,7 @@ def kernel_and_fasttext(setting: Setting, *, labels: int) -> Measured:
         return seconds(lambda: peers.fasttext_predict(model, texts))
 
     pairs = alternate(ours, theirs, setting.pairs)
-    return _measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))])
+    return measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))])
 
 
 def kernel_and_no_windows(setting: Setting) -> Measured:
@@ -126,7 +131,7 @@ def kernel_and_no_windows(setting: Setting) -> Measured:
         lambda _: seconds(lambda: _score(without, batches)),
         setting.pairs,
     )
-    return _measured(pairs, [corpus.text_bytes] * len(pairs))
+    return measured(pairs, [corpus.text_bytes] * len(pairs))
 
 
 def _job(setting: Setting, options: ReadOptions | None = None) -> ScanJob:
@@ -162,7 +167,7 @@ def scan_and_datatrove(setting: Setting, *, format: str) -> Measured:
     runs = runs[1:]
     given = sum(corpus.texts(i).num_rows for i in range(len(runs)))
     note = f"datatrove scored {sum(r.scored for r in runs):,} of {given:,}, wrote {sum(r.written for r in runs):,}"
-    return _measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))], note=note)
+    return measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))], note=note)
 
 
 def scan_and_decode(setting: Setting, *, format: str) -> Measured:
@@ -176,7 +181,7 @@ def scan_and_decode(setting: Setting, *, format: str) -> Measured:
         lambda _: seconds(lambda: [decode(path) for path in paths]),
         setting.pairs,
     )
-    return _measured(pairs, [corpus.text_bytes] * len(pairs))
+    return measured(pairs, [corpus.text_bytes] * len(pairs))
 
 
 def _apply_job(setting: Setting, tasks: Sequence[ShardTask]) -> tuple[ApplyJob, list[ShardTask]]:
@@ -208,7 +213,7 @@ def apply_and_copy(setting: Setting) -> Measured:
     pairs = alternate(lambda _: seconds(ours), lambda _: seconds(theirs), setting.pairs)
     total = write_apply_report(job, tasks, [], "").total
     note = f"{sum(total.dropped.values()):,} of {total.read:,} documents dropped"
-    return _measured(pairs, [corpus.text_bytes] * len(pairs), note=note)
+    return measured(pairs, [corpus.text_bytes] * len(pairs), note=note)
 
 
 def apply_and_datatrove(setting: Setting) -> Measured:
@@ -221,7 +226,7 @@ def apply_and_datatrove(setting: Setting) -> Measured:
         return peers.run_datatrove("parquet", corpus.shard("parquet", i), setting.models[2], None).run
 
     pairs = alternate(lambda i: seconds(lambda: apply_shard(job, tasks[i % corpus.shards])), theirs, setting.pairs)
-    return _measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))])
+    return measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))])
 
 
 def two_workers_and_one(setting: Setting) -> Measured:
@@ -236,7 +241,7 @@ def two_workers_and_one(setting: Setting) -> Measured:
         warm_up=False,
     )
     note = f"{len(tasks)} shards, {rounds * corpus.text_bytes / 1e6:,.0f} MB of text each run"
-    return _measured(pairs, [rounds * corpus.text_bytes] * len(pairs), note=note)
+    return measured(pairs, [rounds * corpus.text_bytes] * len(pairs), note=note)
 
 
 def shared_memory(setting: Setting) -> Measured:
@@ -271,7 +276,7 @@ def extractors(setting: Setting) -> Measured:
         lambda i: seconds(lambda: tag_shard(other, tasks[i % corpus.shards])),
         setting.pairs,
     )
-    return _measured(pairs, [corpus.pages // corpus.shards] * len(pairs), scale=1, unit="pages/s")
+    return measured(pairs, [corpus.pages // corpus.shards] * len(pairs), scale=1, unit="pages/s")
 
 
 _DATATROVE, _DECODE = (
