@@ -233,3 +233,10 @@ def test_whatever_a_file_holds(tmp_path_factory: pytest.TempPathFactory, data: s
         patch.setattr(batches, "BATCH_ROWS", data.draw(st.sampled_from([7, 10_000])))
         patch.setattr(batches, "BATCH_BYTES", data.draw(st.sampled_from([1000, 8 << 20])))
         assert read(path) == each_for_itself(path)
+
+
+@pytest.mark.parametrize("odd", [b"WARC/", b"WARC/1.1 x\r\nWARC-Date: 1\r\n\r\n"])
+def test_reading_ends_though_frames_begin_as_records_and_are_none(tmp_path: Path, odd: bytes) -> None:
+    bad = record(9, b"text", length="what")
+    path = packed(tmp_path, [*GOOD, bad, odd, *GOOD, bad, odd])
+    assert read(path) == each_for_itself(path) and len(read(path).documents) == 2 * len(GOOD)

@@ -395,10 +395,13 @@ class _Framer:
     def _resynchronise(self, window: _Window, reason: str, detail: str, *, past: int) -> None:
         """Count what stands here, and go to the next record that begins after the first ``past`` bytes."""
         self._tally.reject(reason, window.offset(), detail)
-        while (place := window.find(RECORD, past)) is None:
+        while True:
+            places = (window.find(RECORD, past), window.inside(window.held + 1))
+            if found := [place for place in places if place is not None]:
+                window.take(min(found))
+                return
             window.take(max(window.held - _MARKER_BYTES, 0))
             past = 0
             if not window.fill(window.held + 1) and window.inside(window.held + 1) is None:
                 window.take_all()
                 return
-        window.take(place)
