@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from minicrawl.build import SHARDS
 from reading import Shard, gzipped, page, read, record, write, zstd
 
+from pipeline import readers
 from pipeline.readers import batches, records, streams, warc
 from pipeline.readers.kernel.headers import TEXT
 from pipeline.readers.records import BLOCK, RECORD_END, KnownHeaders, parse_header
@@ -23,9 +25,14 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzipped, ".zst": zstd, ""
 
 
 def each_for_itself(path: Path, **options: int) -> Shard:
-    """The shard, read without knowing any header again."""
+    """The shard, each frame in a piece of its own and read without knowing any header again."""
+
+    def apart(*given: Any, begins: bytes, together: bool) -> Iterator[Piece]:
+        return streams.pieces(*given, begins=begins)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warc, "LAYOUTS", 0)
+        patch.setattr(readers, "pieces", apart)
         return read(path, **options)
 
 
@@ -118,6 +125,7 @@ ODD = {
     "blank line within": record(9, b"text\r\n\r\ntext"),
     "two in one": record(9, b"text") + record(10, b"text"),
     "a record within": record(9, record(10, b"text")),
+    "no length, twice": without(record(9, b"text"), b"Content-Length") * 2,
     "no end": record(9, b"text")[:-4],
     "no end, length that hides it": record(9, b"texttext", length=4)[:-4],
     "half an end": record(9, b"text")[:-2],

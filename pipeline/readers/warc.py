@@ -126,6 +126,8 @@ class _Window:
 
     def __init__(self, pieces: Iterator[Piece], compressed: bool) -> None:
         self._pieces, self._compressed = pieces, compressed
+        self._piece: Piece | None = None
+        self._frame = 0
         self._before = self._searched = 0
         self._frames: deque[tuple[int, int]] = deque()
         self._starts: deque[int] = deque()
@@ -145,8 +147,9 @@ class _Window:
             self._before += self.at
             del self.buffer[: self.at]
             self.at = 0
-            while self.held < n and self.inside(n) is None and (piece := self.next_piece()):
-                self.hold(piece)
+            while self.held < n and self.inside(n) is None and (ahead := self.ahead()):
+                self.hold(ahead[0].frame(ahead[1]))
+                self.leave(1)
         return self.held >= n
 
     def inside(self, n: int) -> int | None:
@@ -219,25 +222,32 @@ class _Window:
         """Whether a frame begins with the next byte."""
         return not self._compressed or self._frames[0][0] == self._before + self.at
 
-    def next_piece(self) -> Piece | None:
-        """The piece after those held; None if the window ends there."""
-        piece = None if self.ended else next(self._pieces, None)
-        if piece is None or piece.damage:
-            self.damage = piece.damage if piece else self.damage
-            self.ended = True
-            return None
-        return piece
+    def ahead(self) -> tuple[Piece, int] | None:
+        """The piece after what is held, and which of its frames comes first; None if the window ends there."""
+        if self._piece is None and not self.ended:
+            piece = next(self._pieces, None)
+            if piece is None or piece.damage:
+                self.damage = piece.damage if piece else self.damage
+                self.ended = True
+            else:
+                self._piece, self._frame = piece, 0
+        return (self._piece, self._frame) if self._piece else None
 
-    def hold(self, piece: Piece, first: int = 0) -> None:
-        """Add a piece at the end, from its frame ``first`` on."""
-        for part in piece.split(first):
-            if part.first or not self._frames:
-                place = self._before + len(self.buffer)
-                self._frames.append((place, part.offset))
-                if self._compressed and part.data.startswith(b"WARC/"):
-                    self._starts.append(place)
-            self.buffer += part.data
-            self.closed = part.last
+    def leave(self, n: int) -> None:
+        """Go ``n`` frames of that piece on."""
+        self._frame += n
+        if self._piece and self._frame == self._piece.n_frames:
+            self._piece = None
+
+    def hold(self, frame: Piece) -> None:
+        """Add a frame, or part of one, at the end."""
+        if frame.first or not self._frames:
+            place = self._before + len(self.buffer)
+            self._frames.append((place, frame.offset))
+            if self._compressed and frame.data.startswith(b"WARC/"):
+                self._starts.append(place)
+        self.buffer += frame.data
+        self.closed = frame.last
 
 
 class _Framer:
@@ -274,26 +284,24 @@ class _Framer:
         return self._tally.doubt(accepted_before) if damage.garbles and damage.frame == frame else ""
 
     def _whole_frames(self, window: _Window) -> Iterator[Record | Alike]:
-        """Records that are a frame each, as they should be, at little cost; the first frame that is none is held, with
-        those that came with it."""
-        while (piece := window.next_piece()) is not None:
-            first = 0
-            while first < piece.n_frames:
-                if alike := self._known.alike(piece, first):
-                    yield alike
-                    first += len(alike.found)
-                    continue
-                frame = piece.frame(first)
-                record = record_of(frame)
-                if record is None:
-                    window.hold(piece, first)
-                    return
-                first += 1
-                if record.kind in DOCUMENT_TYPES:
-                    yield record
-                    self._learn(record, frame.data)
-                else:
-                    self._tally.other_records += 1
+        """Records that are a frame each, as they should be, at little cost; the first frame that is none is held."""
+        while ahead := window.ahead():
+            piece, first = ahead
+            if alike := self._known.alike(piece, first):
+                window.leave(len(alike.found))
+                yield alike
+                continue
+            frame = piece.frame(first)
+            window.leave(1)
+            record = record_of(frame)
+            if record is None:
+                window.hold(frame)
+                return
+            if record.kind in DOCUMENT_TYPES:
+                yield record
+                self._learn(record, frame.data)
+            else:
+                self._tally.other_records += 1
 
     def _learn(self, record: Record, data: bytes) -> None:
         """Know headers like that of a record again, if what it holds can be text as it stands."""
