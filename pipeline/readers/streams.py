@@ -299,19 +299,21 @@ def _member_starts(chunk: bytes) -> NDArray[np.int64]:
 
 
 class _Run(NamedTuple):
-    """Gzip members one after the other: where each begins and the last ends in its chunk, (members + 1,), and the
-    checksums and sizes of what they hold, as the ends of them say, if members they are."""
+    """Gzip members one after the other: where each begins and the last ends in its chunk, (members + 1,), and their
+    sizes decompressed, as the ends of them say, if members they are."""
 
     starts: NDArray[np.int64]
-    checksums: NDArray[np.uint32]
     sizes: NDArray[np.int64]
 
-    def is_in(self, data: bytes) -> bool:
-        """Whether the members hold this. Their sizes alone may be right though they are others than they seem: zeros
-        after a member change what is read as its size, and the start of one within another may make up for that."""
-        held, places = memoryview(data), places_of(self.sizes).tolist()
-        checksums: list[int] = self.checksums.tolist()
-        return len(data) == places[-1] and checksums == [isal_zlib.crc32(held[a:b]) for a, b in pairwise(places)]
+    def is_in(self, data: bytes, begins: bytes) -> bool:
+        """Whether they can be the members that hold this, each of which ``begins`` so. Sizes alone may be right though
+        the members are others: zeros after one change what is read as its size, and what looks like the start of one
+        within another may make up for that."""
+        places = places_of(self.sizes)
+        if len(data) != places[-1] or self.sizes.min() < max(len(begins), 1):
+            return False
+        found = np.frombuffer(data, np.uint8)[places[:-1, None] + np.arange(len(begins))]
+        return bool((found == np.frombuffer(begins, np.uint8)).all())
 
 
 class _Members:
@@ -319,8 +321,8 @@ class _Members:
 
     def __init__(self, chunk: bytes) -> None:
         self.chunk, self._starts = chunk, _member_starts(chunk)
-        ends = np.frombuffer(chunk, np.uint8)[self._starts[1:, None] + np.arange(-8, 0)].view("<u4")
-        self._checksums, self._sizes = ends[:, 0], ends[:, 1].astype(np.int64)
+        ends = np.frombuffer(chunk, np.uint8)[self._starts[1:, None] + np.arange(-4, 0)]
+        self._sizes = ends.view("<u4")[:, 0].astype(np.int64)
         self._places = places_of(self._sizes)
 
     def runs(self, place: int, most: int) -> Iterator[_Run]:
@@ -330,7 +332,7 @@ class _Members:
         while first < len(self._sizes) and self._starts[first] == place:
             stop = int(np.searchsorted(self._places, self._places[first] + most, side="right")) - 1
             stop = max(stop, first + 1)
-            yield _Run(self._starts[first : stop + 1], self._checksums[first:stop], self._sizes[first:stop])
+            yield _Run(self._starts[first : stop + 1], self._sizes[first:stop])
             first, place = stop, int(self._starts[stop])
 
 
@@ -400,12 +402,12 @@ class _Frames:
     def _inflated_at_once(self, run: _Run) -> bytes | None:
         """What gzip members hold; None if there is but one, or if they are others than they seem. So that a file in
         which much looks like a member, and is none, is not tried for long, fewer are tried then."""
-        if len(run.sizes) < 2 or not run.sizes.all():
+        if len(run.sizes) < 2:
             return None
         stored = io.BytesIO(self._stored.chunk[run.starts[0] : run.starts[-1]])
         with suppress(*_ERRORS), igzip.IGzipFile(fileobj=stored) as file:
             data: bytes = file.read(int(run.sizes.sum()) + 1)
-            if run.is_in(data):
+            if run.is_in(data, self._begins):
                 return data
         self._most //= 2
         return None
