@@ -19,7 +19,7 @@ from pipeline.scan import plan_scan
 from pipeline.tag import tag_shard
 from pipeline.tasks import ReadOptions
 from tests.bench.corpus import FORMATS, Corpus, _write_shard
-from tests.bench.peers import DECODERS
+from tests.bench.peers import DECODERS, inflate_wet_gz
 from tests.bench.ratios import Pair, alternate, median_ratio, order_statistics, seconds
 from tests.bench.rescoring import draw, read_again, scan_job, scan_with_and_without, shards
 from tests.bench.rows import MissingInputError, Setting
@@ -119,7 +119,8 @@ def test_all_formats_hold_the_same_documents(tmp_path: Path) -> None:
     for name, suffix in FORMATS.items():
         path = tmp_path / name / f"part-00000{suffix}"
         size = DECODERS[name](path)
-        assert size == sum(len(text.text) if name == "jsonl.zst" else len(text.text.encode()) for text in texts)
+        assert size == sum(len(text.text.encode() if name == "parquet" else text.text) for text in texts)
+        assert name != "wet.gz" or inflate_wet_gz(path) == sum(len(text.text.encode()) for text in texts)
         tally = Tally()
         batches = list(read_documents(plan_scan([str(path)])[0], ReadOptions(), tally))
         assert not tally.rejected

@@ -170,11 +170,11 @@ def scan_and_datatrove(setting: Setting, *, format: str) -> Measured:
     return measured(pairs, [corpus.shard_bytes[i % corpus.shards] for i in range(len(pairs))], note=note)
 
 
-def scan_and_decode(setting: Setting, *, format: str) -> Measured:
+def scan_and_decode(setting: Setting, *, format: str, decode: Callable[[Path], int] | None = None) -> Measured:
     """All shards each run; the decoder's text is counted and dropped."""
     corpus, job = setting.corpus, _job(setting)
     tasks = _tasks(corpus, format)
-    decode = peers.DECODERS[format]
+    decode = decode or peers.DECODERS[format]
     paths = [corpus.shard(format, i) for i in range(corpus.shards)]
     pairs = alternate(
         lambda _: seconds(lambda: _tag(job, tasks)),
@@ -314,6 +314,13 @@ ROWS = (
             partial(scan_and_decode, format=name),
         )
         for name, bar in _DECODE.items()
+    ),
+    Row(
+        "inflate-wet.gz",
+        "scan of wet.gz",
+        "fastwarc, bytes that nobody decodes",
+        None,
+        partial(scan_and_decode, format="wet.gz", decode=peers.inflate_wet_gz),
     ),
     Row("apply-copy", "apply (drop) of parquet", "pyarrow, read and write", 0.60, apply_and_copy),
     Row("apply-datatrove", "apply (drop) of parquet", "datatrove, reader to writer", 6, apply_and_datatrove),
