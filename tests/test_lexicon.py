@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import done
 from odd_texts import odd_texts
 from plain_reading import as_plain
 from small_models import trainer
@@ -139,16 +140,6 @@ def test_the_list_is_of_plain_words_each_once() -> None:
 
 
 # Scans and audits.
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def done(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
 
 
 @pytest.fixture(scope="module")

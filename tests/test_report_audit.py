@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from commands import done, run
 from test_report import ATTACK, MODEL, OURS, Elements, document, span, write_scan, write_tags
 
-from jobs.main import cli
 from labels.codebook import LABELS
 from labels.store import designed_selections, open_store, record_label
 from pipeline.prevalence.compare import difference_of
@@ -30,16 +29,6 @@ from pipeline.report.queries import COST_THRESHOLDS
 
 TEXT = ["a robot that lies and will not be switched off", "a garden in the rain"]
 ROWS = 400
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def done(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
 
 
 def adverse(row: int) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import done, run
 from made_tags import MODEL as MADE_UP
 from made_tags import tags as made_tags
 from odd_texts import odd_texts
@@ -25,7 +26,6 @@ from test_report_audit import ROWS, audited, write_crawl
 
 from classifiers.card import default_model
 from classifiers.topic import TopicModel
-from jobs.main import cli
 from jobs.scan import make_job
 from pipeline.policy import PolicyError, decide
 from pipeline.report.collateral import CollateralOptions, collateral
@@ -46,16 +46,6 @@ TOPIC_MODEL = {"name": "topics.ftz", "digest": "cd" * 32, "labels": ["Health", "
 PAGES = [
     json.loads(line) for line in (Path(__file__).parent / "minicrawl" / "pages.jsonl").read_text("utf-8").splitlines()
 ]
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def done(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
 
 
 # --- in the tags

@@ -128,7 +128,7 @@ class _Window:
         self._pieces, self._compressed = pieces, compressed
         self._piece: Piece | None = None
         self._frame = 0
-        self._before = self._searched = 0
+        self._before = 0
         self._frames: deque[tuple[int, int]] = deque()
         self._starts: deque[int] = deque()
         self.buffer = bytearray()
@@ -187,13 +187,6 @@ class _Window:
         """How far on the pattern matches, at least ``past`` bytes, in what is held."""
         match = pattern.search(self.buffer, self.at + past)
         return match.start() - self.at if match else None
-
-    def header_end(self) -> int | None:
-        """How far on the first blank line ends in what is held. What was searched is not searched again: thousands of
-        records may be held, none of which has one."""
-        match = _HEADER_END.search(self.buffer, max(self.at, self._searched - self._before))
-        self._searched = self._before + (match.start() if match else max(len(self.buffer) - 3, 0))
-        return match.end() - self.at if match else None
 
     def bytes(self, start: int, stop: int) -> bytes:
         """Some of the next bytes."""
@@ -358,14 +351,14 @@ class _Framer:
 
     def _header_end(self, window: _Window) -> int | None:
         """Length of the header with its blank line; None if it has no end (which is counted)."""
-        while (end := window.header_end()) is None:
+        while not (match := _HEADER_END.search(window.buffer, window.at)):
             if window.held > HEADER_BYTES:
                 self._resynchronise(window, "bad_record", "a header without an end", past=5)
                 return None
             if not window.fill(window.held + 1):
                 self._torn(window, 5, "a header")
                 return None
-        return end
+        return match.end() - window.at
 
     def _whole(self, window: _Window, end: int, size: int) -> bool:
         """Whether a record's block is there and ends where its Content-Length says; counts it if not."""
