@@ -137,7 +137,8 @@ LIMITS = (
     "rates that it assumes and the sources that it was fitted on are like yours. A flag rate is not a prevalence.",
     "It adds up weights of words and of runs of words, so who does what to whom it cannot tell: research and rebuttals "
     "are flagged for the words of what they study, stories that never say AI are missed, and much that is flagged "
-    "still is once its AI has become a person, a plant or a firm (the rows of the audit above).",
+    "still is once its AI has become a person, a plant or a firm (the rows of the audit above). An ordinary text whose "
+    "he and she are made it is flagged more often, too: it goes by that word.",
     "One threshold holds for texts of all lengths, and a passage counts for less the more stands around it.",
     "What the audit and twenty errors show, which bars are not met and what was tried: docs/model-evaluation.md.",
 )
