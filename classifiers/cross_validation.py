@@ -56,7 +56,7 @@ def logits_of(model: str | Path, texts: Sequence[str]) -> Logits:
         chunks = slice(sums.first_chunk[text], sums.first_chunk[text + 1])
         windows.append(_window_logits(prepared, sums.chunk_totals[chunks], sums.chunk_counts[chunks]))
     n = len(prepared.labels)
-    whole = prepared.logits(sums.totals, np.maximum(sums.counts, 1))[:, :n]
+    whole = prepared.logits_of_texts(sums.totals, np.maximum(sums.counts, 1))[:, :n]
     return Logits(tuple(prepared.labels), prepared.head.given[:n], whole, windows)
 
 
@@ -66,9 +66,8 @@ def _window_logits(model: PreparedModel, totals: NDArray[np.float64], counts: ND
     counts = np.concatenate([[0], counts])
     ends = np.arange(min(STRIDES_A_WINDOW, len(totals) - 1), len(totals))
     starts = ends - ends[0]
-    return model.logits(totals[ends] - totals[starts], np.maximum(counts[ends] - counts[starts], 1))[
-        :, : len(model.labels)
-    ]
+    counts = np.maximum(counts[ends] - counts[starts], 1)
+    return model.logits_of_texts(totals[ends] - totals[starts], counts)[:, : len(model.labels)]
 
 
 def cross_validate(examples: Sequence[Example], trainer: Trainer, n_folds: int) -> tuple[list[Example], Logits]:

@@ -24,7 +24,7 @@ class TokenShare:
 
 def token_shares(scorer: FastTextScorer, text: str, label: str) -> list[TokenShare]:
     """One share for each token of the text; they add up to the label's logit, but for the parts of the end-of-text
-    token and of the model's prior, if it has one.
+    token, of the model's prior, if it has one, and of the absence of a lexicon's words.
 
     Raises `ValueError` for a label that the model has not.
     """

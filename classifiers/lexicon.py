@@ -2,12 +2,13 @@
 
 A folded model adds up a row a word. In the lexicon's column the rows of its words hold one number and all other rows
 another, so that its logit is the frequency of these words. No label teaches it anything: that is its use beside scores
-that labels did teach. Knows models and words; knows neither texts nor what a lexicon is for.
+that labels did teach. That a text has none of the words, which no sum of rows can say, may count for other labels.
+Knows models and words; knows neither texts nor what a lexicon is for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,12 +33,15 @@ SLOPE = 800.0
 """How much the logit grows by the share of a text's rows (words, pairs, prior) that are words of the list."""
 
 
-def with_lexicon(model: FastTextModel, name: str, words: Collection[bytes]) -> FastTextModel:
+def with_lexicon(
+    model: FastTextModel, name: str, words: Collection[bytes], absent: Mapping[str, float] | None = None
+) -> FastTextModel:
     """The model with a last column ``name``, whose logit is `NONE` + `SLOPE` times the share of rows that are
-    ``words``. Words that the model does not know count for nothing; no other column changes.
+    ``words``. Words that the model does not know count for nothing; no other column changes. ``absent``, by label, is
+    added to the logits of a text, or window, without any of the words.
 
     Raises `ModelFileError` for a model that is not folded, whose probabilities are no sigmoids, whose words are not
-    plain, or that has the name already.
+    plain, that has the name already, or that lacks a label of ``absent``.
     """
     n = len(model.labels)
     folded = model.dim == n and np.array_equal(model.output, np.eye(n, dtype=np.float32))
@@ -46,6 +50,8 @@ def with_lexicon(model: FastTextModel, name: str, words: Collection[bytes]) -> F
     label = f"{LABEL_PREFIX}{name}".encode()
     if label in model.labels:
         raise ModelFileError(f"the model has a label {name!r} already")
+    if unknown := set(absent or {}) - set(model.label_names):
+        raise ModelFileError(f"the model has no label {min(unknown)!r}")
     column = np.full(len(model.embedding), NONE, np.float32)
     column[[row for row, word in enumerate(model.words) if word in words]] += np.float32(SLOPE)
     grown = replace(
@@ -56,4 +62,5 @@ def with_lexicon(model: FastTextModel, name: str, words: Collection[bytes]) -> F
         output=np.eye(n + 1, dtype=np.float32),
         dim=n + 1,
     )
-    return with_lexicon_setting(grown, name)
+    lost = np.array([(absent or {}).get(label, 0.0) for label in grown.label_names], np.float32)
+    return with_lexicon_setting(grown, name, lost)

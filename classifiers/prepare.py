@@ -32,7 +32,7 @@ from pipeline.compiled.compiling import compiled
 _ROWS_AT_ONCE = 1 << 16
 _KEYS_PER_GROUP = 3.5
 _LOAD = 0.9
-_HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "given")
+_HEAD_ARRAYS = ("projection", "sigmoid", "nodes", "turns", "depths", "prior", "given", "absent", "nothing")
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,18 @@ class PreparedModel:
     lexicons: list[str]
 
     def logits(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Logits (n, labels) of sums of rows (n, width) and how many rows they are, none 0: the kernel's arithmetic."""
+        """Logits (n, labels) of sums of rows (n, width) and how many rows they are, none 0: the kernel's arithmetic,
+        without what the absence of a lexicon's words adds."""
         head = self.head
         of_text = totals @ head.projection.T if head.projection.size else totals[:, : head.n_labels]
         logits: NDArray[np.float64] = (of_text + head.prior) / (counts + head.prior_weight)[:, None]
         return logits
+
+    def logits_of_texts(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As `logits`, of sums over whole texts or windows, with what the absence of a lexicon's words adds."""
+        logits = self.logits(totals, counts)
+        without = logits[:, len(self.labels) :] <= self.head.nothing
+        return logits + without.astype(np.float64) @ self.head.absent
 
 
 def model_digest(path: str | Path) -> str:
@@ -270,7 +277,17 @@ def _head_arrays(model: FastTextModel) -> dict[str, NDArray[Any]]:
         "depths": depths,
         "prior": _prior(model),
         "given": settings_of(model).given,
+        **_absence(model),
     }
+
+
+def _absence(model: FastTextModel) -> dict[str, NDArray[Any]]:
+    """What a lexicon adds where none of its words stands, (lexicons, labels), and its logit there, (lexicons,)."""
+    settings, n = settings_of(model), len(model.labels)
+    if not settings.lexicons:
+        return {"absent": np.zeros((0, n)), "nothing": np.zeros(0)}
+    nothing = settings.prior[n - len(settings.lexicons) : n].astype(np.float64)
+    return {"absent": _finite(settings.absent[:, :n].astype(np.float64)), "nothing": nothing}
 
 
 def _prior(model: FastTextModel) -> NDArray[np.float64]:

@@ -33,36 +33,42 @@ class Settings:
     are (their sum + ``prior_weight`` * ``prior``) / (N + ``prior_weight``), with ``prior`` float32 (dim,): short
     texts say little, and stay near the prior (an m-estimate: Cestnik, "Estimating probabilities", ECAI 1990).
     ``given`` int32 (labels,): the label by whose probability a label's own is multiplied, -1 for none. ``lexicons``
-    names the last labels of the file that are no labels, but count the words of a list (`classifiers.lexicon`).
+    names the last labels of the file that are no labels, but count the words of a list (`classifiers.lexicon`);
+    ``absent`` float32 (lexicons, dim) is added to the logits of a text, or window, without any word of it, which has
+    the logit of the prior there.
     """
 
     plain_words: bool
     prior_weight: int
     prior: NDArray[np.float32]
     given: NDArray[np.int32]
-    lexicons: tuple[str, ...] = ()
+    lexicons: tuple[str, ...]
+    absent: NDArray[np.float32]
 
 
 def settings_of(model: FastTextModel) -> Settings:
     """The settings in the model's dictionary; those of fastText itself where there are none.
 
-    The word's count is the prior's weight, and its row the prior. Raises `ModelFileError` for settings that make no
-    sense, that do not go with the model, or that only a later version knows.
+    The word's count is the prior's weight, and its row the prior; a lexicon's row is what its absence adds. Raises
+    `ModelFileError` for settings that make no sense, that do not go with the model, or that only a later version knows.
     """
     ours = [word for word in model.words if word.startswith(_OURS)]
     if unknown := [word for word in ours if word != PLAIN_WORDS and not word.startswith((GIVEN, LEXICON))]:
         raise ModelFileError(f"the model has the setting {unknown[0]!r}, which this version does not know; update")
     given = _given(model.label_names, [word for word in ours if word.startswith(GIVEN)])
     lexicons = _lexicons(model.label_names, [word for word in ours if word.startswith(LEXICON)])
+    absent = np.array([model.embedding[model.words.index(LEXICON + name.encode())] for name in lexicons], np.float32)
     if PLAIN_WORDS not in model.words:
-        return Settings(False, 0, np.zeros(model.dim, np.float32), given, lexicons)
+        if lexicons:
+            raise ModelFileError(f"the lexicons {', '.join(lexicons)} need plain words")
+        return Settings(False, 0, np.zeros(model.dim, np.float32), given, (), np.zeros((0, model.dim), np.float32))
     row = model.words.index(PLAIN_WORDS)
     weight = 1 if model.word_counts is None else int(model.word_counts[row])
     if model.maxn > 0:
         raise ModelFileError("plain words do not go with subwords; train the model with maxn 0")
     if weight < 0:
         raise ModelFileError(f"the prior's weight, the count of {PLAIN_WORDS.decode()!r}, is {weight}; 0 is the least")
-    return Settings(True, weight, model.embedding[row], given, lexicons)
+    return Settings(True, weight, model.embedding[row], given, lexicons, absent.reshape(-1, model.dim))
 
 
 def labels_of(model: FastTextModel) -> tuple[str, ...]:
@@ -110,9 +116,10 @@ def with_given(model: FastTextModel, given: Mapping[str, str]) -> FastTextModel:
     return model
 
 
-def with_lexicon_setting(model: FastTextModel, name: str) -> FastTextModel:
-    """The model with its last label, ``name``, called a lexicon. Raises `ModelFileError` where `settings_of` would."""
-    return _with_word(model, LEXICON + name.encode(), 0, np.zeros(model.dim, np.float32))
+def with_lexicon_setting(model: FastTextModel, name: str, absent: NDArray[np.float32]) -> FastTextModel:
+    """The model with its last label, ``name``, called a lexicon, whose absence adds ``absent`` (dim,). Raises
+    `ModelFileError` where `settings_of` would."""
+    return _with_word(model, LEXICON + name.encode(), 0, absent)
 
 
 def _with_word(model: FastTextModel, word: bytes, count: int, row: NDArray[np.float32]) -> FastTextModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from classifiers.card import ModelCard, card_of, card_path, check_card_place, wr
 from classifiers.fasttext_file import FastTextModel, read_model
 from classifiers.fold import fold_file
 from classifiers.prepare import model_digest
-from classifiers.settings import labels_of, settings_of
+from classifiers.settings import Settings, labels_of, settings_of
 
 
 @click.group()
@@ -83,12 +84,23 @@ def info(source: Path, as_json: bool) -> None:
         click.echo(f"{name:16} {shown}")
 
 
+def _absences(labels: Sequence[str], settings: Settings) -> list[str]:
+    """What is added to which label's logit in a text without any word of a lexicon."""
+    return [
+        f"of {lexicon}: {label} {value:+g}"
+        for lexicon, row in zip(settings.lexicons, settings.absent, strict=True)
+        for label, value in zip(labels, row, strict=True)
+        if value
+    ]
+
+
 def facts_of(model: FastTextModel) -> dict[str, Any]:
     """What a model is made of, as plain values. Raises `ModelFileError` for settings that cannot be scored."""
     settings = settings_of(model)
     return {
         "labels": list(labels_of(model)),
         "lexicons": list(settings.lexicons) or "none",
+        "without words": _absences(model.label_names, settings) or "nothing changes",
         "loss": model.loss,
         "dimension": model.dim,
         "words": len(model.words),

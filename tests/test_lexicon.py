@@ -47,8 +47,8 @@ def examples() -> list[Example]:
     return out
 
 
-def model(prior_weight: int = 50, **more: Any) -> FastTextModel:
-    options = LinearOptions(bucket=5000, min_count=1, prior_weight=prior_weight)
+def model(prior_weight: int = 50, absent: float = -1.0, **more: Any) -> FastTextModel:
+    options = LinearOptions(bucket=5000, min_count=1, prior_weight=prior_weight, absent=absent)
     return train_linear(examples(), options, **NAMES, **more)
 
 
@@ -96,13 +96,50 @@ def test_fasttext_itself_gives_the_same(tmp_path: Path) -> None:
         assert ours == pytest.approx(probabilities["__label__ai_terms"], abs=1e-6)
 
 
-def test_no_other_column_changes(path: Path, tmp_path: Path) -> None:
+def test_no_other_column_changes(tmp_path: Path) -> None:
+    path = tmp_path / "with.bin"
+    write_model(model(absent=0.0, lexicons={"ai_terms": WORDS}), path)
     write_model(model(), tmp_path / "without.bin")
     texts = [text for text in texts_to_score() if "SUPERINTELLIGENCE" not in text]
     with_it, without = scored(path, texts), scored(tmp_path / "without.bin", texts)
     for name in without.schema.names:
         assert with_it.column(name).equals(without.column(name)), name
     assert with_it.schema.names == [*without.schema.names[:-2], "ai_terms", *without.schema.names[-2:]]
+
+
+def test_a_text_or_window_without_any_of_its_words_has_another_logit(tmp_path: Path) -> None:
+    files = {lost: tmp_path / f"{lost}.bin" for lost in (0.0, -1.5)}
+    for lost, file in files.items():
+        write_model(model(absent=lost, lexicons={"ai_terms": WORDS}), file)
+    far = "farmer " * 300
+    texts = [*texts_to_score(), f"robot {far}", f"{far} robot", far]
+    before, after = (logits_of(file, texts) for file in files.values())
+    assert (before.labels, before.given.tolist()) == (("adverse", "ai"), [1, -1])
+    without = np.array([not any(word in WORDS for word in plain_words(text)) for text in texts])
+    known = np.any(before.whole != before.whole[texts.index("")], axis=1)
+    change = after.whole - before.whole
+    assert 300 < without.sum() < len(texts) - 80 and not change[:, 0].any()
+    np.testing.assert_allclose(change[known & without, 1], -1.5)
+    assert not change[~without, 1].any()
+    first, last, none = ((after.windows[k] - before.windows[k])[:, 1] for k in (-3, -2, -1))
+    assert first[0] == 0 == last[-1] and len(first) > 2
+    np.testing.assert_allclose([*first[1:], *last[:-1], *none], -1.5)
+    found = {lost: scored(file, texts) for lost, file in files.items()}
+    for label in before.labels:
+        for logits, batch in zip((before, after), found.values(), strict=True):
+            np.testing.assert_allclose(column(batch, label)[known], logits.scores(label, {})[known], atol=0.01)
+            np.testing.assert_allclose(
+                column(batch, f"{label}_window")[known], logits.window_scores(label, {})[known], atol=0.01
+            )
+
+
+def test_the_file_keeps_what_absence_adds(path: Path, tmp_path: Path) -> None:
+    done("model", "fold", path, tmp_path / "folded.bin")
+    for file in (path, tmp_path / "folded.bin"):
+        assert settings_of(read_model(file)).absent.tolist() == [[0.0, -1.0, 0.0]]
+        assert json.loads(done("model", "info", file, "--json"))["without words"] == ["of ai_terms: ai -1"]
+    write_model(model(), tmp_path / "none.bin")
+    assert "nothing changes" in done("model", "info", tmp_path / "none.bin")
 
 
 def test_a_lexicon_is_no_label(path: Path) -> None:
@@ -128,6 +165,11 @@ def test_models_that_cannot_have_one_are_refused() -> None:
         with_lexicon(model(), "ai", WORDS)
     with pytest.raises(ModelFileError, match="loss ova"):
         with_lexicon(replace(whole, loss="softmax"), "other", WORDS)
+    with pytest.raises(ModelFileError, match="no label 'mind'"):
+        with_lexicon(model(), "other", WORDS, {"mind": -1.0})
+    stock = replace(whole, words=[word.replace(b"tropescan plain-words", b"plain") for word in whole.words])
+    with pytest.raises(ModelFileError, match="need plain words"):
+        settings_of(stock)
     unlike = model()
     unlike.words[-1] = LEXICON + b"ai_terms"
     with pytest.raises(ModelFileError, match="last labels"):

@@ -12,7 +12,7 @@ from test_training_recipes import texts
 
 from classifiers.rescorer_training import RescorerOptions
 from tests.bench.rescorer_recipes import RECIPES, SHARES, Second, part_of, rows_of, second_logits, task_of
-from tests.bench.training_recipes import METRICS, Bench
+from tests.bench.training_recipes import METRICS, WEB, Bench
 
 pytest.importorskip("tokenizers", reason="tokenizers (extra rescore) is not installed")
 AI = "average precision, documents about AI"
@@ -38,9 +38,10 @@ def test_a_stage_that_knows_adds_and_one_of_noise_takes_away() -> None:
     first = truth + random.normal(0, 1, len(truth))
     knowing = {row.recipe: row for row in rows_of(bench, "knows", first, 100 * truth - 7.0)}
     noise = rows_of(bench, "noise", first, random.normal(0, 1, len(truth)))
-    assert list(knowing) == [f"knows, share {share:g}" for share in SHARES] and set(
-        knowing["knows, share 1"].more
-    ) == set(METRICS)
+    assert list(knowing) == [f"knows, share {share:g}" for share in SHARES] and set(knowing["knows, share 1"].more) == {
+        *METRICS,
+        WEB,
+    }
     assert knowing["knows, share 1"].figures[AI].value == 1 and knowing["knows, share 0.3"].more[AI].low > 0
     assert noise[-1].more[AI].high < 0
 

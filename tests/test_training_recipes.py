@@ -12,7 +12,7 @@ from classifiers.linear import LinearOptions
 from classifiers.training import Example, Hyperparameters
 from jobs.training_data import WRITTEN
 from tests.bench.changed_texts import CUTS, cut, framed, masked, noisy, plain, swapped_positive, with_changed
-from tests.bench.training_recipes import GROUPS, METRICS, PAIRS, Bench, Recipe, markdown, row
+from tests.bench.training_recipes import GROUPS, METRICS, PAIRS, WEB, Bench, Recipe, markdown, row
 
 OPTIONS = LinearOptions(bucket=500, min_count=1, prior_weight=10)
 TOLD = "The robot, HAL-like, didn't obey. It locked its crew out! Nobody asked why.\nThe door stayed shut."
@@ -104,6 +104,18 @@ def test_fasttext_is_scored_in_the_order_of_the_texts() -> None:
     truth = np.array(["adverse" in one.labels for one in bench.examples])
     assert np.mean(found[truth]) > np.mean(found[~truth]) + 0.3
     assert "fastText" in markdown([row(bench.examples, "fastText", found, found)])
+
+
+def test_the_mean_of_models_is_scored_in_the_order_of_the_texts_and_minds_absent_terms() -> None:
+    bench = Bench(texts())
+    found = {lost: bench.scores(Recipe("mean", replace(OPTIONS, absent=lost), mean=True)) for lost in (0.0, -3.0)}
+    truth = np.array(["adverse" in one.labels for one in bench.examples])
+    ordinary = np.array([one.collection is None for one in bench.examples])
+    assert np.mean(found[0.0][truth]) > np.mean(found[0.0][~truth]) + 0.3
+    assert np.array_equal(found[0.0][~ordinary], found[-3.0][~ordinary])  # all of them say "robot"
+    assert (found[-3.0][ordinary] < 0.2 * found[0.0][ordinary]).all()
+    figures = row(bench.examples, "mean", found[-3.0], found[0.0])
+    assert 0.9 < figures.figures[WEB].value <= 1 and figures.figures[WEB].n == 260
 
 
 def test_no_two_recipes_are_called_the_same() -> None:

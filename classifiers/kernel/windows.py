@@ -27,7 +27,9 @@ class Head(NamedTuple):
     ``sigmoid`` float32 (513,) is fastText's table. ``nodes`` and ``turns`` int32 (labels, depth) are each label's
     path in the Huffman tree of hierarchical softmax, with ``depths`` int32 (labels,). ``prior`` float64 (outputs,)
     is a sum of logits that every sum begins with, and ``prior_weight`` of how many rows it counts as. ``given``
-    int32 (labels,) names the label by whose probability one is multiplied, -1 for none.
+    int32 (labels,) names the label by whose probability one is multiplied, -1 for none. The last labels are the
+    lexicons: ``absent`` float64 (lexicons, labels) is added to the logits where one's own is at most ``nothing``
+    float64 (lexicons,), as without any of its words.
     """
 
     kind: int
@@ -40,6 +42,8 @@ class Head(NamedTuple):
     prior: NDArray[np.float64]
     prior_weight: float
     given: NDArray[np.int32]
+    absent: NDArray[np.float64]
+    nothing: NDArray[np.float64]
 
 
 class Room(NamedTuple):
@@ -77,6 +81,7 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
     if head.kind == SOFTMAX:
         _softmax(logits, out)
     elif head.kind == SIGMOID:
+        _add_absent(head, logits)
         for k in range(head.n_labels):
             out[k] = _table_sigmoid(head.sigmoid, float32(logits[k])) + LOG_FLOOR
     else:
@@ -84,6 +89,15 @@ def probabilities(head: Head, total: Any, count: Any, logits: Any, out: Any) -> 
     for k in range(head.n_labels):
         if head.given[k] >= 0:  # what it is given depends on nothing: its own probability stands
             out[k] *= out[head.given[k]]
+
+
+@stage
+def _add_absent(head: Head, logits: Any) -> None:
+    n_lexicons = head.nothing.size
+    for i in range(n_lexicons):
+        if logits[head.n_labels - n_lexicons + i] <= head.nothing[i]:
+            for k in range(head.n_labels):
+                logits[k] += head.absent[i, k]
 
 
 @stage

@@ -28,7 +28,7 @@ from jobs.rescorer_train import choose_examples, make_task, mix_of
 from jobs.training_data import load_training_data
 from labels import codebook
 from tests.bench.learning_curve import TARGET, Floats, Ints
-from tests.bench.training_recipes import Bench, Recipe, Row, markdown, row
+from tests.bench.training_recipes import SHIPPED, Bench, Row, markdown, row
 
 FOLDS = 3
 SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
@@ -98,7 +98,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     examples = load_training_data(arguments.labels, [arguments.texts], [arguments.texts]).training
     bench = Bench(list(examples), arguments.encoder, arguments.further_words, arguments.folds)
-    first, chosen, found = log_odds(bench.scores(Recipe("shipped"))), chosen_rows(bench), list[Row]()
+    first, chosen, found = log_odds(bench.scores(SHIPPED)), chosen_rows(bench), list[Row]()
     found.append(row(bench.examples, "first stage alone", first, first))
     for second in RECIPES:
         if not arguments.recipes or second.name in arguments.recipes:

@@ -103,9 +103,15 @@ def documents_of(texts: ScoredTexts, share: float) -> Documents:
         "the baselines' longer list, by frequency": _counts(words, BROAD) / rows,
         "ai and ai_terms, mean of log-odds": (usual + counted) / 2,
     }
-    pointing = (counts > 0) | np.array([mentions_ai(text) for text in kept.texts])
+    pointing = points_to_ai(kept.texts)
     truth, score = kept.truth(TARGET), kept.document[TARGET]
     return Documents(truth, kept.about_ai, ~kept.read, pointing, score, proxies, list(kept.sources), share)
+
+
+def points_to_ai(texts: Sequence[str]) -> Bools:
+    """Whether each text has an AI term or another word that points to an artificial mind."""
+    terms = frozenset(AI_WORDS)
+    return np.array([mentions_ai(text) or not terms.isdisjoint(plain_words(text)) for text in texts], bool)
 
 
 def _counts(texts: Sequence[list[bytes]], words: Collection[bytes]) -> Floats:
