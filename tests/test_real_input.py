@@ -116,7 +116,7 @@ def probabilities(model: Any, settings: Settings, text: str) -> NDArray[np.float
     mean = (total + settings.prior_weight * settings.prior) / (n + settings.prior_weight)
     logits = model.get_output_matrix().astype(np.float64) @ mean
     for lost, logit, without in zip(settings.absent, logits[-len(settings.absent) :], settings.prior[-1:], strict=True):
-        logits = logits + lost * (logit <= without)
+        logits = logits + lost * (logit < without + 1e-3)  # one word of it adds far more
     return np.where(settings.given >= 0, sigmoid(logits) * sigmoid(logits)[settings.given], sigmoid(logits))
 
 
