@@ -7,9 +7,8 @@ Knows texts, labels and, if given, vectors of words; knows neither where labels 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,14 +28,6 @@ Vectors = Mapping[bytes, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class View:
-    """What one of several models goes by beside words: hashed pairs of words, and the vectors of words."""
-
-    pairs: bool = True
-    vectors: bool = True
-
-
-@dataclass(frozen=True)
 class LinearOptions:
     """Options of `train_linear`.
 
@@ -47,9 +38,8 @@ class LinearOptions:
     section data", Econometrica 1978). ``others_weight``: weight of texts that lack the label on which another depends,
     when the dependent one is trained. ``contrast``: columns are scaled by this power of the log ratio of how often
     they stand in texts with the label and without (naive Bayes features: Wang and Manning, "Baselines and bigrams",
-    ACL 2012, section 2.3); 0 leaves them alike. ``views``: a model is fitted for each, and the mean of their weights is
-    the model, whose errors are fewer than each one's for being different (Perrone and Cooper, "When networks disagree",
-    1993). ``absent`` is added to the logit of a label on which others depend, in a text without any word of a lexicon.
+    ACL 2012, section 2.3); 0 leaves them alike. ``absent`` is added to the logit of a label on which others depend,
+    in a text without any word of a lexicon.
     """
 
     c: float = 20.0
@@ -60,7 +50,6 @@ class LinearOptions:
     collection_scale: float = 0.3
     others_weight: float = 0.2
     contrast: float = 0.4
-    views: tuple[View, ...] = (View(), View(pairs=False), View(vectors=False))
     absent: float = -1.0
 
 
@@ -155,24 +144,6 @@ def fit_label(
     return Weights(found, bias)
 
 
-def fit_views(
-    designs: Mapping[bool, Design], truth: NDArray[np.bool_], collections: Sequence[str],
-    weights: NDArray[np.float64], options: LinearOptions, *, with_vectors: bool,
-) -> Weights:  # fmt: skip
-    """The mean of `fit_label` for each of ``options.views``. ``designs``: with pairs (True), and with one column for
-    all pairs (False), whose weight then is that of each."""
-    views = Counter((view.pairs, view.vectors and with_vectors) for view in options.views)
-    n_words = len(next(iter(designs.values())).space.words)
-    rows, bias = np.zeros(n_words + options.bucket), 0.0
-    for (pairs, vectors), n in views.items():
-        found = fit_label(designs[pairs], truth, collections, weights, options, with_vectors=vectors)
-        share = n / views.total()
-        rows[:n_words] += share * found.rows[:n_words]
-        rows[n_words:] += share * found.rows[n_words:]
-        bias += share * found.bias
-    return Weights(rows, bias)
-
-
 def _contrast(
     rows: sparse.csr_matrix, truth: NDArray[np.bool_], weights: NDArray[np.float64], power: float
 ) -> NDArray[np.float64]:
@@ -211,11 +182,7 @@ def train_linear(
     words = vocabulary([one.text for one in examples], options, vectors, further_words)
     lexicons = dict(lexicons or {})
     words += sorted({word for its in lexicons.values() for word in its} - set(words))
-    texts = [one.text for one in examples]
-    designs = {
-        pairs: make_design(texts, words, vectors, options if pairs else replace(options, bucket=1))
-        for pairs in sorted({view.pairs for view in options.views})
-    }
+    design = make_design([one.text for one in examples], words, vectors, options)
     labels = sorted({name for one in examples for name in one.labels})
     collections = [one.collection or one.source for one in examples]
     fitted = []
@@ -226,10 +193,10 @@ def train_linear(
             weights = np.where(
                 [given[label] in one.labels for one in examples], weights, options.others_weight * weights
             )
-        fitted.append(fit_views(designs, truth, collections, weights, options, with_vectors=label in given))
+        fitted.append(fit_label(design, truth, collections, weights, options, with_vectors=label in given))
     counts = np.array([sum(label in one.labels for one in examples) for label in labels], np.int64)
     given = {label: condition for label, condition in given.items() if label in labels}
-    model = _as_model(FeatureSpace(tuple(words), options.bucket), labels, counts, fitted, options, given)
+    model = _as_model(design.space, labels, counts, fitted, options, given)
     for name, its in lexicons.items():
         model = with_lexicon(model, name, its, dict.fromkeys(given.values(), options.absent))
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from plain_reading import as_plain
 from classifiers.cross_validation import cross_validate, fit_scales, logits_of
 from classifiers.fasttext_file import FastTextModel, ModelFileError, read_model, write_model
 from classifiers.features import FeatureSpace, frequent_words, plain_words
-from classifiers.linear import LinearOptions, View, train_linear
+from classifiers.linear import LinearOptions, train_linear
 from classifiers.score import FastTextScorer
 from classifiers.settings import PLAIN_WORDS, settings_of, with_given
 from classifiers.training import Example
@@ -105,22 +104,6 @@ def test_words_of_like_meaning_weigh_alike_though_never_seen(tmp_path: Path) -> 
     logits = logits_of(tmp_path / "m.bin", ["The robot betrayed", "The robot sang", "The robot unknown"])
     betrayed, sang, unknown = logits.whole[:, logits.labels.index("adverse")]
     assert betrayed > unknown > sang
-
-
-def test_the_model_is_the_mean_of_one_for_each_view() -> None:
-    words = sorted({word for one in examples() for word in plain_words(one.text)})
-    vectors = {word: np.random.default_rng(k).normal(size=4).astype(np.float32) for k, word in enumerate(words)}
-
-    def trained_on(*views: View) -> FastTextModel:
-        return train_linear(examples(), replace(OPTIONS, views=views), given={"adverse": "ai"}, vectors=vectors)
-
-    every, no_pairs, no_vectors = View(), View(pairs=False), View(vectors=False)
-    alone = [trained_on(view) for view in (every, no_pairs, no_vectors)]
-    mean = trained_on(every, no_pairs, no_vectors)
-    np.testing.assert_allclose(mean.embedding, np.mean([one.embedding for one in alone], axis=0), atol=1e-5)
-    pairs = alone[1].embedding[len(alone[1].words) :]
-    assert len(pairs) == OPTIONS.bucket and (pairs == pairs[0]).all()  # one weight for all
-    assert all(np.abs(one.embedding - mean.embedding).max() > 0.1 for one in alone)
 
 
 def test_what_only_tells_collections_apart_is_not_learned() -> None:

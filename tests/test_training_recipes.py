@@ -106,15 +106,15 @@ def test_fasttext_is_scored_in_the_order_of_the_texts() -> None:
     assert "fastText" in markdown([row(bench.examples, "fastText", found, found)])
 
 
-def test_the_mean_of_models_is_scored_in_the_order_of_the_texts_and_minds_absent_terms() -> None:
+def test_model_files_are_scored_in_the_order_of_the_texts_and_mind_absent_words() -> None:
     bench = Bench(texts())
-    found = {lost: bench.scores(Recipe("mean", replace(OPTIONS, absent=lost), mean=True)) for lost in (0.0, -3.0)}
+    found = {lost: bench.scores(Recipe("file", replace(OPTIONS, absent=lost), file=True)) for lost in (0.0, -3.0)}
     truth = np.array(["adverse" in one.labels for one in bench.examples])
     ordinary = np.array([one.collection is None for one in bench.examples])
     assert np.mean(found[0.0][truth]) > np.mean(found[0.0][~truth]) + 0.3
     assert np.array_equal(found[0.0][~ordinary], found[-3.0][~ordinary])  # all of them say "robot"
     assert (found[-3.0][ordinary] < 0.2 * found[0.0][ordinary]).all()
-    figures = row(bench.examples, "mean", found[-3.0], found[0.0])
+    figures = row(bench.examples, "file", found[-3.0], found[0.0])
     assert 0.9 < figures.figures[WEB].value <= 1 and figures.figures[WEB].n == 260
 
 

@@ -1,13 +1,13 @@
-"""What more labels would buy: one linear model, trained with fewer of the labelled documents.
+"""What more labels would buy: the linear trainer, with fewer of the labelled documents.
 
 Cross-validation over the training sources: in each fold the model learns from the first so many documents of a random
 order of those outside, and from all ordinary texts and passages of our own outside. ``--draw sources`` orders whole
 sources, so that fewer documents are of fewer sources. ``--own`` trains with all documents and fewer of our own
 passages, or with heavier ones, instead.
 
-It is one of the three models whose mean ships, and knows nothing of absent AI words. Words, inverse document
-frequencies and word vectors are of all texts, made once: they see no label. ``python -m
-tests.bench.label_count`` writes figures, table and, of the curve, a plot.
+Nothing is added for absent AI words, as the shipped recipe does. Words, inverse document frequencies and word vectors
+are of all texts, made once: they see no label. ``python -m tests.bench.label_count`` writes figures, table and, of the
+curve, a plot.
 """
 
 from __future__ import annotations
