@@ -41,3 +41,27 @@ def token_shares(scorer: FastTextScorer, text: str, label: str) -> list[TokenSha
     return [
         TokenShare(int(a), int(b), float(share)) for (a, b), share in zip(edges, shares, strict=True) if b > a
     ]  # the end-of-text token has no bytes
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A lexicon of which a text has no word, and what that adds to the logit of a label."""
+
+    lexicon: str
+    label: str
+    added: float
+
+
+def absences(scorer: FastTextScorer, text: str) -> list[Absence]:
+    """What the absence of words adds in a text, none where the model has no lexicon or knows no word of the text."""
+    model = load_scoring_model(scorer.path, scorer.digest)
+    sums = sum_texts(model, text_buffer(pa.array([text], pa.large_string())), stride=1)
+    if sums.counts[0] == 0:
+        return []
+    without = model.logits(sums.totals, sums.counts)[0, len(model.labels) :] <= model.head.nothing
+    return [
+        Absence(lexicon, label, float(model.head.absent[i, k]))
+        for i, lexicon in enumerate(model.lexicons)
+        for k, label in enumerate(model.labels)
+        if without[i] and model.head.absent[i, k]
+    ]

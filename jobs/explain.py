@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classifiers.card import card_of, default_model
-from classifiers.explanation import TokenShare, token_shares
+from classifiers.explanation import TokenShare, absences, token_shares
 from classifiers.score import FastTextScorer
 from jobs.model_option import MODEL
 from jobs.tagged import TaggedDocument, tagged_document
@@ -149,6 +149,8 @@ def command(
     if scanned:
         console.print(Text(_printable(f"{scanned.id}: {scanned.shard}, row {row}\n".encode())), soft_wrap=True)
     console.print(shown, "", scores_table(scorer, scored), "", strongest_words(content, shares), sep="\n")
+    for one in absences(scorer, content):
+        console.print(f"no word of {one.lexicon} in it: {one.added:+g} to the logit of {one.label}")
     console.print(f"explained: {card.target}, flagged from {card.threshold:.4f}; model {card.name}")
 
 

@@ -16,7 +16,7 @@ from plain_reading import plain_tokens
 from small_models import model_file
 
 from classifiers.card import default_model
-from classifiers.explanation import token_shares
+from classifiers.explanation import Absence, absences, token_shares
 from classifiers.score import FastTextScorer, load_scoring_model, sum_texts, text_buffer
 from jobs.main import cli
 
@@ -40,6 +40,15 @@ def test_shares_add_up_to_the_logit_and_name_the_words() -> None:
     assert token_shares(scorer, "", "adverse") == [] and token_shares(scorer, " \n ", "adverse") == []
     with pytest.raises(ValueError, match="no label"):
         token_shares(scorer, TEXT, "nonsense")
+
+
+def test_what_the_absence_of_words_adds_is_told() -> None:
+    scorer = FastTextScorer.open(default_model())
+    assert absences(scorer, "The ship lied.") == [Absence("ai_terms", "ai", -1.0)]
+    assert absences(scorer, "The AI lied.") == absences(scorer, " ") == []
+    told = "no word of ai_terms in it: -1 to the logit of ai"
+    assert told in CliRunner().invoke(cli, ["explain", "The ship lied."]).output
+    assert "no word of" not in CliRunner().invoke(cli, ["explain", "The AI lied."]).output
 
 
 def test_the_command_explains_arguments_files_and_standard_input(tmp_path: Path) -> None:
