@@ -12,7 +12,7 @@ from classifiers.linear import LinearOptions
 from classifiers.training import Example, Hyperparameters
 from jobs.training_data import WRITTEN
 from tests.bench.changed_texts import CUTS, cut, framed, masked, noisy, plain, swapped_positive, with_changed
-from tests.bench.training_recipes import GROUPS, METRICS, PAIRS, WEB, Bench, Recipe, markdown, row
+from tests.bench.training_recipes import GROUPS, LINEAR_FILE, METRICS, PAIRS, WEB, Bench, Recipe, markdown, row, rows
 
 OPTIONS = LinearOptions(bucket=500, min_count=1, prior_weight=10)
 TOLD = "The robot, HAL-like, didn't obey. It locked its crew out! Nobody asked why.\nThe door stayed shut."
@@ -116,6 +116,16 @@ def test_model_files_are_scored_in_the_order_of_the_texts_and_mind_absent_words(
     assert (found[-3.0][ordinary] < 0.2 * found[0.0][ordinary]).all()
     figures = row(bench.examples, "file", found[-3.0], found[0.0])
     assert 0.9 < figures.figures[WEB].value <= 1 and figures.figures[WEB].n == 260
+
+
+def test_each_kind_of_recipe_is_compared_with_the_linear_trainers_of_its_kind() -> None:
+    bench = Bench(texts())
+    chosen = [Recipe("one", OPTIONS, vectors=False), Recipe("two", replace(OPTIONS, absent=-3.0), file=True)]
+    found = list(rows(bench, chosen))
+    assert [one.recipe for one in found] == [LINEAR_FILE.name, "two", "linear trainer", "one"]
+    for first in (found[0], found[2]):
+        assert all(more.value == 0 for more in first.more.values())
+    assert [one.recipe for one in rows(bench, [])] == ["linear trainer"]
 
 
 def test_no_two_recipes_are_called_the_same() -> None:

@@ -57,6 +57,7 @@ class Recipe:
     file: bool = False
 
 
+LINEAR_FILE = Recipe("linear trainer, nothing for absent AI words", LinearOptions(absent=0.0), file=True)
 SHIPPED = Recipe("shipped: -1 without AI words", file=True)
 GROUPS: dict[str, tuple[Recipe, ...]] = {
     "shipped": (SHIPPED,),
@@ -207,13 +208,14 @@ def _judged(examples: Sequence[Example]) -> dict[str, NDArray[np.bool_]]:
 
 
 def rows(bench: Bench, recipes: Sequence[Recipe]) -> Iterator[Row]:
-    """The linear trainer's, then the others."""
-    linear = Recipe("linear trainer")
-    first = bench.scores(linear)
-    yield row(bench.examples, linear.name, first, first)
-    for recipe in recipes:
-        click.echo(f"{recipe.name} …", err=True)
-        yield row(bench.examples, recipe.name, bench.scores(recipe), first)
+    """Recipes that make model files, then the others, each kind after the linear trainer's that it is compared with."""
+    for file in sorted({one.file for one in recipes} or {False}, reverse=True):
+        linear = LINEAR_FILE if file else Recipe("linear trainer")
+        first = bench.scores(linear)
+        yield row(bench.examples, linear.name, first, first)
+        for recipe in (one for one in recipes if one.file == file):
+            click.echo(f"{recipe.name} …", err=True)
+            yield row(bench.examples, recipe.name, bench.scores(recipe), first)
 
 
 def markdown(found: Sequence[Row]) -> str:
