@@ -5,7 +5,7 @@ order of those outside, and from all ordinary texts and passages of our own outs
 sources, so that fewer documents are of fewer sources. ``--own`` trains with all documents and fewer of our own
 passages, or with heavier ones, instead.
 
-Nothing is added for absent AI words, as the shipped recipe does. Words, inverse document frequencies and word vectors
+For absent AI words nothing is added, unlike in the shipped recipe. Words, inverse document frequencies and word vectors
 are of all texts, made once: they see no label. ``python -m tests.bench.label_count`` writes figures, table and, of the
 curve, a plot.
 """

@@ -180,7 +180,8 @@ def row(examples: Sequence[Example], recipe: str, scores: Floats, first: Floats)
 def _on_the_web(examples: Sequence[Example], scores: Floats, first: Floats) -> tuple[Estimate, Estimate]:
     """Recall at FPR 1e-2 of all texts that nobody wrote for this project, and the difference to the first recipe."""
     truth, sources = _holds(examples, TARGET), [one.source for one in examples]
-    ordinary, pointing = np.array([one.collection is None for one in examples]), _pointing(examples)
+    ordinary = np.array([one.collection is None for one in examples])
+    pointing = points_to_ai([one.text for one in examples])
     texts = Documents(truth, _holds(examples, GIVEN), ordinary, pointing, scores, {}, sources, POINTING)
 
     def recall(of: Floats, drawn: Ints) -> float:
@@ -190,10 +191,6 @@ def _on_the_web(examples: Sequence[Example], scores: Floats, first: Floats) -> t
         over_sources(lambda drawn: recall(scores, drawn), sources, resamples=RESAMPLES),
         over_sources(lambda drawn: recall(scores, drawn) - recall(first, drawn), sources, resamples=RESAMPLES),
     )
-
-
-def _pointing(examples: Sequence[Example]) -> NDArray[np.bool_]:
-    return points_to_ai([one.text for one in examples])
 
 
 def _holds(examples: Sequence[Example], label: str) -> NDArray[np.bool_]:
