@@ -60,7 +60,8 @@ learning-curve: $(VENV)/.installed-train
 	for what in "--draw documents" "--draw sources" --own; do \
 	  $(BIN)/python -m tests.bench.label_count --texts $(SHARED)/corpus --encoder "$(ENCODER)" $$what || exit; done
 
-# The shipped recipe against other options, fastText's own trainer and changed texts. Some two hours on one core.
+# The linear trainer beside what absent AI words add, other options, fastText's own trainer and changed texts. Some two hours on
+# one core.
 training-recipes: $(VENV)/.installed-train
 	$(BIN)/python -m tests.bench.training_recipes --texts $(SHARED)/corpus --encoder "$(ENCODER)" --out bench-out
 

@@ -58,7 +58,7 @@ def absences(scorer: FastTextScorer, text: str) -> list[Absence]:
     sums = sum_texts(model, text_buffer(pa.array([text], pa.large_string())), stride=1)
     if sums.counts[0] == 0:
         return []
-    without = model.logits(sums.totals, sums.counts)[0, len(model.labels) :] <= model.head.nothing
+    without = model.without_words(model.logits(sums.totals, sums.counts))[0]
     return [
         Absence(lexicon, label, float(model.head.absent[i, k]))
         for i, lexicon in enumerate(model.lexicons)

@@ -55,8 +55,11 @@ class PreparedModel:
     def logits_of_texts(self, totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """As `logits`, of sums over whole texts or windows, with what the absence of a lexicon's words adds."""
         logits = self.logits(totals, counts)
-        without = logits[:, len(self.labels) :] <= self.head.nothing
-        return logits + without.astype(np.float64) @ self.head.absent
+        return logits + self.without_words(logits).astype(np.float64) @ self.head.absent
+
+    def without_words(self, logits: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Of which lexicons a text or window has no word, (n, lexicons), by its `logits`."""
+        return np.asarray(logits[:, len(self.labels) :] <= self.head.nothing)
 
 
 def model_digest(path: str | Path) -> str:

@@ -115,8 +115,9 @@ def probabilities(model: Any, settings: Settings, text: str) -> NDArray[np.float
     total = n * model.get_sentence_vector(" ".join(tokens[:-1])).astype(np.float64)
     mean = (total + settings.prior_weight * settings.prior) / (n + settings.prior_weight)
     logits = model.get_output_matrix().astype(np.float64) @ mean
-    for lost, logit, without in zip(settings.absent, logits[-len(settings.absent) :], settings.prior[-1:], strict=True):
-        logits = logits + lost * (logit < without + 1e-3)  # one word of it adds far more
+    last = slice(len(logits) - len(settings.lexicons), None)
+    without = logits[last] < settings.prior[last] + 1e-3  # one word of a lexicon adds far more
+    logits = logits + without @ settings.absent
     return np.where(settings.given >= 0, sigmoid(logits) * sigmoid(logits)[settings.given], sigmoid(logits))
 
 
